@@ -1,0 +1,6 @@
+export * as Dim from "./ir/Dim.ts"
+export * as Tensor from "./ir/Tensor.ts"
+export * as Graph from "./ir/Graph.ts"
+export * as Precision from "./work/Precision.ts"
+export * as Work from "./work/Work.ts"
+export type { Attributes, BinaryOps, Op, ReduceOps, UnaryOps } from "./ir/Op.ts"

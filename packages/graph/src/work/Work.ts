@@ -75,8 +75,9 @@ export interface Step {
   /** Tensors read, in order, without constants. */
   readonly inputs: ReadonlyArray<string>
   readonly outputs: ReadonlyArray<string>
-  /** Trained elements this step reads; 0 where it has none. Biases apart, because they stay wide. */
+  /** Elements of the step's weight (convolution kernel, matrix, embedding table); 0 where it has none. */
   readonly weightElements: number
+  /** All other trained elements it reads, which stay wide: biases, normalisation parameters, constant operands. */
   readonly biasElements: number
   /** Output channels: per-channel scales are as many. 1 where the step has no weights. */
   readonly weightChannels: number

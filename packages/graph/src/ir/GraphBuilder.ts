@@ -1,0 +1,154 @@
+/**
+ * Makes a graph node by node: every node added is shaped at once, and names stay unique.
+ *
+ * Rewrites (fake quantization, gradients, packing) walk an existing graph in order, pass on what they keep with
+ * `push` and add what they need with `add`. `finish` drops what no output needs.
+ */
+import type { Shape } from "./Dim.ts"
+import type { AnyNode, Graph, Value } from "./Graph.ts"
+import { node } from "./Graph.ts"
+import type { Attributes, Op } from "./Op.ts"
+import { Refusal } from "./Refusal.ts"
+import { inferNode } from "./shapes.ts"
+import type { DType, Tensor } from "./Tensor.ts"
+
+export interface AddOptions {
+  /** Name of the node and, where it has one result, of the result. Made unique. */
+  readonly name?: string
+  /** Exact names of the results, one each. */
+  readonly outputs?: ReadonlyArray<string>
+}
+
+export class GraphBuilder {
+  readonly #name: string
+  readonly #inputs: Array<Value> = []
+  readonly #nodes: Array<AnyNode> = []
+  readonly #values = new Map<string, Value>()
+  readonly #constants = new Map<string, Tensor>()
+  readonly #nodeNames = new Set<string>()
+
+  constructor(name: string) {
+    this.#name = name
+  }
+
+  /** A builder holding the graph's inputs and constants, but none of its nodes. */
+  static over(graph: Graph): GraphBuilder {
+    const builder = new GraphBuilder(graph.name)
+    for (const { name, dtype, shape } of graph.inputs) builder.input(name, dtype, shape)
+    for (const [name, constant] of graph.constants) builder.#setConstant(name, constant)
+    return builder
+  }
+
+  /** A builder holding everything of the graph, to be added to. */
+  static from(graph: Graph): GraphBuilder {
+    const builder = GraphBuilder.over(graph)
+    for (const node of graph.nodes) builder.push(node)
+    return builder
+  }
+
+  value(name: string): Value {
+    const value = this.#values.get(name)
+    if (value === undefined) throw new Error(`builder of ${this.#name}: no value ${name}`)
+    return value
+  }
+
+  shape(name: string): Shape {
+    return this.value(name).shape
+  }
+
+  constantOf(name: string): Tensor | undefined {
+    return this.#constants.get(name)
+  }
+
+  /** `wanted`, or `wanted_1`, … where a value of that name exists. */
+  fresh(wanted: string): string {
+    let name = wanted
+    for (let i = 1; this.#values.has(name); i++) name = `${wanted}_${i}`
+    return name
+  }
+
+  input(name: string, dtype: DType, shape: Shape): string {
+    if (this.#values.has(name)) throw new Error(`builder of ${this.#name}: a value ${name} exists`)
+    const value = { name, dtype, shape }
+    this.#inputs.push(value)
+    this.#values.set(name, value)
+    return name
+  }
+
+  #setConstant(name: string, constant: Tensor): void {
+    this.#constants.set(name, constant)
+    this.#values.set(name, { name, dtype: constant.dtype, shape: constant.shape })
+  }
+
+  /** A new constant; its name is `wanted`, made unique. */
+  constant(constant: Tensor, wanted = "constant"): string {
+    const name = this.fresh(wanted)
+    this.#setConstant(name, constant)
+    return name
+  }
+
+  /** Adds a node as it is (its inputs must exist) and infers its results. */
+  push(added: AnyNode): ReadonlyArray<string> {
+    const results = this.#infer(added)
+    let name = added.name
+    for (let i = 1; this.#nodeNames.has(name); i++) name = `${added.name}_${i}`
+    this.#nodeNames.add(name)
+    this.#nodes.push(name === added.name ? added : { ...added, name })
+    added.outputs.forEach((output, i) => {
+      if (this.#values.has(output)) throw new Error(`builder of ${this.#name}: a value ${output} exists`)
+      this.#values.set(output, { ...results[i]!, name: output })
+    })
+    return added.outputs
+  }
+
+  #infer(added: AnyNode) {
+    try {
+      return inferNode(
+        added,
+        added.inputs.map((input) => (input === "" ? undefined : this.value(input)))
+      )
+    } catch (cause) {
+      // A rewrite that makes an ill-shaped node is a fault of this tool, not of the model.
+      if (cause instanceof Refusal)
+        throw new Error(`node ${added.name} (${added.op}): ${cause.message}`, { cause })
+      throw cause
+    }
+  }
+
+  /** Adds a node and returns the name of its first result. */
+  add<K extends Op>(
+    op: K,
+    inputs: ReadonlyArray<string>,
+    attributes: Attributes[K],
+    options: AddOptions = {}
+  ): string {
+    const outputs = options.outputs ?? [this.fresh(options.name ?? op.toLowerCase())]
+    return this.push(node(op, options.name ?? outputs[0]!, inputs, outputs, attributes))[0]!
+  }
+
+  /** The graph with these outputs, without nodes, constants and values that none of them needs. */
+  finish(outputs: ReadonlyArray<string>): Graph {
+    const needed = new Set(outputs)
+    const nodes: Array<AnyNode> = []
+    for (const node of this.#nodes.toReversed()) {
+      if (!node.outputs.some((output) => needed.has(output))) continue
+      nodes.push(node)
+      for (const input of node.inputs) needed.add(input)
+    }
+    nodes.reverse()
+    const kept = new Set([
+      ...needed,
+      ...nodes.flatMap((node) => node.outputs),
+      ...this.#inputs.map(({ name }) => name)
+    ])
+    const only = <T>(map: ReadonlyMap<string, T>) => new Map([...map].filter(([name]) => kept.has(name)))
+    return {
+      name: this.#name,
+      inputs: this.#inputs,
+      outputs,
+      nodes,
+      values: only(this.#values),
+      constants: only(this.#constants)
+    }
+  }
+}

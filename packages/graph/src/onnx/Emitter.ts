@@ -1,0 +1,131 @@
+/** Collects the nodes and initializers of a file while it is written; names of its own do not clash with the graph's. */
+import { create } from "@bufbuild/protobuf"
+import type { NodeProto, TensorProto } from "onnx-buf"
+import { NodeProtoSchema } from "onnx-buf"
+import type { BatchDim, Shape } from "../ir/Dim.ts"
+import { isStatic, isStaticShape } from "../ir/Dim.ts"
+import type { Graph } from "../ir/Graph.ts"
+import { valueOf } from "../ir/Graph.ts"
+import type { DType, Tensor } from "../ir/Tensor.ts"
+import { bytes, int64, isFill, isFloat, tensor } from "../ir/Tensor.ts"
+import type { AttributeValue } from "./attributes.ts"
+import { writeAttribute } from "./attributes.ts"
+import { protoType, writeTensor } from "./tensorProto.ts"
+
+/** A filled constant is written as a node where that is smaller than this many bytes of data. */
+const FILL_AS_NODE_BYTES = 1024
+
+export class Emitter {
+  readonly nodes: Array<NodeProto> = []
+  readonly initializers: Array<TensorProto> = []
+  readonly #graph: Graph
+  readonly #shared = new Map<string, string>()
+  #batch: string | undefined
+  #fresh = 0
+
+  constructor(graph: Graph) {
+    this.#graph = graph
+  }
+
+  dtype(name: string): DType {
+    return valueOf(this.#graph, name).dtype
+  }
+
+  isFloat(name: string): boolean {
+    return isFloat(this.dtype(name))
+  }
+
+  #name(hint: string): string {
+    let name: string
+    do name = `${hint}_${this.#fresh++}`
+    while (this.#graph.values.has(name))
+    return name
+  }
+
+  node(
+    opType: string,
+    name: string,
+    inputs: ReadonlyArray<string>,
+    outputs: ReadonlyArray<string>,
+    attributes: Readonly<Record<string, AttributeValue>> = {}
+  ): void {
+    const lastUsed = inputs.findLastIndex((input) => input !== "")
+    this.nodes.push(
+      create(NodeProtoSchema, {
+        opType,
+        name,
+        input: inputs.slice(0, lastUsed + 1),
+        output: [...outputs],
+        attribute: Object.entries(attributes).map(([key, value]) => writeAttribute(key, value))
+      })
+    )
+  }
+
+  /** A constant of the graph under its own name. */
+  named(name: string, constant: Tensor): void {
+    if (isFill(constant.data) && bytes(constant) > FILL_AS_NODE_BYTES) {
+      const value = tensor(constant.dtype, [1], [constant.data.fill])
+      this.node("ConstantOfShape", `${name}/fill`, [this.ints(constant.shape)], [name], {
+        value: { tensor: value }
+      })
+    } else this.initializers.push(writeTensor(name, constant))
+  }
+
+  /** A small constant; equal ones are shared. Returns its name. */
+  constant(constant: Tensor): string {
+    const data = isFill(constant.data) ? [constant.data.fill] : [...constant.data]
+    const key = `${constant.dtype}[${constant.shape.join(",")}]${data.join(",")}`
+    const existing = this.#shared.get(key)
+    if (existing !== undefined) return existing
+    const name = this.#name("constant")
+    this.#shared.set(key, name)
+    this.initializers.push(writeTensor(name, constant))
+    return name
+  }
+
+  ints(list: ReadonlyArray<number>): string {
+    return this.constant(int64([list.length], list))
+  }
+
+  /** The batch size as a vector of one, read off the first input that has it. */
+  #batchVector(): string {
+    if (this.#batch !== undefined) return this.#batch
+    const input = this.#graph.inputs.find(({ shape }) => shape.some((dim) => !isStatic(dim)))
+    if (input === undefined)
+      throw new Error(`graph ${this.#graph.name} has a batch dimension but no input has one`)
+    const at = input.shape.findIndex((dim) => !isStatic(dim))
+    const size = this.#name("batch_size")
+    this.node("Shape", size, [input.name], [size], { start: { int: at }, end: { int: at + 1 } })
+    this.#batch = this.#scaled(size, 1 / (input.shape[at] as BatchDim).batch)
+    return this.#batch
+  }
+
+  #scaled(vector: string, factor: number): string {
+    if (factor === 1) return vector
+    const name = this.#name("batch_multiple")
+    const op = factor > 1 ? "Mul" : "Div"
+    this.node(op, name, [vector, this.ints([Math.round(factor > 1 ? factor : 1 / factor)])], [name])
+    return name
+  }
+
+  /** A shape as an int64 vector, computed in the file where it contains the batch size. */
+  dims(shape: Shape): string {
+    if (isStaticShape(shape)) return this.ints(shape)
+    const parts = shape.map((dim) =>
+      isStatic(dim) ? this.ints([dim]) : this.#scaled(this.#batchVector(), dim.batch)
+    )
+    const name = this.#name("shape")
+    this.node("Concat", name, parts, [name], { axis: { int: 0 } })
+    return name
+  }
+
+  /** A multiple of the batch size as a scalar. */
+  scalarDim(dim: BatchDim, dtype: DType): string {
+    const name = this.#name("batch_scalar")
+    this.node("Squeeze", name, [this.#scaled(this.#batchVector(), dim.batch), this.ints([0])], [name])
+    if (dtype === "int64") return name
+    const cast = this.#name("batch_cast")
+    this.node("Cast", cast, [name], [cast], { to: { int: protoType(dtype) } })
+    return cast
+  }
+}

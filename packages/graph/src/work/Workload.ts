@@ -1,0 +1,76 @@
+/** Graph → Workload: every node that does something as a step, views as other names of the tensor they show. */
+import { elements, elementsAt } from "../ir/Dim.ts"
+import type { AnyNode, Graph } from "../ir/Graph.ts"
+import { shapeOf } from "../ir/Graph.ts"
+import { isFloat } from "../ir/Tensor.ts"
+import type { Layer } from "./Layer.ts"
+import { layersOf } from "./Layer.ts"
+import type { Step, Work, Workload } from "./Work.ts"
+import { workOf } from "./workOf.ts"
+
+/** Embedding tables: looked up, not multiplied, but stored. */
+const tableOf = (graph: Graph, node: AnyNode): string | undefined =>
+  node.op === "Gather" && graph.constants.has(node.inputs[0]!) ? node.inputs[0] : undefined
+
+const constantElements = (graph: Graph, node: AnyNode, except: string | undefined): number =>
+  node.inputs
+    .filter((name) => name !== except && graph.constants.has(name))
+    .map((name) => graph.constants.get(name)!)
+    .filter(({ dtype, shape }) => isFloat(dtype) && shape.length > 0)
+    .reduce((sum, constant) => sum + elements(constant.shape), 0)
+
+const stepOf = (
+  graph: Graph,
+  node: AnyNode,
+  work: Work,
+  layer: Layer | undefined,
+  tensorOf: (name: string) => string
+): Step => {
+  const weightName = layer?.weight ?? tableOf(graph, node)
+  return {
+    id: node.name,
+    op: node.op,
+    work,
+    inputs: node.inputs.filter((name) => name !== "" && !graph.constants.has(name)).map(tensorOf),
+    outputs: node.outputs,
+    weightElements: weightName === undefined ? 0 : elements(graph.constants.get(weightName)!.shape),
+    biasElements: constantElements(graph, node, weightName),
+    weightChannels: layer === undefined ? 1 : layer.weightShape[layer.channelAxis]!,
+    weightName: weightName ?? ""
+  }
+}
+
+/** The graph's work for `batch` samples. A graph whose batch is fixed in the file is that batch, whatever is asked. */
+export const workloadOf = (graph: Graph, batch: number): Workload => {
+  const layers = new Map(layersOf(graph).map((layer) => [layer.id, layer]))
+  const views = new Map<string, string>()
+  const tensorOf = (name: string): string => views.get(name) ?? name
+  const steps: Array<Step> = []
+  for (const node of graph.nodes) {
+    const work = workOf(node, graph, batch)
+    if (work === "view") {
+      const source = node.inputs[0] ?? ""
+      if (source !== "") for (const output of node.outputs) views.set(output, tensorOf(source))
+    } else steps.push(stepOf(graph, node, work, layers.get(node.name), tensorOf))
+  }
+  const names = new Set(steps.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]))
+  return {
+    name: graph.name,
+    batch,
+    steps,
+    tensorElements: new Map([...names].map((name) => [name, elementsAt(shapeOf(graph, name), batch)])),
+    inputs: graph.inputs.map(({ name }) => tensorOf(name)),
+    outputs: graph.outputs.map(tensorOf)
+  }
+}
+
+/**
+ * Trained elements of the network: weights, biases, tables, normalisation parameters. Weights that several layers
+ * share count once; equal biases, which exporters merge into one constant, count at every use.
+ */
+export const parameters = ({ steps }: Workload): number => {
+  const weights = new Map(steps.map(({ weightName, weightElements }) => [weightName, weightElements]))
+  return (
+    [...weights.values()].reduce((a, b) => a + b, 0) + steps.reduce((sum, step) => sum + step.biasElements, 0)
+  )
+}

@@ -1,1 +1,9 @@
-export {}
+export * as Figure from "./profile/Figure.ts"
+export * as Profile from "./profile/Profile.ts"
+export * as Profiles from "./profile/Profiles.ts"
+export * as Holding from "./profile/Holding.ts"
+export * as Simulate from "./cost/Simulate.ts"
+export * as CostTable from "./cost/CostTable.ts"
+export * as ModelSize from "./cost/ModelSize.ts"
+export * as Measurement from "./validate/Measurement.ts"
+export * as Validation from "./validate/Validation.ts"

@@ -1,0 +1,206 @@
+/**
+ * Time and energy of one flow on one machine, given where its operands are. Everything above (which steps, what
+ * stays on chip) is decided by `Simulate`; everything here is local to the step, so that a table of layers × widths
+ * adds up to the network.
+ */
+import { Precision } from "@bitbudget/graph"
+import { map } from "../compute/Compute.ts"
+import type { Datapath, Mapped } from "../compute/Mapping.ts"
+import { libraryOf, macEnergyPj, vectorOpEnergyPj } from "../energy/OpLibrary.ts"
+import { productTraffic, stream, type Placement, type Traffic } from "../memory/Traffic.ts"
+import type { OperandBits, Tile } from "../memory/Tiling.ts"
+import type { NativePair } from "../profile/Holding.ts"
+import type { StepClass } from "../profile/Profile.ts"
+import type { Loops } from "../work/Loops.ts"
+import type { Machine } from "./Machine.ts"
+
+/** Picojoules; null where the profile has no figure. */
+export interface EnergyPj {
+  readonly mac: number | null
+  readonly register: number | null
+  readonly sram: number | null
+  readonly dram: number | null
+  readonly static: number | null
+  readonly total: number | null
+}
+
+/** What a machine does for a flow, before software factors: all that fitting needs. */
+export interface Physical {
+  readonly class: StepClass
+  readonly macs: number
+  readonly cycles: number
+  readonly peakMacsPerCycle: number
+  readonly traffic: Traffic
+  readonly native: NativePair
+}
+
+export interface Timed {
+  readonly latencyMs: number
+  /** Time beyond the mapped cycles and the overhead, in cycles. */
+  readonly stallCycles: number
+  readonly boundBy: string
+}
+
+const formatBits = (format: Precision.Format): number => format.bits
+
+const mappedProduct = (machine: Machine, loops: Loops, path: Datapath): Mapped => {
+  const key = `map|${loops.key}|${path.rate},${path.weightBits},${path.activationBits}`
+  const known = machine.memo.get(key)
+  if (known !== undefined) return known as Mapped
+  const mapped = map(machine.compute, loops, path)
+  machine.memo.set(key, mapped)
+  return mapped
+}
+
+/** Bits the datapath works through: narrow operands only help where the hardware is serial or composable. */
+const datapath = (machine: Machine, native: NativePair, bits: OperandBits): Datapath => {
+  const serial = machine.compute.kind === "bitSerial" || machine.compute.kind === "bitFusion"
+  const nativeBits = Math.max(formatBits(native.precision.weights), formatBits(native.precision.activations))
+  return {
+    rate: native.rate,
+    weightBits: serial ? bits.weights : formatBits(native.precision.weights),
+    activationBits: serial ? bits.inputs : formatBits(native.precision.activations),
+    nativeBits
+  }
+}
+
+export const product = (
+  machine: Machine,
+  loops: Loops,
+  native: NativePair,
+  bits: OperandBits,
+  placement: Placement
+): Physical => {
+  const mapped = mappedProduct(machine, loops, datapath(machine, native, bits))
+  return {
+    class: loops.class,
+    macs: loops.macs,
+    cycles: mapped.cycles,
+    peakMacsPerCycle: mapped.peakMacsPerCycle,
+    traffic: productTraffic(machine, loops, mapped, bits, placement),
+    native
+  }
+}
+
+/** Elementwise, pooling, softmax, …: `ops` scalar operations on elements of a width, streamed through memory. */
+export const vector = (
+  machine: Machine,
+  ops: number,
+  bits: number,
+  native: NativePair,
+  moves: ReadonlyArray<{
+    readonly operand: "inputs" | "outputs"
+    readonly bits: number
+    readonly place: number
+  }>
+): Physical => {
+  const traffic = {
+    readBits: new Float64Array(machine.levels.length),
+    writtenBits: new Float64Array(machine.levels.length),
+    tile: null
+  }
+  for (const move of moves) stream(machine, traffic, move.operand, move.bits, move.place)
+  return {
+    class: "vector",
+    macs: 0,
+    cycles: Math.ceil((ops * Math.max(1, bits / 8)) / machine.vectorOpsPerCycle),
+    peakMacsPerCycle: 0,
+    traffic,
+    native
+  }
+}
+
+/** Reads of a second operand fused into a product (a residual). */
+export const alsoRead = (machine: Machine, physical: Physical, bits: number, place: number): void =>
+  stream(machine, physical.traffic, "inputs", bits, place)
+
+export const levelMs = (machine: Machine, traffic: Traffic, index: number): number =>
+  (traffic.readBits[index]! + traffic.writtenBits[index]!) / 8 / machine.levels[index]!.bytesPerMs
+
+export const time = (machine: Machine, physical: Physical): Timed => {
+  const ideal = physical.cycles / machine.cyclesPerMs
+  const busy = ideal / machine.efficiency[physical.class]
+  let [longest, sum, boundBy] = [busy, busy, "compute"]
+  for (let index = 0; index < machine.levels.length; index++) {
+    const ms = levelMs(machine, physical.traffic, index)
+    sum += ms
+    if (ms > longest) [longest, boundBy] = [ms, machine.levels[index]!.id]
+  }
+  const worked = machine.overlap * longest + (1 - machine.overlap) * sum
+  return {
+    latencyMs: worked + machine.perStepMs,
+    stallCycles: Math.max(0, worked - ideal) * machine.cyclesPerMs,
+    boundBy: machine.perStepMs > worked ? "overhead" : boundBy
+  }
+}
+
+const add = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a + b)
+
+const macPj = (machine: Machine, native: NativePair, bits: OperandBits): number | null => {
+  const { energy } = machine.profile
+  if (energy?.kind !== "events") return null
+  const serial = machine.compute.kind === "bitSerial" || machine.compute.kind === "bitFusion"
+  const stored: Precision.Precision = serial ? Precision.wa(bits.weights, bits.inputs) : native.precision
+  const name = Precision.showPrecision(stored)
+  const given = energy.mac?.find((entry) => entry.precision === name)
+  if (given !== undefined) return given.pj.value
+  const library = libraryOf(energy.library)
+  if (library === undefined) return null
+  const pj = macEnergyPj(library, {
+    type: stored.activations.kind,
+    weightBits: stored.weights.bits,
+    activationBits: stored.activations.bits
+  })
+  return pj === null ? null : pj * (energy.libraryScale?.value ?? 1)
+}
+
+/** Energy of a flow that took `latencyMs`; mW·ms = 10⁶ pJ. */
+export const energyOf = (
+  machine: Machine,
+  physical: Physical,
+  bits: OperandBits,
+  latencyMs: number,
+  vectorOps: number
+): EnergyPj => {
+  const { energy, memory } = machine.profile
+  const unknown = { mac: null, register: null, sram: null, dram: null, static: null, total: null }
+  if (energy === undefined) return unknown
+  if (energy.kind === "power") {
+    const mw = machine.stack?.activeMw?.value ?? energy.activeMw.value
+    return { ...unknown, total: mw * latencyMs * 1e6 }
+  }
+  let [sram, dram]: [number | null, number | null] = [0, 0]
+  machine.levels.forEach((level, index) => {
+    const [read, written] = [physical.traffic.readBits[index]!, physical.traffic.writtenBits[index]!]
+    const pj =
+      read + written === 0
+        ? 0
+        : level.readPjPerBit === null || level.writePjPerBit === null
+          ? null
+          : read * level.readPjPerBit + written * level.writePjPerBit
+    if (level.kind === "sram" || level.kind === "cache") sram = add(sram, pj)
+    else dram = add(dram, pj)
+  })
+  const library = libraryOf(energy.library)
+  const opPj =
+    vectorOps === 0 || library === undefined
+      ? 0
+      : vectorOpEnergyPj(library, physical.native.precision.activations.kind, bits.inputs)
+  const perMac = physical.macs === 0 ? 0 : macPj(machine, physical.native, bits)
+  const mac = add(
+    perMac === null ? null : perMac * physical.macs,
+    opPj === null ? null : opPj * vectorOps * (energy.libraryScale?.value ?? 1)
+  )
+  const register =
+    physical.macs === 0
+      ? 0
+      : energy.registerPjPerMac === undefined
+        ? null
+        : energy.registerPjPerMac.value * physical.macs
+  const leakageMw = memory.reduce((sum, level) => sum + (level.leakageMw?.value ?? 0), 0)
+  const standing = ((energy.staticMw?.value ?? 0) + leakageMw) * latencyMs * 1e6
+  const total = [mac, register, sram, dram, standing].reduce<number | null>(add, 0)
+  return { mac, register, sram, dram, static: standing, total }
+}
+
+export type { Tile }

@@ -1,0 +1,174 @@
+/**
+ * A profile under one software stack, as plain numbers a millisecond at a time: what the inner loops of the model
+ * work on. Machines and everything memoised on them live as long as their profile does.
+ */
+import type { Profile, Stack, StepClass, Level } from "../profile/Profile.ts"
+import type { Capacity } from "../memory/Tiling.ts"
+
+export interface MachineLevel {
+  readonly id: string
+  readonly kind: Level["kind"]
+  readonly holdsWeights: boolean
+  readonly holdsInputs: boolean
+  readonly holdsOutputs: boolean
+  /** Bytes; undefined for a backing level without limit. */
+  readonly capacity: Capacity | undefined
+  readonly backing: boolean
+  readonly keepsWeights: boolean
+  readonly keepsActivations: boolean
+  readonly doubleBuffered: boolean
+  readonly bytesPerMs: number
+  readonly readPjPerBit: number | null
+  readonly writePjPerBit: number | null
+}
+
+export interface Machine {
+  readonly profile: Profile
+  readonly stack: Stack | undefined
+  readonly cyclesPerMs: number
+  readonly compute: Profile["compute"]
+  /** From far to near. */
+  readonly levels: ReadonlyArray<MachineLevel>
+  readonly efficiency: { readonly [K in StepClass]: number }
+  readonly vectorOpsPerCycle: number
+  readonly overlap: number
+  readonly perStepMs: number
+  readonly perInferenceMs: number
+  readonly memo: Map<string, unknown>
+}
+
+/** Factors of a stack that `devices fit` may set, in place of the profile's own. */
+export interface Factors {
+  readonly efficiency?: Partial<Record<StepClass, number>>
+  readonly bandwidthEfficiency?: number
+  readonly perStepUs?: number
+  readonly perInferenceUs?: number
+  readonly overlap?: number
+}
+
+const capacityOf = (bytes: Level["bytes"]): Capacity | undefined => {
+  if (bytes === null) return undefined
+  if ("value" in bytes)
+    return { weights: bytes.value, inputs: bytes.value, outputs: bytes.value, shared: true }
+  return {
+    weights: bytes.weights.value,
+    inputs: bytes.inputs.value,
+    outputs: bytes.outputs.value,
+    shared: false
+  }
+}
+
+const commonPrefix = (a: string, b: string): number => {
+  let length = 0
+  while (length < a.length && a[length] === b[length]) length++
+  return length
+}
+
+/**
+ * The stack that speaks for a software and a native precision: the named one, else the one with the longest common
+ * beginning (another version of it), else the default; within it, the one for the precision.
+ */
+export const stackFor = (
+  profile: Profile,
+  software: string | undefined,
+  precision: string
+): Stack | undefined => {
+  const stacks = profile.stacks ?? []
+  const first = stacks[0]
+  if (first === undefined) return undefined
+  const wanted = software ?? first.software
+  const closeness = (stack: Stack): number =>
+    stack.software === wanted ? Infinity : commonPrefix(stack.software, wanted)
+  const closest = stacks.reduce((best, stack) => (closeness(stack) > closeness(best) ? stack : best)).software
+  const candidates = stacks.filter((stack) => stack.software === (closest === "" ? first.software : closest))
+  return (
+    candidates.find((stack) => stack.precisions?.includes(precision)) ??
+    candidates.find((stack) => stack.precisions === undefined) ??
+    candidates.find((stack) => stack.precisions?.some((each) => each[0] === precision[0])) ??
+    candidates[0]
+  )
+}
+
+const classes: ReadonlyArray<StepClass> = [
+  "stem",
+  "dense",
+  "pointwise",
+  "depthwise",
+  "grouped",
+  "gemm",
+  "attention",
+  "vector"
+]
+
+const efficiencyOf = (stack: Stack | undefined, factors: Factors | undefined): Machine["efficiency"] => {
+  const given = (name: StepClass): number | undefined =>
+    factors?.efficiency?.[name] ?? stack?.efficiency?.[name]?.value
+  const of = (name: StepClass): number => given(name) ?? (name === "vector" ? 1 : (given("dense") ?? 1))
+  const result = {
+    stem: 1,
+    dense: 1,
+    pointwise: 1,
+    depthwise: 1,
+    grouped: 1,
+    gemm: 1,
+    attention: 1,
+    vector: 1
+  }
+  for (const name of classes) result[name] = of(name)
+  return result
+}
+
+/** A machine from a profile, a stack and, while fitting, other factors. */
+export const build = (profile: Profile, stack: Stack | undefined, factors?: Factors): Machine => {
+  const bandwidth = factors?.bandwidthEfficiency ?? stack?.bandwidthEfficiency?.value ?? 1
+  const without = new Set(stack?.without)
+  const cores = stack?.cores
+  return {
+    profile,
+    stack,
+    cyclesPerMs: (stack?.clockMhz ?? profile.clockMhz).value * 1000,
+    compute:
+      cores !== undefined && profile.compute.kind === "simd"
+        ? { ...profile.compute, cores }
+        : profile.compute,
+    levels: profile.memory
+      .filter((level) => !without.has(level.id))
+      .map((level) => {
+        const holds = (operand: "weights" | "inputs" | "outputs") => level.holds?.includes(operand) ?? true
+        const capacity = capacityOf(level.bytes)
+        return {
+          id: level.id,
+          kind: level.kind,
+          holdsWeights: holds("weights"),
+          holdsInputs: holds("inputs"),
+          holdsOutputs: holds("outputs"),
+          capacity,
+          backing: level.backing === true,
+          keepsWeights: level.keepsWeights === true,
+          keepsActivations: level.keepsActivations === true,
+          doubleBuffered: level.doubleBuffered === true,
+          bytesPerMs: (stack?.gbPerS?.[level.id] ?? level.gbPerS).value * 1e6 * bandwidth,
+          readPjPerBit: level.readPjPerBit?.value ?? null,
+          writePjPerBit: (level.writePjPerBit ?? level.readPjPerBit)?.value ?? null
+        }
+      }),
+    efficiency: efficiencyOf(stack, factors),
+    vectorOpsPerCycle: profile.vector.opsPerCycle.value,
+    overlap: factors?.overlap ?? stack?.overlap?.value ?? 1,
+    perStepMs: (factors?.perStepUs ?? stack?.perStepUs?.value ?? 0) / 1000,
+    perInferenceMs: (factors?.perInferenceUs ?? stack?.perInferenceUs?.value ?? 0) / 1000,
+    memo: new Map()
+  }
+}
+
+const built = new WeakMap<Profile, Map<Stack | undefined, Machine>>()
+
+/** The machine for a software (default: the profile's first stack) computing at a native precision. */
+export const machineFor = (profile: Profile, software: string | undefined, precision: string): Machine => {
+  const stack = stackFor(profile, software, precision)
+  const machines = built.get(profile) ?? new Map<Stack | undefined, Machine>()
+  built.set(profile, machines)
+  const machine = machines.get(stack) ?? build(profile, stack)
+  machines.set(stack, machine)
+  return machine
+}

@@ -1,0 +1,105 @@
+/**
+ * The kinds of arithmetic a profile can describe. What each of them does with a layer is in `compute/`; here is
+ * only what has to be known of it. `rate` of a native precision means, by kind:
+ * arrays (systolic, spatial): MACs per processing element and cycle; simd, scalar: MACs per core and cycle;
+ * tensorCore: MACs per streaming multiprocessor and cycle; bitSerial, bitFusion: derived from the bits, keep 1.
+ */
+import { Schema } from "effect"
+import { NonNegative, Positive } from "./Figure.ts"
+
+const loopNames = ["batch", "M", "C", "R", "S", "P", "Q", "groups"] as const
+
+/** Rows × cols of processing elements, data moving one hop a cycle (SCALE-Sim, Samajdar et al., ISPASS 2020). */
+const Systolic = Schema.Struct({
+  kind: Schema.Literal("systolic"),
+  rows: Positive,
+  cols: Positive,
+  arrays: Schema.optionalKey(Positive),
+  dataflow: Schema.Literals(["os", "ws", "is"]),
+  /** Next weights are shifted in behind the current stream (TPU): only the first load shows. */
+  preloadsWeights: Schema.optionalKey(Schema.Boolean)
+})
+
+/** Loops unrolled in space; the rest runs in time: cycles = Π ceil(loop / unroll). */
+const Unrolling = Schema.Struct(
+  Object.fromEntries(loopNames.map((name) => [name, Schema.optionalKey(Positive)])) as {
+    readonly [K in (typeof loopNames)[number]]: Schema.optionalKey<typeof Positive>
+  }
+)
+const Spatial = Schema.Struct({
+  kind: Schema.Literal("spatial"),
+  arrays: Schema.optionalKey(Positive),
+  /** Alternatives: the device takes the fastest for each layer. */
+  unrollings: Schema.NonEmptyArray(Unrolling),
+  /** Multiplications saved by Winograd on 3×3 stride-1 convolutions (2.25 for F(2×2,3×3)). */
+  winograd: Schema.optionalKey(Positive)
+})
+
+/** Row-stationary array (Eyeriss, Chen et al., JSSC 2017): kernel rows down, output rows across, replicated. */
+const RowStationary = Schema.Struct({
+  kind: Schema.Literal("rowStationary"),
+  rows: Positive,
+  cols: Positive,
+  /** Cycles lost per pass to load and drain, as a share of the pass. */
+  passOverhead: Schema.optionalKey(NonNegative)
+})
+
+/** CPU cores with vector units: rate is MACs per core and cycle; register blocks decide the cache reads. */
+const Simd = Schema.Struct({
+  kind: Schema.Literal("simd"),
+  cores: Positive,
+  /** Register block of the inner product kernel: rows × columns of outputs held in registers. */
+  blockRows: Positive,
+  blockCols: Positive
+})
+
+/** A microcontroller running kernels like CMSIS-NN's (Lai et al., 2018). */
+const Scalar = Schema.Struct({
+  kind: Schema.Literal("scalar"),
+  /** Cycles to widen and copy one input element into the column buffer. */
+  cyclesPerCopy: NonNegative,
+  /** Cycles to requantise and store one output. */
+  cyclesPerOutput: NonNegative
+})
+
+/** GPU tensor cores: thread-block tiles of outputs spread over multiprocessors. */
+const TensorCore = Schema.Struct({
+  kind: Schema.Literal("tensorCore"),
+  multiprocessors: Positive,
+  tileRows: Positive,
+  tileCols: Positive,
+  /** Bytes of the reduction handled in one step of a tile. */
+  tileDepthBytes: Positive
+})
+
+/** One operand bit by bit: cycles ∝ its bits (UNPU, Stripes); `both` for BISMO and Loom. */
+const BitSerial = Schema.Struct({
+  kind: Schema.Literal("bitSerial"),
+  unrollings: Schema.NonEmptyArray(Unrolling),
+  serial: Schema.Literals(["weights", "activations", "both"]),
+  /** Bits of the serial operand taken per cycle. */
+  bitsPerCycle: Schema.optionalKey(Positive)
+})
+
+/** Composable multipliers (Bit Fusion, Sharma et al., ISCA 2018): rows × cols units of (max/min)² bricks. */
+const BitFusion = Schema.Struct({
+  kind: Schema.Literal("bitFusion"),
+  rows: Positive,
+  cols: Positive,
+  maxBits: Positive,
+  minBits: Positive
+})
+
+export const Compute = Schema.Union([
+  Systolic,
+  Spatial,
+  RowStationary,
+  Simd,
+  Scalar,
+  TensorCore,
+  BitSerial,
+  BitFusion
+])
+export type Compute = typeof Compute.Type
+export type ComputeKind = Compute["kind"]
+export type ComputeOf<K extends ComputeKind> = Extract<Compute, { readonly kind: K }>

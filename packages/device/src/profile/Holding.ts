@@ -1,0 +1,68 @@
+/**
+ * Which number formats a device can store, and which native arithmetic computes them. A format that is no native
+ * one is stored at its own bits and computed at the fastest native pair wide enough for both operands; integers
+ * may be computed in floating point of enough mantissa, never the other way round.
+ */
+import { Schema } from "effect"
+import { Precision } from "@bitbudget/graph"
+import type { Profile } from "./Profile.ts"
+
+export interface NativePair {
+  readonly precision: Precision.Precision
+  readonly rate: number
+}
+
+export type Holding =
+  | { readonly held: true; readonly native: NativePair; readonly exact: boolean }
+  | { readonly held: false; readonly why: string }
+
+/** A layer's format the device cannot store or compute. */
+export class UnsupportedPrecision extends Schema.TaggedError<UnsupportedPrecision>()("UnsupportedPrecision", {
+  device: Schema.String,
+  layer: Schema.String,
+  precision: Schema.String,
+  why: Schema.String
+}) {
+  override get message() {
+    return `${this.layer}: ${this.device} cannot run ${this.precision}: ${this.why}`
+  }
+}
+
+/** Integer bits a float format represents exactly. */
+const mantissa = (bits: number): number => (bits >= 32 ? 24 : 11)
+
+const covers = (native: Precision.Format, format: Precision.Format): boolean =>
+  native.kind === format.kind
+    ? native.bits >= format.bits
+    : native.kind === "float" && mantissa(native.bits) >= format.bits
+
+const same = (a: Precision.Format, b: Precision.Format): boolean => a.kind === b.kind && a.bits === b.bits
+
+export const canHold = (profile: Profile, precision: Precision.Precision): Holding => {
+  const natives = profile.native.map((entry) => ({
+    precision: Precision.parsePrecision(entry.precision)!,
+    rate: entry.rate.value
+  }))
+  const stored = (format: Precision.Format, widths: ReadonlyArray<number>): boolean =>
+    format.kind === "float"
+      ? natives.some(
+          ({ precision: { weights, activations } }) => same(weights, format) || same(activations, format)
+        )
+      : widths.includes(format.bits)
+  const { weights, activations } = precision
+  if (!stored(weights, profile.storage.weightBits))
+    return { held: false, why: `it stores weights of ${profile.storage.weightBits.join(", ")} bits` }
+  if (!stored(activations, profile.storage.activationBits))
+    return { held: false, why: `it stores activations of ${profile.storage.activationBits.join(", ")} bits` }
+  const wide = natives.filter(
+    ({ precision: native }) => covers(native.weights, weights) && covers(native.activations, activations)
+  )
+  if (wide.length === 0)
+    return {
+      held: false,
+      why: `none of its arithmetic (${profile.native.map((n) => n.precision).join(", ")}) is wide enough`
+    }
+  const native = wide.reduce((best, each) => (each.rate > best.rate ? each : best))
+  const exact = same(native.precision.weights, weights) && same(native.precision.activations, activations)
+  return { held: true, native, exact }
+}

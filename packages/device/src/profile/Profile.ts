@@ -1,0 +1,237 @@
+/**
+ * A device as data: the schema of a file in `hw-profiles/`, and the checks no schema can state (levels in order,
+ * ids unique, every native precision storable). Decoding lists every fault with its path, and refuses keys it
+ * does not know, so that a misspelt figure is never silently ignored.
+ */
+import { Effect, Schema } from "effect"
+import { Precision } from "@bitbudget/graph"
+import { Confidence, NonNegative, Positive } from "./Figure.ts"
+import { Compute } from "./ComputeSchema.ts"
+
+const Shorthand = Schema.String.check(
+  Schema.makeFilter((text) =>
+    Precision.parsePrecision(text) === undefined ? "a precision like w8a8, w4a16, f16 or f32" : undefined
+  )
+)
+
+/** Where data lives, from far to near. `backing` levels keep what they hold from one inference to the next. */
+export const Level = Schema.Struct({
+  id: Schema.NonEmptyString,
+  kind: Schema.Literals(["dram", "link", "flash", "sram", "cache"]),
+  /** What it may hold; all three when absent. */
+  holds: Schema.optionalKey(Schema.NonEmptyArray(Schema.Literals(["weights", "inputs", "outputs"]))),
+  /** Capacity; null only for a backing level without a useful limit. One figure, or one per operand. */
+  bytes: Schema.Union([
+    Schema.Null,
+    Positive,
+    Schema.Struct({ weights: Positive, inputs: Positive, outputs: Positive })
+  ]),
+  /** Where data starts from and ends up: DRAM, flash, the host link, an MCU's SRAM. */
+  backing: Schema.optionalKey(Schema.Boolean),
+  /** Weights loaded once stay for the next inference as far as they fit (Edge TPU, Hailo). */
+  keepsWeights: Schema.optionalKey(Schema.Boolean),
+  /** Activations may stay from one step to the next when they fit. */
+  keepsActivations: Schema.optionalKey(Schema.Boolean),
+  /** Tiles are loaded while the previous ones are computed, and so need their space twice. */
+  doubleBuffered: Schema.optionalKey(Schema.Boolean),
+  /** Sustained read and write rate towards the array, of all instances together. */
+  gbPerS: Positive,
+  readPjPerBit: Schema.optionalKey(NonNegative),
+  writePjPerBit: Schema.optionalKey(NonNegative),
+  leakageMw: Schema.optionalKey(NonNegative),
+  areaMm2: Schema.optionalKey(Positive)
+})
+export type Level = typeof Level.Type
+
+/** A precision the arithmetic runs natively, and its rate (see each compute kind for the unit). */
+export const Native = Schema.Struct({ precision: Shorthand, rate: Positive })
+
+export const stepClasses = [
+  "stem",
+  "dense",
+  "pointwise",
+  "depthwise",
+  "grouped",
+  "gemm",
+  "attention",
+  "vector"
+] as const
+export type StepClass = (typeof stepClasses)[number]
+
+const Efficiency = Schema.Struct(
+  Object.fromEntries(stepClasses.map((name) => [name, Schema.optionalKey(Positive)])) as {
+    readonly [K in StepClass]: Schema.optionalKey<typeof Positive>
+  }
+)
+
+/** How far software gets with the hardware: sustained shares and overheads, published or fitted. */
+export const Stack = Schema.Struct({
+  /** As in the `software` column of measurements; the first stack of a profile is its default. */
+  software: Schema.NonEmptyString,
+  /** Precisions it speaks for; all when absent. */
+  precisions: Schema.optionalKey(Schema.NonEmptyArray(Shorthand)),
+  clockMhz: Schema.optionalKey(Positive),
+  cores: Schema.optionalKey(Positive),
+  /** Other bandwidths than the profile's, by level id. */
+  gbPerS: Schema.optionalKey(Schema.Record(Schema.String, Positive)),
+  /** Levels this configuration lacks. */
+  without: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** Share of the mapped peak sustained by each class of step; `dense` stands in for a missing class. */
+  efficiency: Schema.optionalKey(Efficiency),
+  bandwidthEfficiency: Schema.optionalKey(Positive),
+  /** 1: transfers hide behind arithmetic; 0: they add up. */
+  overlap: Schema.optionalKey(NonNegative),
+  perStepUs: Schema.optionalKey(NonNegative),
+  perInferenceUs: Schema.optionalKey(NonNegative),
+  activeMw: Schema.optionalKey(Positive),
+  /** Written by `devices fit`. */
+  fit: Schema.optionalKey(
+    Schema.Struct({
+      measurements: Schema.NonEmptyString,
+      rows: Schema.Int,
+      parameters: Schema.Array(Schema.String),
+      medianApePct: Schema.Finite,
+      leaveOneOutMedianApePct: Schema.NullOr(Schema.Finite)
+    })
+  )
+})
+export type Stack = typeof Stack.Type
+
+const Energy = Schema.Union([
+  Schema.Struct({
+    kind: Schema.Literal("events"),
+    /** One operation library a profile, never mixed. */
+    library: Schema.NonEmptyString,
+    /** Multiplies the library's energies, to reach the device's node. */
+    libraryScale: Schema.optionalKey(Positive),
+    /** Energy of a MAC at native precisions, instead of the library's. */
+    mac: Schema.optionalKey(Schema.Array(Schema.Struct({ precision: Shorthand, pj: Positive }))),
+    registerPjPerMac: Schema.optionalKey(NonNegative),
+    staticMw: Schema.optionalKey(NonNegative)
+  }),
+  Schema.Struct({ kind: Schema.Literal("power"), activeMw: Positive })
+])
+
+export const Profile = Schema.Struct({
+  id: Schema.NonEmptyString,
+  name: Schema.NonEmptyString,
+  description: Schema.optionalKey(Schema.String),
+  nodeNm: Schema.optionalKey(Positive),
+  clockMhz: Positive,
+  compute: Compute,
+  native: Schema.NonEmptyArray(Native),
+  /** What weights and activations may be stored as, besides the native formats. */
+  storage: Schema.Struct({
+    weightBits: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 32 }))),
+    activationBits: Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 32 }))),
+    source: Schema.NonEmptyString,
+    confidence: Confidence
+  }),
+  /** Elementwise, pooling, softmax: scalar operations a cycle at 8 bits; wider elements take longer. */
+  vector: Schema.Struct({ opsPerCycle: Positive }),
+  /** From far to near; the last one feeds the array. Empty: the array is never starved. */
+  memory: Schema.Array(Level),
+  /** Element-wise steps computed in the pipeline of the step before them. */
+  fuses: Schema.optionalKey(Schema.Array(Schema.Literals(["activation", "normalization", "add", "pool"]))),
+  energy: Schema.optionalKey(Energy),
+  areaMm2: Schema.optionalKey(Positive),
+  stacks: Schema.optionalKey(Schema.Array(Stack)),
+  notes: Schema.optionalKey(Schema.Array(Schema.String))
+})
+export type Profile = typeof Profile.Type
+
+/** A profile that cannot be used, with every fault and its path. */
+export class MalformedProfile extends Schema.TaggedError<MalformedProfile>()("MalformedProfile", {
+  file: Schema.String,
+  faults: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `${this.file} is no device profile:\n${this.faults.map((fault) => `  ${fault}`).join("\n")}\nSee docs/profiles.md.`
+  }
+}
+
+const at = (path: ReadonlyArray<string | number>): string =>
+  path.map((key) => (typeof key === "number" ? `[${key}]` : `["${key}"]`)).join("")
+
+const duplicates = (ids: ReadonlyArray<string>): ReadonlyArray<number> =>
+  ids.flatMap((id, index) => (ids.indexOf(id) < index ? [index] : []))
+
+const capacities = (level: Level): ReadonlyArray<number> =>
+  level.bytes === null
+    ? []
+    : "value" in level.bytes
+      ? [level.bytes.value]
+      : Object.values(level.bytes).map((f) => f.value)
+
+/** Faults a schema cannot see. */
+const crossFaults = (profile: Profile): ReadonlyArray<string> => {
+  const faults: Array<string> = []
+  const { memory, native, storage, stacks = [] } = profile
+  for (const index of duplicates(memory.map((level) => level.id)))
+    faults.push(`Duplicate level id "${memory[index]!.id}" at ${at(["memory", index, "id"])}`)
+  for (const index of duplicates(native.map((entry) => entry.precision)))
+    faults.push(`Duplicate precision at ${at(["native", index, "precision"])}`)
+  for (const index of duplicates(stacks.map((stack) => `${stack.software} ${stack.precisions?.join()}`)))
+    faults.push(
+      `Duplicate stack "${stacks[index]!.software}" for the same precisions at ${at(["stacks", index])}`
+    )
+  for (const operand of ["weights", "inputs", "outputs"] as const) {
+    const holding = memory.filter((level) => level.holds === undefined || level.holds.includes(operand))
+    if (memory.length > 0 && !holding.some((level) => level.backing === true))
+      faults.push(`Missing level: no backing level holds ${operand} at ${at(["memory"])}`)
+  }
+  let near = false
+  memory.forEach((level, index) => {
+    if (level.backing !== true) near = true
+    else if (near)
+      faults.push(
+        `A backing level after a nearer one: list levels from far to near at ${at(["memory", index])}`
+      )
+    if (level.bytes === null && level.backing !== true)
+      faults.push(`Only a backing level may have no capacity at ${at(["memory", index, "bytes"])}`)
+    if (level.backing !== true && capacities(level).some((bytes) => bytes < 16))
+      faults.push(`Too small for one tile (16 bytes) at ${at(["memory", index, "bytes"])}`)
+  })
+  memory.forEach((level, index) => {
+    if (index === 0 || level.backing === true || memory[index - 1]!.backing === true) return
+    const [outer, inner] = [memory[index - 1]!, level].map((each) =>
+      capacities(each).reduce((a, b) => a + b, 0)
+    )
+    if (outer! < inner!)
+      faults.push(
+        `Levels out of order: larger than "${memory[index - 1]!.id}" before it at ${at(["memory", index, "bytes"])}`
+      )
+  })
+  native.forEach((entry, index) => {
+    const precision = Precision.parsePrecision(entry.precision)!
+    for (const [format, bits, key] of [
+      [precision.weights, storage.weightBits, "weightBits"],
+      [precision.activations, storage.activationBits, "activationBits"]
+    ] as const)
+      if (format.kind === "int" && !bits.includes(format.bits))
+        faults.push(
+          `Unsupported precision: native ${entry.precision} at ${at(["native", index])} is not in ${at(["storage", key])}`
+        )
+  })
+  stacks.forEach((stack, index) => {
+    const ids = new Set(memory.map((level) => level.id))
+    for (const id of [...Object.keys(stack.gbPerS ?? {}), ...(stack.without ?? [])])
+      if (!ids.has(id)) faults.push(`Unknown level "${id}" at ${at(["stacks", index])}`)
+  })
+  return faults
+}
+
+/** Decodes a profile's JSON text; `file` only names it in errors. */
+export const decode = (json: string, file: string): Effect.Effect<Profile, MalformedProfile> =>
+  Schema.decodeUnknownEffect(Schema.fromJsonString(Profile), { errors: "all", onExcessProperty: "error" })(
+    json
+  ).pipe(
+    Effect.mapError(
+      (error) =>
+        new MalformedProfile({ file, faults: error.message.split("\n").filter((line) => line !== "") })
+    ),
+    Effect.filterOrElse(
+      (profile) => crossFaults(profile).length === 0,
+      (profile) => Effect.fail(new MalformedProfile({ file, faults: crossFaults(profile) }))
+    )
+  )

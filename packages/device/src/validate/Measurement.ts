@@ -1,0 +1,67 @@
+/**
+ * Published measurements, one a row of a CSV (columns as in the command-line contract), and how a row names the
+ * layer and the unit it measured. A value of a batch is for the whole batch unless its note says "per image".
+ */
+import { parse } from "csv-parse/sync"
+import { Effect, Schema } from "effect"
+
+const Row = Schema.Struct({
+  device: Schema.NonEmptyString,
+  software: Schema.String,
+  network: Schema.String,
+  onnx: Schema.String,
+  layer: Schema.String,
+  precision: Schema.String,
+  batch: Schema.String,
+  metric: Schema.String,
+  value: Schema.FiniteFromString,
+  unit: Schema.String,
+  confidence: Schema.String,
+  source: Schema.String,
+  note: Schema.String
+})
+export type Measurement = typeof Row.Type
+
+/** A measurements file that cannot be read, with the lines at fault. */
+export class MalformedMeasurements extends Schema.TaggedError<MalformedMeasurements>()(
+  "MalformedMeasurements",
+  {
+    file: Schema.String,
+    faults: Schema.Array(Schema.String)
+  }
+) {
+  override get message() {
+    return `${this.file} is no measurements file:\n${this.faults.map((fault) => `  ${fault}`).join("\n")}`
+  }
+}
+
+/** The rows of a CSV text; `file` only names it in errors. */
+export const parseMeasurements = (
+  text: string,
+  file: string
+): Effect.Effect<ReadonlyArray<Measurement>, MalformedMeasurements> =>
+  Effect.try({
+    try: () => parse(text, { columns: true, skip_empty_lines: true, bom: true }) as ReadonlyArray<unknown>,
+    catch: (cause) =>
+      new MalformedMeasurements({ file, faults: [cause instanceof Error ? cause.message : String(cause)] })
+  }).pipe(
+    Effect.flatMap((rows) =>
+      Schema.decodeUnknownEffect(Schema.Array(Row), { errors: "all" })(rows).pipe(
+        Effect.mapError((error) => new MalformedMeasurements({ file, faults: error.message.split("\n") }))
+      )
+    )
+  )
+
+/** Index among the network's layers with weights; undefined for a whole network, −1 where the row is unclear. */
+export const layerIndex = (row: Measurement): number | undefined => {
+  if (row.layer === "") return undefined
+  if (/^\d+$/.test(row.layer)) return Number(row.layer)
+  const noted = /conv_index=(\d+)/.exec(row.note)
+  return noted === null ? -1 : Number(noted[1])
+}
+
+/** Samples at once; 1 where the row does not say. */
+export const batchOf = (row: Measurement): number =>
+  /^\d+$/.test(row.batch) ? Math.max(1, Number(row.batch)) : 1
+
+export const isPerImage = (row: Measurement): boolean => /per image/.test(row.note)

@@ -1,0 +1,151 @@
+/**
+ * A profile against published measurements: what `devices validate` prints and `docs/validation.md` is made of.
+ * Rows are predicted in their own unit. A row that cannot be predicted says why and counts as missing, never as
+ * right.
+ */
+import { Precision, Work } from "@bitbudget/graph"
+import { areaOf } from "../energy/Area.ts"
+import { network, type NetworkCost } from "../cost/Simulate.ts"
+import { canHold } from "../profile/Holding.ts"
+import type { Profile } from "../profile/Profile.ts"
+import { batchOf, isPerImage, layerIndex, type Measurement } from "./Measurement.ts"
+import { summarise, type Summary } from "./Score.ts"
+
+export interface ValidationRow {
+  readonly device: string
+  readonly software: string
+  readonly network: string
+  readonly onnx: string
+  readonly layer: string
+  readonly precision: string
+  readonly batch: string
+  readonly metric: string
+  readonly measured: number
+  readonly predicted: number | null
+  readonly apePct: number | null
+  readonly note: string
+}
+
+export interface Validation {
+  readonly rows: ReadonlyArray<ValidationRow>
+  readonly summary: ReadonlyArray<Summary>
+}
+
+/** The work of a row's model file at a batch size; a text says why there is none. */
+export type WorkloadOf = (onnx: string, batch: number) => Work.Workload | string
+
+export type Predictor = (
+  profile: Profile,
+  workload: Work.Workload,
+  precision: Precision.Precision,
+  software: string
+) => NetworkCost
+
+const simulate: Predictor = (profile, workload, precision, software) =>
+  network(profile, workload, () => precision, { software })
+
+type Prediction = number | { readonly why: string }
+
+const metrics: {
+  readonly [metric: string]: (cost: Target, samples: number) => number | null
+} = {
+  latency_ms: (cost, samples) => cost.latencyMs / samples,
+  throughput_per_s: (cost) => (cost.batch / cost.latencyMs) * 1000,
+  cycles: (cost, samples) => (cost.latencyMs * cost.cyclesPerMs) / samples,
+  gops: (cost) => (2 * cost.macs) / cost.latencyMs / 1e6,
+  energy_mJ: (cost, samples) => (cost.energyMj === null ? null : cost.energyMj / samples),
+  power_mW: (cost) => (cost.energyMj === null ? null : (cost.energyMj / cost.latencyMs) * 1000),
+  utilisation_pct: (cost) => (cost.utilisation === null ? null : cost.utilisation * 100),
+  dram_MB: (cost, samples) => (cost.dramBytes === null ? null : cost.dramBytes / samples / 1e6)
+}
+
+/** The part of a network's cost a row measured. */
+interface Target {
+  readonly batch: number
+  readonly cyclesPerMs: number
+  readonly latencyMs: number
+  readonly macs: number
+  readonly energyMj: number | null
+  readonly dramBytes: number | null
+  readonly utilisation: number | null
+}
+
+const target = (
+  profile: Profile,
+  cost: NetworkCost,
+  index: number | undefined,
+  cyclesPerMs: number
+): Target | undefined => {
+  const { batch, totals } = cost
+  if (index === undefined) return { batch, cyclesPerMs, ...totals }
+  const layer = cost.layers.filter((each) => each.weightBits !== null)[index]
+  if (layer === undefined) return undefined
+  const far = profile.memory.filter((level) => ["dram", "link", "flash"].includes(level.kind))
+  return {
+    batch,
+    cyclesPerMs,
+    latencyMs: layer.latencyMs,
+    macs: layer.macs,
+    energyMj: layer.energyPj.total === null ? null : layer.energyPj.total / 1e9,
+    dramBytes: far.reduce((sum, level) => sum + (layer.trafficBytes[level.id] ?? 0), 0),
+    utilisation: layer.utilisation
+  }
+}
+
+const predict = (
+  profile: Profile,
+  row: Measurement,
+  workloadOf: WorkloadOf,
+  predictor: Predictor
+): Prediction => {
+  if (row.metric === "area_mm2") {
+    const { mm2 } = areaOf(profile)
+    return mm2 ?? { why: "the profile has no area" }
+  }
+  const metric = metrics[row.metric]
+  if (metric === undefined) return { why: `no prediction of ${row.metric}` }
+  if (row.onnx === "") return { why: "the row names no model file" }
+  const precision = Precision.parsePrecision(row.precision)
+  if (precision === undefined) return { why: `"${row.precision}" is no precision` }
+  const holding = canHold(profile, precision)
+  if (!holding.held) return { why: holding.why }
+  const batch = batchOf(row)
+  const workload = workloadOf(row.onnx, batch)
+  if (typeof workload === "string") return { why: workload }
+  const cost = predictor(profile, workload, precision, row.software)
+  const found = target(profile, cost, layerIndex(row), profile.clockMhz.value * 1000)
+  if (found === undefined) return { why: `the model has no layer ${row.layer}` }
+  const value = metric(found, isPerImage(row) ? batch : 1)
+  return value ?? { why: `the profile has no figures for ${row.metric}` }
+}
+
+/** Measured, predicted and error of every row of this device, and the summary. */
+export const run = (
+  profile: Profile,
+  measurements: ReadonlyArray<Measurement>,
+  workloadOf: WorkloadOf,
+  predictor: Predictor = simulate
+): Validation => {
+  const rows = measurements
+    .filter((row) => row.device === profile.id)
+    .map((row): ValidationRow => {
+      const { batch, device, layer, metric, network, onnx, precision, software } = row
+      const prediction = predict(profile, row, workloadOf, predictor)
+      const predicted = typeof prediction === "number" ? prediction : null
+      return {
+        device,
+        software,
+        network,
+        onnx,
+        layer,
+        precision,
+        batch,
+        metric,
+        measured: row.value,
+        predicted,
+        apePct: predicted === null ? null : (Math.abs(predicted - row.value) / Math.abs(row.value)) * 100,
+        note: typeof prediction === "number" ? "" : prediction.why
+      }
+    })
+  return { rows, summary: summarise(rows) }
+}

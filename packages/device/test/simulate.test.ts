@@ -1,0 +1,97 @@
+import { readFileSync } from "node:fs"
+import { Effect } from "effect"
+import { Precision } from "@bitbudget/graph"
+import { describe, expect, it } from "vitest"
+import { costTable } from "../src/cost/CostTable.ts"
+import * as Simulate from "../src/cost/Simulate.ts"
+import * as Profile from "../src/profile/Profile.ts"
+import { conv, residual, single } from "./networks.ts"
+
+const load = (id: string) =>
+  Effect.runSync(
+    Profile.decode(readFileSync(new URL(`../../../hw-profiles/${id}.json`, import.meta.url), "utf8"), id)
+  )
+const coral = load("coral-edgetpu-usb")
+const generic = load("generic-45nm")
+const mcu = load("cortex-m7-stm32h743")
+const w8a8 = () => Precision.wa(8, 8)
+
+describe("simulate", () => {
+  it.each([coral, generic, mcu])(
+    "$id: steps sum to the network, nothing is negative or infinite",
+    (profile) => {
+      const cost = Simulate.network(profile, residual(), w8a8)
+      const sum = cost.layers.reduce((total, layer) => total + layer.latencyMs, 0)
+      const overhead = cost.totals.latencyMs - sum
+      expect(overhead).toBeGreaterThanOrEqual(-1e-12)
+      expect(cost.layers.map((layer) => layer.id)).toEqual(residual().steps.map((step) => step.id))
+      for (const layer of cost.layers)
+        for (const figure of [
+          layer.latencyMs,
+          layer.computeCycles,
+          layer.stallCycles,
+          ...Object.values(layer.trafficBytes)
+        ]) {
+          expect(Number.isFinite(figure)).toBe(true)
+          expect(figure).toBeGreaterThanOrEqual(0)
+        }
+    }
+  )
+
+  it("hand-computed: model bytes are packed weights, scales and biases", () => {
+    const one = single(
+      conv({ inChannels: 3, outChannels: 5, kernel: [1, 1], inSpatial: [4, 4], stride: [1, 1] })
+    )
+    // 15 weights of 4 bits: 7.5 → 8 bytes; 5 scales and 5 biases of 4 bytes.
+    expect(Simulate.network(coral, one, () => Precision.wa(4, 8)).totals.modelBytes).toBe(8 + 20 + 20)
+  })
+
+  it("fuses the activation and the residual add, and reads the residual", () => {
+    const cost = Simulate.network(coral, residual(), w8a8)
+    const of = (id: string) => cost.layers.find((layer) => layer.id === id)!
+    expect(of("relu").boundBy).toBe("fused into stem")
+    expect(of("add").boundBy).toBe("fused into pointwise")
+    expect(of("add").latencyMs).toBe(0)
+  })
+
+  it("keeps activations and weights on chip: only the image, the result and nothing else cross the link", () => {
+    const cost = Simulate.network(coral, residual(), w8a8)
+    expect(cost.totals.dramBytes).toBe(3 * 32 * 32 + 10)
+  })
+
+  it("throws a condition that names the layer for a format the device cannot hold", () => {
+    expect(() => Simulate.network(coral, residual(), () => Precision.f32)).toThrow(
+      /stem: coral-edgetpu-usb cannot run f32/
+    )
+  })
+
+  it("energy parts sum to the total where all are known", () => {
+    for (const layer of Simulate.network(generic, residual(), w8a8).layers) {
+      const { dram, mac, register, sram, static: standing, total } = layer.energyPj
+      expect(total).toBeCloseTo(mac! + register! + sram! + dram! + standing!, 6)
+    }
+    expect(Simulate.network(coral, residual(), w8a8).layers[0]!.energyPj.mac).toBeNull()
+  })
+})
+
+describe("cost table", () => {
+  it.each([coral, generic, mcu])("$id: a uniform column adds up to the simulated network", (profile) => {
+    const choices = [Precision.wa(4, 8), Precision.wa(8, 8)]
+    const table = costTable(profile, residual(), choices)
+    choices.forEach((choice, index) => {
+      const { totals } = Simulate.network(profile, residual(), () => choice)
+      const sum = (value: (cost: NonNullable<(typeof table.layers)[0]["costs"][0]>) => number) =>
+        table.layers.reduce((total, layer) => total + value(layer.costs[index]!), value(table.fixed))
+      expect(sum((cost) => cost.latencyMs)).toBeCloseTo(totals.latencyMs, 9)
+      expect(sum((cost) => cost.sizeBytes)).toBe(totals.modelBytes)
+      expect(sum((cost) => cost.bops)).toBe(totals.bops)
+      expect(sum((cost) => cost.dramBytes!)).toBeCloseTo(totals.dramBytes!, 6)
+    })
+  })
+
+  it("has null where a format cannot be held", () => {
+    const table = costTable(coral, residual(), [Precision.f32, Precision.wa(8, 8)])
+    expect(table.layers[0]!.costs[0]).toBeNull()
+    expect(table.layers[0]!.costs[1]).not.toBeNull()
+  })
+})

@@ -1,1 +1,4 @@
-export {}
+export * as Problem from "./Problem.ts"
+export * as Assignment from "./Assignment.ts"
+export * as Solution from "./Solution.ts"
+export * as Solver from "./Solver.ts"

@@ -1,0 +1,101 @@
+/**
+ * What a solver hands back. The numbers are the referee's (`Assignment.evaluate`), not the solver's own, and
+ * an assignment that breaks a budget never becomes a solution.
+ */
+import { Schema } from "effect"
+import { evaluate, objectiveOf, type Assignment } from "./Assignment.ts"
+import type { Problem } from "./Problem.ts"
+
+export const methods = ["ilp", "highs", "greedy", "uniform"] as const
+
+/**
+ * `ilp`: exact, own branch and bound. `highs`: exact, the same program given to HiGHS. `greedy`: the
+ * field's usual baseline. `uniform`: the best assignment with one choice everywhere.
+ */
+export type Method = (typeof methods)[number]
+
+export interface Solution {
+  /** optimal: proved within the asked gap. feasible: keeps the budgets. infeasible: proved that nothing does. */
+  readonly status: "optimal" | "feasible" | "infeasible"
+  readonly method: Method
+  /** Name of the minimised quantity. */
+  readonly minimise: string
+  readonly objective: number | null
+  /** No assignment within the budgets has a lower objective than this; null where nothing was proved. */
+  readonly bound: number | null
+  /** (objective − bound) / max(|objective|, |bound|) */
+  readonly gap: number | null
+  readonly nodes: number
+  readonly seconds: number
+  readonly choice: Assignment
+  readonly loss: number | null
+  readonly costs: { readonly [name: string]: number }
+  readonly slack: { readonly [name: string]: number }
+}
+
+export class SolverFailure extends Schema.TaggedError<SolverFailure>()("SolverFailure", {
+  method: Schema.Literals(methods),
+  why: Schema.String
+}) {
+  override get message() {
+    return `${this.method}: ${this.why}`
+  }
+}
+
+/** What a solver knows when it stops: the picks' assignment and a proven lower bound. */
+export interface Outcome {
+  readonly assignment: Assignment | null
+  /** +Infinity: proved infeasible. -Infinity: nothing proved. */
+  readonly bound: number
+  /** Objectives closer than this are the same to the solver: rounding of its scaled sums. */
+  readonly resolution: number
+  readonly nodes: number
+}
+
+export const gapOf = (objective: number, bound: number): number =>
+  objective <= bound ? 0 : (objective - bound) / Math.max(Math.abs(objective), Math.abs(bound))
+
+export const infeasible = (problem: Problem, method: Method, nodes: number, seconds: number): Solution => ({
+  status: "infeasible",
+  method,
+  minimise: problem.minimise ?? "loss",
+  objective: null,
+  bound: null,
+  gap: null,
+  nodes,
+  seconds,
+  choice: {},
+  loss: null,
+  costs: {},
+  slack: {}
+})
+
+/** The solution an outcome with an assignment stands for; throws if the assignment breaks a budget. */
+export const solution = (
+  problem: Problem,
+  method: Method,
+  { assignment, bound, resolution, nodes }: Outcome & { readonly assignment: Assignment },
+  allowedGap: number,
+  seconds: number
+): Solution => {
+  const evaluation = evaluate(problem, assignment)
+  if (!evaluation.feasible) throw new Error(`${method} returned an assignment that breaks a budget`)
+  const objective = objectiveOf(problem, evaluation)
+  const proved = Number.isFinite(bound)
+  const lower = bound >= objective - resolution ? objective : bound
+  const gap = proved ? gapOf(objective, lower) : null
+  return {
+    status: gap !== null && gap <= allowedGap ? "optimal" : "feasible",
+    method,
+    minimise: problem.minimise ?? "loss",
+    objective,
+    bound: proved ? lower : null,
+    gap,
+    nodes,
+    seconds,
+    choice: assignment,
+    loss: evaluation.loss,
+    costs: evaluation.costs,
+    slack: evaluation.slack
+  }
+}

@@ -1,1 +1,8 @@
-export {}
+export * as Affine from "./Affine.ts"
+export * as BitPlan from "./BitPlan.ts"
+export * as FakeQuant from "./FakeQuant.ts"
+export * as FileBytes from "./FileBytes.ts"
+export * as LayerFormat from "./LayerFormat.ts"
+export * as Pack from "./Pack.ts"
+export * as Ranges from "./Ranges.ts"
+export * as Weights from "./Weights.ts"

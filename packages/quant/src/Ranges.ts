@@ -1,0 +1,45 @@
+/**
+ * Value ranges of activations: which tensors need one, and a network that also reports their extremes.
+ *
+ * Quantized is what a layer reads, so ranges belong to the inputs of layers. The extremes are computed by the
+ * runtime itself (ReduceMin, ReduceMax as extra outputs), so that activations never leave it.
+ */
+import { GraphBuilder, Layer } from "@bitbudget/graph"
+import type { Graph } from "@bitbudget/graph"
+
+export interface Range {
+  readonly low: number
+  readonly high: number
+}
+
+/** Ranges by value name. */
+export type Ranges = ReadonlyMap<string, Range>
+
+/** Names of the activations whose ranges a quantized network needs, in order, each once. */
+export const observedValues = (graph: Graph.Graph): ReadonlyArray<string> => [
+  ...new Set(Layer.layersOf(graph).map(({ input }) => input))
+]
+
+export interface Observed {
+  readonly graph: Graph.Graph
+  /** For each value the outputs that hold its least and greatest element in a batch. */
+  readonly outputs: ReadonlyMap<string, { readonly low: string; readonly high: string }>
+}
+
+/** The network whose only outputs are the extremes of the observed values. */
+export const observe = (graph: Graph.Graph): Observed => {
+  const builder = GraphBuilder.from(graph)
+  const outputs = new Map(
+    observedValues(graph).map((value) => {
+      const axes = builder.shape(value).map((_, i) => i)
+      const extreme = (op: "ReduceMin" | "ReduceMax") =>
+        builder.add(op, [value], { axes, keepDims: false }, { name: `${value}/${op}` })
+      return [value, { low: extreme("ReduceMin"), high: extreme("ReduceMax") }]
+    })
+  )
+  return { graph: builder.finish([...outputs.values()].flatMap(({ low, high }) => [low, high])), outputs }
+}
+
+/** The smallest range that holds both. */
+export const union = (a: Range | undefined, b: Range): Range =>
+  a === undefined ? b : { low: Math.min(a.low, b.low), high: Math.max(a.high, b.high) }

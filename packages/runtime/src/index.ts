@@ -1,1 +1,6 @@
-export {}
+export * as Value from "./Value.ts"
+export * as Session from "./Session.ts"
+export * as Data from "./Data.ts"
+export * as Metrics from "./Metrics.ts"
+export * as Evaluate from "./Evaluate.ts"
+export * as Progress from "./Progress.ts"

@@ -1,0 +1,252 @@
+/**
+ * Measures a model on a split of a data set.
+ *
+ * `run` scores the model's output against the labels, `outputs` folds any outputs (activation ranges,
+ * gradients) into a state of the caller's. Samples are scored and summed one by one in order, so batch size
+ * and threads change nothing but the time.
+ */
+import { Dim } from "@bitbudget/graph"
+import { Effect } from "effect"
+import type { Batch, Split } from "./Data.ts"
+import { eachBatch, Mismatch } from "./Feed.ts"
+import type { Failure, Options } from "./Feed.ts"
+import * as Classification from "./metrics/Classification.ts"
+import type { Estimate } from "./metrics/Estimate.ts"
+import * as Regression from "./metrics/Regression.ts"
+import * as Sessions from "./Session.ts"
+import type { Session } from "./Session.ts"
+import * as Value from "./Value.ts"
+
+export { Mismatch } from "./Feed.ts"
+export type { Failure, Options } from "./Feed.ts"
+
+/**
+ * Folds the named outputs over the split, batch by batch in order. The batch's values are only valid
+ * within `step` where the caller does not copy them.
+ */
+export const outputs = <A>(
+  session: Session,
+  split: Split,
+  names: ReadonlyArray<string>,
+  initial: A,
+  step: (state: A, results: Readonly<Record<string, Value.Value>>, batch: Batch) => A,
+  options: Options = {}
+): Effect.Effect<A, Failure> =>
+  Effect.suspend(() => {
+    let state = initial
+    return Effect.map(
+      eachBatch(session, split, options, names, (results, batch) =>
+        Effect.sync(() => {
+          state = step(state, results, batch)
+        })
+      ),
+      () => state
+    )
+  })
+
+export type Metric = Classification.Metric | Regression.Metric
+
+export interface RunOptions extends Options {
+  /** The metrics wanted; those the labels allow when absent. Asking for one they do not is an error. */
+  readonly metrics?: ReadonlyArray<Metric>
+  /** Name of the output to score; the first when absent. */
+  readonly output?: string
+  /** What a classifier's output is; logits when absent. */
+  readonly scores?: Classification.Output
+  /** Range of the pixels of image outputs, for PSNR and SSIM; 1 when absent. */
+  readonly peak?: number
+  /** Threads of the session, when bytes are given. */
+  readonly threads?: number
+}
+
+export interface Evaluation {
+  /** Samples evaluated. */
+  readonly n: number
+  readonly metrics: { readonly [K in Metric]?: Estimate }
+  /** Per sample, for paired comparisons. Undefined for models that predict values. */
+  readonly classification: Classification.Scores | undefined
+  /** Per sample. Undefined for models that predict classes. */
+  readonly regression: Regression.Scores | undefined
+}
+
+const isFloats = (data: Value.Data): data is Float32Array | Float64Array =>
+  data instanceof Float32Array || data instanceof Float64Array
+
+/** Accumulates batches; made by the first one, which shows the output's shape. */
+interface Scorer {
+  /** The position of the first sample whose output is not a number, if there is one. */
+  readonly score: (output: Float32Array | Float64Array, batch: Batch) => number | undefined
+  /** The metrics asked for when nothing is said. */
+  readonly usual: ReadonlyArray<Metric>
+  /** Undefined where the labels or the output's shape do not allow the metric. */
+  readonly metric: (name: Metric) => Estimate | undefined
+  readonly scores: Pick<Evaluation, "classification" | "regression">
+}
+
+const squeezed = (shape: ReadonlyArray<number>): ReadonlyArray<number> => shape.filter((dim) => dim !== 1)
+
+const classScorer = (
+  samples: number,
+  sampleShape: ReadonlyArray<number>,
+  split: Split,
+  kind: Classification.Output
+): Scorer | string => {
+  const labelShape = split.labels?.shape ?? sampleShape.slice(0, -1)
+  const targets = Dim.elements(labelShape)
+  const [outputDims, labelDims] = [squeezed(sampleShape), squeezed(labelShape)]
+  const classes = outputDims.at(-1) ?? 1
+  if (outputDims.slice(0, -1).join() !== labelDims.join())
+    return (
+      `the output has [${sampleShape.join(",")}] numbers a sample, which is not one row of class scores for each ` +
+      `of the ${targets} label${targets === 1 ? "" : "s"} a sample`
+    )
+  const scores = Classification.make(samples, targets, classes, split.hasLabels)
+  return {
+    score: (output, batch) => {
+      const labels = batch.labels?.kind === "classes" ? batch.labels.data : undefined
+      for (let i = 0; i < batch.to - batch.from; i++) {
+        const start = i * targets * classes
+        if (!Classification.score(scores, batch.from + i, kind, output, start, labels, i * targets))
+          return batch.from + i
+      }
+      return undefined
+    },
+    usual: !split.hasLabels
+      ? []
+      : labelShape.length === 0
+        ? ["top1", "top5", "loss", "f1Macro", "f1Weighted"]
+        : ["top1", "top5", "loss", "perplexity", "bitsPerToken"],
+    metric: (name) =>
+      Classification.isMetric(name) && scores.labelled !== undefined
+        ? Classification.metrics[name](scores, scores.labelled)
+        : undefined,
+    scores: { classification: scores, regression: undefined }
+  }
+}
+
+/** Where an output sample `[C,H,W]` or `[H,W,C]` keeps its planes; undefined when it is no image. */
+const planesOf = (shape: ReadonlyArray<number>): Regression.Planes | undefined => {
+  const [a, b, c] = shape
+  if (a === undefined || b === undefined || shape.length > 3) return undefined
+  if (c === undefined) return { channels: 1, height: a, width: b, interleaved: false }
+  return a <= 4
+    ? { channels: a, height: b, width: c, interleaved: false }
+    : { channels: c, height: a, width: b, interleaved: true }
+}
+
+const valueScorer = (
+  samples: number,
+  sampleShape: ReadonlyArray<number>,
+  split: Split,
+  peak: number
+): Scorer | string => {
+  const labelShape = split.labels?.shape ?? []
+  if (squeezed(labelShape).join() !== squeezed(sampleShape).join())
+    return `the output has [${sampleShape.join(",")}] numbers a sample, the targets have [${labelShape.join(",")}]`
+  const planes = planesOf(sampleShape)
+  const scores = Regression.make(samples, planes)
+  const length = Dim.elements(sampleShape)
+  return {
+    score: (output, batch) => {
+      if (batch.labels?.kind !== "values") throw new Error("valueScorer: the split has values as labels")
+      for (let i = 0; i < batch.to - batch.from; i++) {
+        const { data } = batch.labels
+        if (!Regression.score(scores, batch.from + i, output, data, i * length, length, planes, peak))
+          return batch.from + i
+      }
+      return undefined
+    },
+    usual: scores.ssim === undefined ? ["mse", "psnrDb"] : ["mse", "psnrDb", "ssim"],
+    metric: (name) => (Classification.isMetric(name) ? undefined : Regression.metrics[name](scores)),
+    scores: { classification: undefined, regression: scores }
+  }
+}
+
+/** The first label of the batch beyond the classes, as a position within the split. */
+const labelBeyond = (batch: Batch, classes: number): { position: number; label: number } | undefined => {
+  if (batch.labels?.kind !== "classes") return undefined
+  const { data } = batch.labels
+  const index = data.findIndex((label) => label >= classes)
+  const targets = data.length / (batch.to - batch.from)
+  return index < 0 ? undefined : { position: batch.from + Math.floor(index / targets), label: data[index]! }
+}
+
+const measure = (session: Session, split: Split, options: RunOptions): Effect.Effect<Evaluation, Failure> =>
+  Effect.gen(function* () {
+    const mismatch = (problem: string, mend: string) =>
+      new Mismatch({ model: session.name, file: split.file, problem, mend })
+    const n = Math.min(split.size, options.limit ?? split.size)
+    const name = options.output ?? session.outputs[0]!.name
+    const port = session.outputs.find((output) => output.name === name)
+    if (port === undefined)
+      return yield* mismatch(
+        `the model has no output '${name}'`,
+        `Name one of ${session.outputs.map((output) => output.name).join(", ")}`
+      )
+    const unmeasurable = (metric: Metric) =>
+      mismatch(
+        `${metric} cannot be measured: the output '${name}' is ${Value.describe(port.dtype, port.shape)}, the data have ${split.labels === undefined ? "no labels" : `${split.labels.kind} as labels`}`,
+        "Ask for another metric, or give labels it is defined on"
+      )
+    const kind = split.labels?.kind
+    for (const metric of options.metrics ?? [])
+      if (kind !== (Classification.isMetric(metric) ? "classes" : "values"))
+        return yield* unmeasurable(metric)
+    let scorer: Scorer | undefined
+    const score = (results: Readonly<Record<string, Value.Value>>, batch: Batch) =>
+      Effect.gen(function* () {
+        const { data, shape, dtype } = results[name]!
+        const sampleShape = shape.slice(1)
+        if (!isFloats(data) || shape[0] !== batch.to - batch.from)
+          return yield* mismatch(
+            `the output '${name}' is ${Value.describe(dtype, shape)}, not one row of floats a sample`,
+            "Name another output to score"
+          )
+        if (scorer === undefined) {
+          const made =
+            split.labels?.kind === "values"
+              ? valueScorer(n, sampleShape, split, options.peak ?? 1)
+              : classScorer(n, sampleShape, split, options.scores ?? "logits")
+          if (typeof made === "string")
+            return yield* mismatch(`${made} (output '${name}')`, "Mend the labels, or name another output")
+          scorer = made
+        }
+        const classes = squeezed(sampleShape).at(-1) ?? 1
+        const beyond = labelBeyond(batch, classes)
+        if (beyond !== undefined)
+          return yield* mismatch(
+            `the label ${beyond.label} of sample ${split.sampleAt(beyond.position)} (counted from 0) is beyond the ` +
+              `${classes} classes of output '${name}'`,
+            "Mend the label, or take the model that was trained on these classes"
+          )
+        const broken = scorer.score(data, batch)
+        if (broken !== undefined)
+          return yield* mismatch(
+            `the output '${name}' is not a number (NaN) for sample ${split.sampleAt(broken)} (counted from 0)`,
+            "The model overflows on it: look for divisions by zero and too narrow number formats"
+          )
+      })
+    yield* eachBatch(session, split, options, [name], score)
+    if (scorer === undefined) throw new Error("Evaluate.run: a split without samples")
+    const metrics: { -readonly [K in Metric]?: Estimate } = {}
+    for (const name of options.metrics ?? scorer.usual) {
+      const estimate = scorer.metric(name)
+      if (estimate === undefined) return yield* unmeasurable(name)
+      metrics[name] = estimate
+    }
+    return { n, metrics, ...scorer.scores }
+  })
+
+/**
+ * Evaluates a model, a session or its bytes, on a split. Without labels nothing is measured, and only the
+ * predicted classes are given. Fails where shapes, types or labels do not fit, naming both sides.
+ */
+export const run = (
+  model: Session | Uint8Array,
+  split: Split,
+  options: RunOptions = {}
+): Effect.Effect<Evaluation, Failure> => {
+  if (!(model instanceof Uint8Array)) return measure(model, split, options)
+  const session = Sessions.make(model, options.threads === undefined ? {} : { threads: options.threads })
+  return Effect.scoped(Effect.flatMap(session, (session) => measure(session, split, options)))
+}

@@ -1,0 +1,130 @@
+/**
+ * Feeds a split of a data set to a model, a batch at a time, in order.
+ *
+ * Whether the two fit each other is checked before the first batch. A model whose batch is fixed gets
+ * batches of that size, the last one filled up with its last sample, whose results are dropped. Between
+ * batches the process can be interrupted.
+ */
+import { Dim } from "@bitbudget/graph"
+import { Effect, Schema } from "effect"
+import type { Batch, DataFailure, Split } from "./Data.ts"
+import * as Progress from "./Progress.ts"
+import type { Port, RuntimeFailure, Session } from "./Session.ts"
+import * as Value from "./Value.ts"
+
+/** The model and the data do not fit each other. */
+export class Mismatch extends Schema.TaggedError<Mismatch>()("Mismatch", {
+  model: Schema.String,
+  file: Schema.String,
+  problem: Schema.String,
+  mend: Schema.String
+}) {
+  override get message() {
+    return `${this.model} on ${this.file}: ${this.problem}. ${this.mend}`
+  }
+}
+
+export interface Options {
+  /** Samples a batch, 128 when absent; a model with a fixed batch size has its own. */
+  readonly batchSize?: number
+  /** Only the first so many samples of the split. */
+  readonly limit?: number
+  /** Name under which progress is reported. */
+  readonly stage?: string
+}
+
+const defaultBatchSize = 128
+
+/** Why the split's samples cannot be fed to the input, if they cannot. */
+const misfit = (input: Port, split: Split): string | undefined => {
+  const sample = input.shape.slice(1)
+  const fits =
+    input.dtype === split.dtype &&
+    input.shape.length === split.inputShape.length + 1 &&
+    sample.every((dim, i) => typeof dim === "string" || dim === split.inputShape[i])
+  if (fits) return undefined
+  return (
+    `the model's input '${input.name}' is ${Value.describe(input.dtype, input.shape)}, but the samples are ` +
+    Value.describe(split.dtype, ["N", ...split.inputShape])
+  )
+}
+
+/** The one input the samples go to, checked against them. */
+const inputFor = (session: Session, split: Split): Effect.Effect<Port, Mismatch> => {
+  const mismatch = (problem: string, mend: string) =>
+    Effect.fail(new Mismatch({ model: session.name, file: split.file, problem, mend }))
+  const [input, ...others] = session.inputs
+  if (input === undefined || others.length > 0)
+    return mismatch(
+      `the model has ${session.inputs.length} inputs (${session.inputs.map(({ name }) => name).join(", ")}), and a data set feeds one`,
+      "Make the others constants of the model"
+    )
+  const problem = misfit(input, split)
+  return problem === undefined
+    ? Effect.succeed(input)
+    : mismatch(problem, "Mend layout, dtype, resize or reshape in the data set's descriptor")
+}
+
+/** The value with its last row repeated until there are `rows`. */
+const padded = (value: Value.Value, rows: number): Value.Value => {
+  const have = value.shape[0]!
+  const length = value.data.length / have
+  const data = Value.zeros(value.dtype, rows * length)
+  for (let i = 0; i < data.length; i++)
+    data[i] = value.data[Math.min(Math.floor(i / length), have - 1) * length + (i % length)]!
+  return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
+}
+
+/** Results of the first `samples` of a filled-up batch of `rows`. */
+const trimmed = (value: Value.Value, rows: number, samples: number): Value.Value | undefined => {
+  const [first, ...rest] = value.shape
+  if (first === undefined || first % rows !== 0) return undefined
+  const kept = (first / rows) * samples
+  return Value.make(value.dtype, [kept, ...rest], value.data.slice(0, kept * Dim.elements(rest)))
+}
+
+export type Failure = RuntimeFailure | DataFailure | Mismatch
+
+/** Runs the model on every batch and hands on the named outputs. */
+export const eachBatch = <E>(
+  session: Session,
+  split: Split,
+  options: Options,
+  outputs: ReadonlyArray<string>,
+  use: (results: Readonly<Record<string, Value.Value>>, batch: Batch) => Effect.Effect<void, E>
+): Effect.Effect<void, Failure | E> =>
+  Effect.gen(function* () {
+    const input = yield* inputFor(session, split)
+    const total = Math.min(split.size, options.limit ?? split.size)
+    const fixed = typeof input.shape[0] === "number" ? input.shape[0] : undefined
+    const batchSize = fixed ?? options.batchSize ?? defaultBatchSize
+    const stage = options.stage ?? `${session.name} on ${split.name}`
+    for (let from = 0; from < total; from += batchSize) {
+      yield* Progress.step({ stage, done: from, total })
+      const batch = yield* split.batch(from, Math.min(from + batchSize, total))
+      const samples = batch.to - batch.from
+      const short = fixed !== undefined && samples < fixed
+      const feed = short ? padded(batch.inputs, fixed) : batch.inputs
+      const results = yield* session.run({ [input.name]: feed }, outputs)
+      if (!short) {
+        yield* use(results, batch)
+        continue
+      }
+      const kept: Record<string, Value.Value> = {}
+      for (const [name, value] of Object.entries(results)) {
+        const trim = trimmed(value, fixed, samples)
+        if (trim === undefined)
+          return yield* new Mismatch({
+            model: session.name,
+            file: split.file,
+            problem:
+              `the model's batch is fixed at ${fixed}, the last batch has ${samples} samples, and the output ` +
+              `'${name}' of shape [${value.shape.join(",")}] has no row a sample to drop the others from`,
+            mend: `Use a multiple of ${fixed} samples, or export the model with a symbolic batch`
+          })
+        kept[name] = trim
+      }
+      yield* use(kept, batch)
+    }
+    yield* Progress.step({ stage, done: total, total })
+  })

@@ -1,1 +1,2 @@
-export {}
+export * as Loss from "./Loss.ts"
+export * as Measured from "./Measured.ts"

@@ -1,0 +1,167 @@
+/**
+ * The samples a sensitivity is measured on: a split's first ones, batch by batch, each with the loss's target.
+ *
+ * Targets that come from the float model are computed batch by batch too, so memory is bounded by one batch,
+ * whatever the number of samples.
+ */
+import { Dim, Gradient, Graph, Model } from "@bitbudget/graph"
+import type { Data } from "@bitbudget/runtime"
+import { Evaluate, Session, Value } from "@bitbudget/runtime"
+import type { Scope } from "effect"
+import { Effect } from "effect"
+import type { Loss, LossName } from "./Loss.ts"
+import { named } from "./Loss.ts"
+
+export interface Options {
+  readonly graph: Graph.Graph
+  readonly split: Data.Split
+  readonly loss: LossName
+  /** The first so many; all when there are fewer. */
+  readonly samples: number
+  readonly batchSize: number
+  readonly threads?: number
+}
+
+export interface Batch {
+  readonly from: number
+  readonly to: number
+  readonly inputs: Value.Value
+  readonly target: Value.Value
+}
+
+export interface Samples {
+  readonly count: number
+  readonly batchSize: number
+  readonly loss: Loss
+  /** Shape of one sample's class numbers. */
+  readonly labelShape: ReadonlyArray<number>
+  /** The model's input the samples go to. */
+  readonly input: string
+  readonly batch: (from: number) => Effect.Effect<Batch, Evaluate.Failure>
+}
+
+/** Class numbers of the largest scores along an axis. */
+const argmax = (scores: Value.Value, axis: number): BigInt64Array => {
+  const { shape, data } = scores
+  const classes = shape[axis]!
+  const inner = Dim.elements(shape.slice(axis + 1))
+  const rows = data.length / classes
+  const winners = new BigInt64Array(rows)
+  for (let row = 0; row < rows; row++) {
+    const start = Math.floor(row / inner) * classes * inner + (row % inner)
+    let best = 0
+    for (let c = 1; c < classes; c++) if (data[start + c * inner]! > data[start + best * inner]!) best = c
+    winners[row] = BigInt(best)
+  }
+  return winners
+}
+
+/** Why the samples do not fit the model's one input, if they do not. */
+const misfit = (graph: Graph.Graph, split: Data.Split): string | undefined => {
+  const [input, ...others] = graph.inputs
+  if (input === undefined || others.length > 0)
+    return `the model has ${graph.inputs.length} inputs, and a data set feeds one`
+  const fits =
+    input.dtype === split.dtype &&
+    input.shape.length === split.inputShape.length + 1 &&
+    split.inputShape.every((dim, i) => Dim.sameDim(dim, input.shape[i + 1]!))
+  if (fits) return undefined
+  const samples = `${split.dtype} ${Dim.showShape([{ batch: 1 }, ...split.inputShape])}`
+  return `the model's input ${input.name} is ${input.dtype} ${Dim.showShape(input.shape)}, but the samples are ${samples}`
+}
+
+/** Why the loss cannot be taken of this output and these labels, if it cannot. */
+const unfitLoss = (graph: Graph.Graph, split: Data.Split, loss: Loss): string | undefined => {
+  if (loss.target !== "labels") return undefined
+  if (split.labels === undefined) return "the data have no labels"
+  const output = Graph.shapeOf(graph, Gradient.scoredOutput(graph, loss.kind))
+  const wanted = loss.kind === "meanSquaredError" ? "values" : "classes"
+  if (split.labels.kind !== wanted)
+    return `the labels are ${split.labels.kind}, and the loss needs ${wanted === "values" ? "values" : "class numbers"}`
+  const labels: Dim.Shape = [output[0]!, ...split.labels.shape]
+  const fits =
+    wanted === "values"
+      ? Dim.elementsOf(labels) !== undefined &&
+        Dim.sameDim(Dim.elementsOf(labels)!, Dim.elementsOf(output) ?? 0)
+      : Gradient.classAxisOf(output, labels) !== undefined
+  return fits
+    ? undefined
+    : `the output is ${Dim.showShape(output)} and the labels are ${Dim.showShape(labels)}`
+}
+
+/** Labels of the targets: those of the data, or one a row of scores. */
+const labelShapeOf = (graph: Graph.Graph, split: Data.Split, loss: Loss): ReadonlyArray<number> => {
+  if (loss.kind !== "crossEntropy") return []
+  if (loss.target === "labels") return split.labels?.shape ?? []
+  const output = Graph.shapeOf(graph, Gradient.scoredOutput(graph, loss.kind))
+  return output.slice(1, -1).filter(Dim.isStatic)
+}
+
+/** The samples; the float model's session, where the targets need one, is released with the scope. */
+export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { graph, split, batchSize, threads } = options
+    const loss = named(options.loss)
+    const problem = misfit(graph, split) ?? unfitLoss(graph, split, loss)
+    if (problem !== undefined)
+      return yield* new Evaluate.Mismatch({
+        model: graph.name,
+        file: split.file,
+        problem,
+        mend: "Mend the data set's descriptor, or choose another loss"
+      })
+    const input = graph.inputs[0]!.name
+    const count = Math.min(options.samples, split.size)
+    const labelShape = labelShapeOf(graph, split, loss)
+    const output = Gradient.scoredOutput(graph, loss.kind)
+    const reference =
+      loss.target === "labels"
+        ? undefined
+        : yield* Session.make(Model.encode({ ...graph, outputs: [output] }), {
+            name: graph.name,
+            ...(threads === undefined ? {} : { threads })
+          })
+    const shape = Graph.shapeOf(graph, output)
+
+    const targetOf = (inputs: Value.Value, labels: Data.Labels | undefined) =>
+      Effect.gen(function* () {
+        const rows = inputs.shape[0]!
+        if (reference !== undefined) {
+          const scores = (yield* reference.run({ [input]: inputs }))[output]!
+          if (loss.target === "outputs") return scores
+          return Value.int64([rows, ...labelShape], argmax(scores, shape.length - 1))
+        }
+        if (labels?.kind === "values") return Value.float32(Dim.shapeAt(shape, rows), labels.data)
+        return Value.int64([rows, ...labelShape], BigInt64Array.from(labels?.data ?? [], BigInt))
+      })
+
+    return {
+      count,
+      batchSize: Math.min(batchSize, count),
+      loss,
+      labelShape,
+      input,
+      batch: (from) =>
+        Effect.gen(function* () {
+          const { inputs, labels } = yield* split.batch(from, Math.min(from + batchSize, count))
+          return {
+            from,
+            to: from + inputs.shape[0]!,
+            inputs,
+            target: yield* targetOf(inputs, labels)
+          }
+        })
+    }
+  })
+
+/** Hands on the batches in order; between them the process can be interrupted. */
+export const each = <E>(
+  samples: Samples,
+  use: (batch: Batch) => Effect.Effect<void, E>
+): Effect.Effect<void, Evaluate.Failure | E> =>
+  Effect.gen(function* () {
+    for (let from = 0; from < samples.count; from += samples.batchSize) {
+      yield* use(yield* samples.batch(from))
+      yield* Effect.yieldNow
+    }
+  })

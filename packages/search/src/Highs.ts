@@ -115,7 +115,7 @@ const modelStatus = { infeasible: 8, optimal: 7 } as const
 const run = (problem: Problem, dense: Dense, model: Model, scaled: Scaled, deadline: number): Outcome => {
   const unscale = (value: number): number =>
     scaled.objectiveBase + (scaled.objectiveUnit * value) / objectiveScale
-  const resolution = scaled.objectiveUnit * 1e-9
+  const resolution = scaled.objectiveUnit * 1e-9 + scaled.objectiveBand
   let nodes = 0
   for (;;) {
     model.zeroAllClocks()

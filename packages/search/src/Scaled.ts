@@ -22,6 +22,8 @@ export interface Scaled {
   /** objective in the problem's units = objectiveBase + objectiveUnit × scaled objective */
   readonly objectiveBase: number
   readonly objectiveUnit: number
+  /** Most that rounding can move the objective, in the problem's units. */
+  readonly objectiveBand: number
 }
 
 export interface ScaledEdge {
@@ -103,6 +105,7 @@ export const scale = (dense: Dense): Scaled => {
       costs: Float64Array.from(rows, (k) => edge.costs[k]! / all[k]!.unit)
     })),
     objectiveBase: exactSum(objective.least),
-    objectiveUnit: objective.unit
+    objectiveUnit: objective.unit,
+    objectiveBand: objective.band
   }
 }

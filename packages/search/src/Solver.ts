@@ -5,8 +5,11 @@
  * (`Solution.solution`), so a solver's tolerances never reach the user.
  */
 import { Effect } from "effect"
-import { compile } from "./Dense.ts"
+import { evaluate } from "./Assignment.ts"
+import { resolution, search } from "./BranchAndBound.ts"
+import { compile, expand } from "./Dense.ts"
 import { solveHighs } from "./Highs.ts"
+import { scale } from "./Scaled.ts"
 import { decode, type InvalidProblem, type Problem } from "./Problem.ts"
 import { infeasible, solution, SolverFailure, type Method, type Outcome, type Solution } from "./Solution.ts"
 
@@ -18,10 +21,43 @@ export interface Options {
   readonly gap?: number
 }
 
-const outcomeOf = (problem: Problem, gap: number, seconds: number): Effect.Effect<Outcome, SolverFailure> =>
-  Effect.suspend(() => {
-    return solveHighs(problem, compile(problem), { gap, seconds })
-  })
+/** Milliseconds of search between two looks at the fiber: interruption, other work. */
+const sliceMs = 50
+
+const branchAndBound = Effect.fnUntraced(function* (
+  problem: Problem,
+  gap: number,
+  deadline: number
+): Effect.fn.Return<Outcome> {
+  const dense = compile(problem)
+  const scaled = scale(dense)
+  const accept = (picks: Int32Array): boolean => evaluate(problem, expand(dense, picks)).feasible
+  const run = search({ scaled, gap, accept })
+  let state = run.next(true)
+  while (state.done !== true) {
+    const until = Math.min(deadline, performance.now() + sliceMs)
+    do state = run.next(performance.now() < deadline)
+    while (state.done !== true && performance.now() < until)
+    yield* Effect.yieldNow
+  }
+  const { picks, bound, nodes } = state.value
+  return {
+    assignment: picks === null ? null : expand(dense, picks),
+    bound: scaled.objectiveBase + scaled.objectiveUnit * bound,
+    resolution: scaled.objectiveUnit * resolution * 2 + scaled.objectiveBand,
+    nodes
+  }
+})
+
+const outcomeOf = (
+  problem: Problem,
+  method: Method,
+  gap: number,
+  seconds: number
+): Effect.Effect<Outcome, SolverFailure> =>
+  method === "highs"
+    ? solveHighs(problem, compile(problem), { gap, seconds })
+    : branchAndBound(problem, gap, performance.now() + seconds * 1e3)
 
 /** Fails with `InvalidProblem` on faulty input, with `SolverFailure` where a method ends without any answer. */
 export const solve = Effect.fn("search.solve")(function* (
@@ -30,7 +66,7 @@ export const solve = Effect.fn("search.solve")(function* (
 ): Effect.fn.Return<Solution, SolverFailure | InvalidProblem> {
   const problem = yield* Effect.fromResult(decode(input))
   const start = performance.now()
-  const outcome = yield* outcomeOf(problem, gap, timeLimitSeconds)
+  const outcome = yield* outcomeOf(problem, method, gap, timeLimitSeconds)
   const seconds = (performance.now() - start) / 1e3
   const { assignment, bound, nodes } = outcome
   if (assignment !== null) return solution(problem, method, { ...outcome, assignment }, gap, seconds)

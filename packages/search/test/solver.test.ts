@@ -26,6 +26,24 @@ const agrees = async (
 }
 
 describe("exact methods against trying everything", () => {
+  it("ilp: 500 problems of up to 8 groups", async () => {
+    await fc.assert(
+      fc.asyncProperty(problems({ maxGroups: 8, transitions: false }), (problem) =>
+        agrees(problem, "ilp", 1e-9)
+      ),
+      { seed: 2, numRuns: 500 }
+    )
+  })
+
+  it("ilp, with transitions", async () => {
+    await fc.assert(
+      fc.asyncProperty(problems({ maxGroups: 6, transitions: true }), (problem) =>
+        agrees(problem, "ilp", 1e-9)
+      ),
+      { seed: 3, numRuns: 500 }
+    )
+  })
+
   it("highs, with transitions", async () => {
     await fc.assert(
       fc.asyncProperty(problems({ maxGroups: 4, transitions: true }), (problem) =>

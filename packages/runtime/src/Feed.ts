@@ -25,15 +25,23 @@ export class Mismatch extends Schema.TaggedError<Mismatch>()("Mismatch", {
 }
 
 export interface Options {
-  /** Samples a batch, 128 when absent; a model with a fixed batch size has its own. */
+  /**
+   * Samples a batch; a model with a fixed batch size has its own. When absent 128, fewer where the outputs of
+   * so many would not fit into 64 MB.
+   */
   readonly batchSize?: number
+  /** The input the samples go to, where the model has several. */
+  readonly input?: string
+  /** What the model's other inputs get with each batch: labels, directions, constants. */
+  readonly feeds?: (batch: Batch) => Readonly<Record<string, Value.Value>>
   /** Only the first so many samples of the split. */
   readonly limit?: number
   /** Name under which progress is reported. */
   readonly stage?: string
 }
 
-const defaultBatchSize = 128
+const usualBatchSize = 128
+const batchBytes = 64 * 2 ** 20
 
 /** Why the split's samples cannot be fed to the input, if they cannot. */
 const misfit = (input: Port, split: Split): string | undefined => {
@@ -49,20 +57,45 @@ const misfit = (input: Port, split: Split): string | undefined => {
   )
 }
 
-/** The one input the samples go to, checked against them. */
-const inputFor = (session: Session, split: Split): Effect.Effect<Port, Mismatch> => {
+/** The input the samples go to, checked against them. */
+const inputFor = (
+  session: Session,
+  split: Split,
+  name: string | undefined
+): Effect.Effect<Port, Mismatch> => {
   const mismatch = (problem: string, mend: string) =>
     Effect.fail(new Mismatch({ model: session.name, file: split.file, problem, mend }))
-  const [input, ...others] = session.inputs
-  if (input === undefined || others.length > 0)
+  const names = session.inputs.map((input) => input.name).join(", ")
+  const input = name === undefined ? session.inputs[0] : session.inputs.find((input) => input.name === name)
+  if (input === undefined) return mismatch(`the model has no input '${name}'`, `Name one of ${names}`)
+  if (name === undefined && session.inputs.length > 1)
     return mismatch(
-      `the model has ${session.inputs.length} inputs (${session.inputs.map(({ name }) => name).join(", ")}), and a data set feeds one`,
+      `the model has ${session.inputs.length} inputs (${names}), and a data set feeds one`,
       "Make the others constants of the model"
+    )
+  if (!Value.isDType(input.dtype))
+    return mismatch(
+      `the model's input '${input.name}' holds ${input.dtype}, which ONNX Runtime's Node binding cannot be fed`,
+      "Export the model with float32 inputs"
     )
   const problem = misfit(input, split)
   return problem === undefined
     ? Effect.succeed(input)
     : mismatch(problem, "Mend layout, dtype, resize or reshape in the data set's descriptor")
+}
+
+/** The usual batch, or as many samples as leave the outputs within bounds. */
+const batchSizeFor = (session: Session, split: Split, outputs: ReadonlyArray<string>): number => {
+  const inputElements = Dim.elements(split.inputShape)
+  let bytes = 0
+  for (const { name, shape } of session.outputs) {
+    if (!outputs.includes(name)) continue
+    const known = shape.slice(1).filter((dim) => typeof dim === "number")
+    // A symbolic dimension beyond the batch follows the input: the length of a text.
+    const unknown = known.length < shape.length - 1 ? inputElements : 1
+    bytes += 4 * Dim.elements(known) * unknown
+  }
+  return Math.max(1, Math.min(usualBatchSize, Math.floor(batchBytes / Math.max(1, bytes))))
 }
 
 /** The value with its last row repeated until there are `rows`. */
@@ -94,10 +127,11 @@ export const eachBatch = <E>(
   use: (results: Readonly<Record<string, Value.Value>>, batch: Batch) => Effect.Effect<void, E>
 ): Effect.Effect<void, Failure | E> =>
   Effect.gen(function* () {
-    const input = yield* inputFor(session, split)
+    const input = yield* inputFor(session, split, options.input)
     const total = Math.min(split.size, options.limit ?? split.size)
     const fixed = typeof input.shape[0] === "number" ? input.shape[0] : undefined
-    const batchSize = fixed ?? options.batchSize ?? defaultBatchSize
+    const batchSize = fixed ?? options.batchSize ?? batchSizeFor(session, split, outputs)
+    if (!(batchSize >= 1)) throw new Error(`eachBatch: a batch of ${batchSize} samples`)
     const stage = options.stage ?? `${session.name} on ${split.name}`
     for (let from = 0; from < total; from += batchSize) {
       yield* Progress.step({ stage, done: from, total })
@@ -105,7 +139,8 @@ export const eachBatch = <E>(
       const samples = batch.to - batch.from
       const short = fixed !== undefined && samples < fixed
       const feed = short ? padded(batch.inputs, fixed) : batch.inputs
-      const results = yield* session.run({ [input.name]: feed }, outputs)
+      const feeds = { ...options.feeds?.(batch), [input.name]: feed }
+      const results = yield* session.run(feeds, outputs)
       if (!short) {
         yield* use(results, batch)
         continue

@@ -90,6 +90,13 @@ const onDisk = (file: string, bytes: number): Blob => ({
     })
 })
 
+const brokenGzip = (file: string) => (error: unknown) =>
+  new DataFailure({
+    file,
+    problem: `the gzip stream is broken (${error instanceof Error ? error.message : String(error)})`,
+    mend: "Copy or download the file again"
+  })
+
 const isGzip = (start: Uint8Array): boolean => start[0] === 0x1f && start[1] === 0x8b
 
 const openPlain = (file: string): Effect.Effect<Blob, DataFailure> =>
@@ -109,7 +116,10 @@ export const start = (file: string): Effect.Effect<Uint8Array, DataFailure> =>
     const bytes = yield* plain.read([{ offset: 0, length: Math.min(4096, plain.bytes) }])
     if (!isGzip(bytes)) return bytes
     // The stream is cut off on purpose: a flush yields what there is so far.
-    return yield* attempt(file, async () => gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }))
+    return yield* Effect.try({
+      try: () => gunzipSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }),
+      catch: brokenGzip(file)
+    })
   })
 
 /** Opens a file, decompressing it when its content is gzip. */
@@ -120,12 +130,7 @@ export const open = (file: string): Effect.Effect<Blob, DataFailure> =>
     const compressed = yield* whole(file)
     const content = yield* Effect.tryPromise({
       try: () => promisify(gunzip)(compressed),
-      catch: (error) =>
-        new DataFailure({
-          file,
-          problem: `the gzip stream is broken (${error instanceof Error ? error.message : String(error)})`,
-          mend: "Copy or download the file again"
-        })
+      catch: brokenGzip(file)
     })
     return inMemory(file, new Uint8Array(content.buffer, content.byteOffset, content.byteLength))
   })

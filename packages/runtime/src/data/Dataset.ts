@@ -158,7 +158,7 @@ export const make = (
       const part = parts.get(sourceName)!
       const size = part.source.size
       const [from, to] = [range.from ?? 0, range.to ?? size]
-      if (declared === undefined && from >= to) continue
+      if (declared === undefined && (to > size || from >= to)) continue
       if (to > size || from >= to)
         return yield* failure(
           `splits.${split}`,

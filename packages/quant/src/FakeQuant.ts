@@ -10,7 +10,7 @@ import type { Formats } from "./LayerFormat.ts"
 import type { Ranges } from "./Ranges.ts"
 import type { Activation } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
-import { roundedWeights, weightsOf } from "./Weights.ts"
+import { roundedWeights, weightKey, weightsOf } from "./Weights.ts"
 
 const roundedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoint }: Activation): string => {
   const step = builder.constant(Tensor.scalar("float32", scale), `${value}/scale`)
@@ -24,6 +24,7 @@ const roundedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoin
 /** The network as it would compute under `formats`. `ranges` must cover the inputs of layers with integer activations. */
 export const rewrite = (graph: Graph.Graph, formats: Formats, ranges: Ranges): Graph.Graph =>
   rewriteLayers(graph, formats, ranges, {
+    weightKey,
     weights: (builder, layer, format) =>
       builder.constant(roundedWeights(weightsOf(graph, layer), layer, format), `${layer.weight}/rounded`),
     activation: roundedActivation

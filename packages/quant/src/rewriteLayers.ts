@@ -7,7 +7,6 @@ import type { Graph } from "@bitbudget/graph"
 import { affineParameters } from "./Affine.ts"
 import type { Formats, LayerFormat } from "./LayerFormat.ts"
 import type { Ranges } from "./Ranges.ts"
-import { weightKey } from "./Weights.ts"
 
 /** An activation to be quantized, with its parameters. */
 export interface Activation {
@@ -18,6 +17,8 @@ export interface Activation {
 }
 
 export interface LayerRewriter {
+  /** Layers with equal keys share the weights made for the first of them. */
+  readonly weightKey: (layer: Layer.Layer, format: LayerFormat) => string
   /** Adds the weights in their format and returns the name of their float value. */
   readonly weights: (builder: GraphBuilder, layer: Layer.Layer, format: LayerFormat) => string
   /** Adds the quantized activation and returns the name of its float value. */
@@ -69,7 +70,7 @@ export const rewriteLayers = (
     const weights =
       format.precision.weights.kind === "float" && format.precision.weights.bits === 32
         ? layer.weight
-        : once(weightKey(layer, format), () => rewriter.weights(builder, layer, format))
+        : once(rewriter.weightKey(layer, format), () => rewriter.weights(builder, layer, format))
     const inputs = [...node.inputs]
     inputs[layer.weightInput] = weights
     inputs[1 - layer.weightInput] = activation(layer, format.precision.activations)

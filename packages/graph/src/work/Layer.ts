@@ -34,7 +34,7 @@ export interface Layer {
 const shortName = (id: string): string =>
   id.replace(/^\//, "").replace(/\/(?:Conv|ConvTranspose|Gemm|MatMul)$/, "") || id
 
-/** The constant a value is, or is dequantized from. */
+/** The constant a value is, or is dequantized from (DequantizeLinear, possibly scaled by another constant). */
 const constantBehind = (
   graph: Graph,
   makers: ReadonlyMap<string, AnyNode>,
@@ -42,8 +42,11 @@ const constantBehind = (
 ): string | undefined => {
   if (graph.constants.has(name)) return name
   const maker = makers.get(name)
-  const source = maker?.op === "DequantizeLinear" ? maker.inputs[0]! : undefined
-  return source !== undefined && graph.constants.has(source) ? source : undefined
+  if (maker?.op === "DequantizeLinear")
+    return graph.constants.has(maker.inputs[0]!) ? maker.inputs[0] : undefined
+  const isScaling = maker?.op === "Mul" && graph.constants.has(maker.inputs[1]!)
+  const source = isScaling ? makers.get(maker.inputs[0]!) : undefined
+  return source?.op === "DequantizeLinear" ? constantBehind(graph, makers, maker!.inputs[0]!) : undefined
 }
 
 const channelAxis = (node: AnyNode, weightInput: 0 | 1, rank: number): number | undefined => {

@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib"
 import sharp from "sharp"
 import { describe, expect, it } from "vitest"
 import { Data, Value } from "../src/index.ts"
+import * as Descriptor from "../src/data/Descriptor.ts"
 import { idx, npy, npz } from "./support/files.ts"
 import { floatsOf, inFolder, messageOf, project, run } from "./support/run.ts"
 
@@ -50,6 +51,15 @@ describe("real data sets", () => {
     const row = await run(sensitivity.batch(0, 1))
     expect([...row.inputs.data].map(Number)).toEqual([...rows.subarray(64 * 129, 64 * 129 + 128)])
     expect([...row.labels!.data]).toEqual([...rows.subarray(64 * 129 + 1, 65 * 129)])
+  })
+})
+
+describe("docs/data.md", () => {
+  it("has descriptors that decode", async () => {
+    const guide = await readFile(project("docs/data.md"), "utf8")
+    const examples = [...guide.matchAll(/```json\n(.*?)```/gs)].map(([, json]) => json!)
+    expect(examples.length).toBe(3)
+    for (const example of examples) await run(Descriptor.parse("docs/data.md", example))
   })
 })
 

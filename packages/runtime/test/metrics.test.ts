@@ -119,6 +119,7 @@ describe("intervals", () => {
     expect(rounded(81 / 263, 263)).toEqual(["0.2553", "0.3662"])
     expect(rounded(15 / 148, 148)).toEqual(["0.0624", "0.1605"])
     expect(rounded(0, 20)).toEqual(["0.0000", "0.1611"])
+    expect(rounded(1 / 29, 29)).toEqual(["0.0061", "0.1718"])
     expect(rounded(1, 29)).toEqual(["0.8830", "1.0000"])
   })
 

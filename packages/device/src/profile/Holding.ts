@@ -62,7 +62,10 @@ export const canHold = (profile: Profile, precision: Precision.Precision): Holdi
       held: false,
       why: `none of its arithmetic (${profile.native.map((n) => n.precision).join(", ")}) is wide enough`
     }
-  const native = wide.reduce((best, each) => (each.rate > best.rate ? each : best))
-  const exact = same(native.precision.weights, weights) && same(native.precision.activations, activations)
+  const isExact = (each: NativePair): boolean =>
+    same(each.precision.weights, weights) && same(each.precision.activations, activations)
+  const fastest = wide.reduce((best, each) => (each.rate > best.rate ? each : best))
+  const native = wide.find((each) => isExact(each) && each.rate >= fastest.rate) ?? fastest
+  const exact = wide.some(isExact)
   return { held: true, native, exact }
 }

@@ -1,1 +1,5 @@
-export {}
+export * as Budget from "./Budget.ts"
+export * as Files from "./files.ts"
+export * as Plan from "./Plan.ts"
+export * as Tasks from "./Tasks.ts"
+export { RunNotFound, RunStore, StoreFailure } from "./store/RunStore.ts"

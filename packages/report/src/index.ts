@@ -1,1 +1,1 @@
-export {}
+export * as Tables from "./Tables.ts"

@@ -138,7 +138,7 @@ const make = Effect.fnUntraced(function* (file: string) {
       safe(
         sql.withTransaction(
           Effect.gen(function* () {
-            yield* sql`INSERT OR IGNORE INTO models ${sql.insert(model)}`
+            yield* sql`INSERT OR IGNORE INTO models ${sql.insert({ sha256: model.sha256, name: model.name })}`
             yield* sql`INSERT OR IGNORE INTO profiles ${sql.insert(profile)}`
             const run = {
               id,

@@ -14,19 +14,21 @@ import { observedValues } from "./Ranges.ts"
 import { weightKey } from "./Weights.ts"
 
 /** How a layer's weights stand in the file. */
-type Form = "plain" | "half" | "fusable" | "scaled"
+type Form = "plain" | "half" | "fusable" | "scaled" | "weightsOnly"
 
 const formOf = (format: LayerFormat): Form => {
   const { kind, bits } = format.precision.weights
   if (kind === "float") return bits === 32 ? "plain" : "half"
-  return isFusable(format) ? "fusable" : "scaled"
+  if (isFusable(format)) return "fusable"
+  return format.precision.activations.kind === "int" ? "scaled" : "weightsOnly"
 }
 
 const examples: { readonly [F in Form]: LayerFormat } = {
   plain: float32Format,
   half: layerFormat(Precision.f16),
   fusable: layerFormat(Precision.wa(8, 8)),
-  scaled: layerFormat(Precision.wa(4, 8))
+  scaled: layerFormat(Precision.wa(4, 8)),
+  weightsOnly: layerFormat({ weights: Precision.int(4), activations: Precision.float(32) })
 }
 
 /** Bytes of a layer's weights with their scales and zero points. */
@@ -72,7 +74,13 @@ export const structureOf = (graph: Graph.Graph): Structure => {
   const added = (form: Form) => (bytesAs(examples[form]) - otherBytes) / Math.max(1, layers.length)
   return {
     otherBytes,
-    addedBytes: { plain: 0, half: added("half"), fusable: added("fusable"), scaled: added("scaled") }
+    addedBytes: {
+      plain: 0,
+      half: added("half"),
+      fusable: added("fusable"),
+      scaled: added("scaled"),
+      weightsOnly: added("weightsOnly")
+    }
   }
 }
 

@@ -1,0 +1,137 @@
+/** The command line as a user meets it: the main job, its files, its store, and wrong requests. */
+import { Data, Evaluate, Session } from "@bitbudget/runtime"
+import { Effect } from "effect"
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { describe, expect, it } from "vitest"
+
+const root = path.resolve(import.meta.dirname, "..")
+const model = path.join(root, "experiments/models/resnet8.onnx")
+const data = path.join(root, "experiments/data/fashion-mnist/fashion-mnist.json")
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-cli-"))
+const db = path.join(folder, "runs.db")
+
+const run = (...args: ReadonlyArray<string>) => {
+  const done = spawnSync(process.execPath, [path.join(root, "packages/cli/src/main.ts"), ...args], {
+    cwd: root,
+    encoding: "utf8"
+  })
+  return { code: done.status, out: done.stdout, error: done.stderr }
+}
+
+const golden = JSON.parse(
+  fs.readFileSync(path.join(root, "test/goldens/models/resnet8.fakequant.json"), "utf8")
+)
+
+describe("search", () => {
+  const out = path.join(folder, "out")
+  const request = [
+    ...["search", model, "--device", "generic-45nm", "--data", data, "--samples", "512"],
+    ...["--budget", "size<=65%", "--budget", "latency<=95%", "--out", out, "--db", db, "--json", "--quiet"]
+  ]
+  const first = run(...request)
+  const result = JSON.parse(first.out || "{}")
+
+  it("keeps every budget and proves its choice", () => {
+    expect(first.error).toBe("")
+    expect(first.code).toBe(0)
+    for (const budget of result.budgets) expect(budget.value).toBeLessThanOrEqual(budget.limit)
+    expect(result.certificate.optimal).toBe(true)
+  })
+
+  it("measures the baselines as PyTorch does, within 0.15 points", () => {
+    const top1 = (name: string) =>
+      result.baselines.find((b: { name: string }) => b.name === name).measured.top1.value
+    expect(Math.abs(top1("f32") - golden.fp32.accuracy)).toBeLessThan(0.0015)
+    expect(Math.abs(top1("w8a8") - golden.weights_and_activations.W8A8.accuracy)).toBeLessThan(0.0015)
+    expect(Math.abs(top1("w4a8") - golden.weights_and_activations.W4A8.accuracy)).toBeLessThan(0.0015)
+  })
+
+  it("writes a file of the predicted size that computes what was measured", async () => {
+    const bytes = fs.readFileSync(path.join(out, "mixed.onnx"))
+    expect(Math.abs(bytes.byteLength / result.predicted.modelBytes - 1)).toBeLessThan(0.01)
+    const packed = await Effect.runPromise(
+      Effect.scoped(
+        Effect.gen(function* () {
+          const split = yield* (yield* Data.open(data)).split("test")
+          return yield* Evaluate.run(yield* Session.make(bytes, { name: "mixed" }), split)
+        })
+      )
+    )
+    expect(Math.abs(packed.metrics.top1!.value - result.measured.top1.value)).toBeLessThan(0.0015)
+  })
+
+  it("finds the same run again, with the same answer", () => {
+    const again = JSON.parse(run(...request).out)
+    expect({ ...again, certificate: null }).toEqual({ ...result, certificate: null })
+    expect(JSON.parse(run("runs", "list", "--db", db, "--json").out)).toHaveLength(1)
+    expect(JSON.parse(run("runs", "show", result.run, "--db", db, "--json").out).layers).toHaveLength(10)
+  })
+})
+
+describe("packing and simulating", () => {
+  it("quantize: bytes as predicted, types as planned", () => {
+    const file = path.join(folder, "w4.onnx")
+    const result = JSON.parse(run("quantize", model, "--plan", "w4", "-o", file, "--json").out)
+    expect(result.bytes).toBe(fs.statSync(file).size)
+    expect(Math.abs(result.bytes / result.predictedBytes - 1)).toBeLessThan(0.01)
+    expect(new Set(result.layers.map(({ dtype }: { dtype: string }) => dtype))).toEqual(new Set(["int4"]))
+  })
+
+  it("simulate: totals are the sums of the parts", () => {
+    const { totals, layers } = JSON.parse(run("simulate", model, "--device", "generic-45nm", "--json").out)
+    const energyPj = layers.reduce(
+      (sum: number, { energyPj }: { energyPj: { total: number } }) => sum + energyPj.total,
+      0
+    )
+    expect(totals.energyMj).toBeCloseTo(energyPj / 1e9, 12)
+  })
+})
+
+describe("wrong requests end with one clear message", () => {
+  const base = [
+    "search",
+    model,
+    "--device",
+    "generic-45nm",
+    "--data",
+    data,
+    "--db",
+    db,
+    "--quiet",
+    "--out",
+    folder
+  ]
+  const cases: ReadonlyArray<readonly [string, number, RegExp, ReadonlyArray<string>]> = [
+    ["no such model", 1, /none\.onnx.*no such file/, ["inspect", "none.onnx"]],
+    ["misspelt device", 1, /Did you mean generic-45nm/, ["simulate", model, "--device", "generic-45m"]],
+    ["misspelt budget", 1, /"latncy" is not one of/, [...base, "--budget", "latncy<=1ms"]],
+    ["budget without unit", 1, /latency needs a unit/, [...base, "--budget", "latency<=1"]],
+    ["impossible budgets", 2, /cannot be met/, [...base, "--samples", "64", "--budget", "size<=1KB"]],
+    ["no such data", 1, /none\.json/, ["evaluate", model, "--data", "none.json"]],
+    [
+      "unknown plan",
+      1,
+      /neither shorthand/,
+      ["quantize", model, "--plan", "w5x", "-o", path.join(folder, "x.onnx")]
+    ],
+    [
+      "no data for activations",
+      1,
+      /add --data/,
+      ["quantize", model, "--plan", "w4a8", "-o", path.join(folder, "x.onnx")]
+    ],
+    ["unwritable output", 1, /cannot be written/, ["quantize", model, "--plan", "w4", "-o", "/proc/x.onnx"]],
+    ["a damaged database", 1, /database .*choose another/, ["runs", "list", "--db", model]],
+    ["an unknown run", 1, /no run "zzz"/, ["runs", "show", "zzz", "--db", db]]
+  ]
+  it.each(cases)("%s", (_, code, message, args) => {
+    const { code: ended, out, error } = run(...args)
+    expect(error).toMatch(message)
+    expect(ended).toBe(code)
+    expect(out).toBe("")
+    expect(error).not.toMatch(/^\s+at /m)
+  })
+})

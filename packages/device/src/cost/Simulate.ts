@@ -175,7 +175,8 @@ export const prepare = (
     const bits = {
       weights: constant ? precision.weights.bits : precision.activations.bits,
       inputs: precision.activations.bits,
-      outputs: outputWidth
+      // A result pooled in the pipeline is smaller than the product's own.
+      outputs: (outputWidth * elements(flow.outputs[0] ?? "")) / Math.max(1, loops.outElements)
     }
     const physical = product(on, loops, natives[index]!, bits, {
       weights: constant ? -1 : placed(second),

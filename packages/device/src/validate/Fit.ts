@@ -9,6 +9,7 @@ import { time, type Physical } from "../cost/FlowCost.ts"
 import { build, machineFor, stackFor, type Factors, type Machine } from "../cost/Machine.ts"
 import { prepare } from "../cost/Simulate.ts"
 import { canHold } from "../profile/Holding.ts"
+import type { ComputeKind } from "../profile/ComputeSchema.ts"
 import type { Figure } from "../profile/Figure.ts"
 import { stepClasses, type Profile, type Stack, type StepClass } from "../profile/Profile.ts"
 import { minimise } from "./LeastSquares.ts"
@@ -48,8 +49,9 @@ const caseOf = (profile: Profile, row: Measurement, workloadOf: WorkloadOf): Cas
   if (typeof workload === "string") return undefined
   const network = prepare(profile, workload, () => precision, { software: row.software })
   const index = layerIndex(row)
-  const layers = network.flows.filter(({ flow }) => Work.isLayer(flow.step))
-  const chosen = index === undefined ? network.flows : layers.slice(index, index + 1)
+  const layer = index === undefined ? undefined : workload.steps.filter(Work.isLayer)[index]
+  const chosen =
+    index === undefined ? network.flows : network.flows.filter(({ flow }) => flow.step.id === layer?.id)
   const machine = network.flows[0]?.machine
   if (chosen.length === 0 || machine === undefined || index === -1) return undefined
   const flows = chosen.map((each) => each.physical)
@@ -125,17 +127,23 @@ interface Priors {
   readonly perInferenceUs: number
 }
 
-/** What the profile's author wrote, or what is usual. */
-const priorsOf = (stack: Stack | undefined): Priors => ({
-  efficiency: Object.fromEntries(
-    stepClasses.map((name) => [
-      name,
-      stack?.efficiency?.[name]?.value ?? stack?.efficiency?.dense?.value ?? 0.5
-    ])
-  ),
-  bandwidth: stack?.bandwidthEfficiency?.value ?? 0.8,
-  perStepUs: stack?.perStepUs?.value ?? 1,
-  perInferenceUs: stack?.perInferenceUs?.value ?? 10
+/** What is usual for a kind of arithmetic, whatever was fitted before: a fit does not depend on the last one. */
+const usualEfficiency: { readonly [K in ComputeKind]: number } = {
+  systolic: 0.5,
+  spatial: 0.5,
+  rowStationary: 0.8,
+  simd: 0.5,
+  scalar: 0.5,
+  tensorCore: 0.1,
+  bitSerial: 0.5,
+  bitFusion: 0.8
+}
+
+const priorsOf = (profile: Profile): Priors => ({
+  efficiency: Object.fromEntries(stepClasses.map((name) => [name, usualEfficiency[profile.compute.kind]])),
+  bandwidth: 0.8,
+  perStepUs: 1,
+  perInferenceUs: 10
 })
 
 /** Log-ratio errors are measured in units of a typical 10 %. */
@@ -200,16 +208,13 @@ const round = (value: number): number => Number(value.toPrecision(4))
 const fitStack = (
   profile: Profile,
   software: string,
-  precision: string,
+  native: string,
   cases: ReadonlyArray<Case>,
   source: string
 ): FittedStack => {
-  const parsed = Precision.parsePrecision(precision)!
-  const holding = canHold(profile, parsed)
-  const native = holding.held ? Precision.showPrecision(holding.native.precision) : precision
   const base = stackFor(profile, software, native)
   const machine = machineFor(profile, software, native)
-  const parameters = parametersOf(machine, cases, priorsOf(base))
+  const parameters = parametersOf(machine, cases, priorsOf(profile))
   const factors = fitCases(profile, base, parameters, cases)
   const networks = [...new Set(cases.map((each) => each.network))]
   const left =
@@ -242,7 +247,7 @@ const fitStack = (
   const stack: Stack = {
     ...base,
     software,
-    precisions: [precision, ...(native === precision ? [] : [native])],
+    precisions: [native],
     efficiency: { ...base?.efficiency, ...efficiency },
     ...(factors.bandwidthEfficiency === undefined
       ? {}
@@ -273,13 +278,18 @@ export const fit = (
   source: string
 ): { readonly profile: Profile; readonly stacks: ReadonlyArray<FittedStack> } => {
   const rows = measurements.filter((row) => row.device === profile.id)
-  const stacks = [...Map.groupBy(rows, (row) => `${row.software}|${row.precision}`).values()].flatMap(
-    (group) => {
-      const { precision, software } = group[0]!
-      const cases = group.flatMap((row) => caseOf(profile, row, workloadOf) ?? [])
-      return cases.length === 0 ? [] : [fitStack(profile, software, precision, cases, source)]
-    }
-  )
+  const nativeOf = (row: Measurement): string => {
+    const precision = Precision.parsePrecision(row.precision)
+    const holding = precision === undefined ? undefined : canHold(profile, precision)
+    return holding?.held === true ? Precision.showPrecision(holding.native.precision) : ""
+  }
+  const groups = Map.groupBy(rows, (row) => `${row.software}|${nativeOf(row)}`)
+  const stacks = [...groups.values()].flatMap((group) => {
+    const cases = group.flatMap((row) => caseOf(profile, row, workloadOf) ?? [])
+    return cases.length === 0
+      ? []
+      : [fitStack(profile, group[0]!.software, nativeOf(group[0]!), cases, source)]
+  })
   const replaced = new Set(stacks.map(({ stack }) => `${stack.software}|${stack.precisions?.[0]}`))
   const kept = (profile.stacks ?? []).filter(
     (stack) =>

@@ -36,7 +36,19 @@ const fusible = (step: Work.Step): Fusible | undefined => {
 
 const isProduct = (step: Work.Step): boolean => step.work.kind === "conv" || step.work.kind === "matmul"
 
+const known = new WeakMap<Work.Workload, Map<string, ReadonlyArray<Flow>>>()
+
+/** What a device that fuses these kinds of steps runs, in order. */
 export const flowsOf = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>): ReadonlyArray<Flow> => {
+  const byKinds = known.get(workload) ?? new Map<string, ReadonlyArray<Flow>>()
+  known.set(workload, byKinds)
+  const key = fuses.join()
+  const flows = byKinds.get(key) ?? fuse(workload, fuses)
+  byKinds.set(key, flows)
+  return flows
+}
+
+const fuse = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>): ReadonlyArray<Flow> => {
   interface Open {
     readonly step: Work.Step
     readonly fused: Array<Work.Step>

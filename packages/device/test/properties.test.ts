@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { Effect } from "effect"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { Precision, type Work } from "@bitbudget/graph"
 import { describe, expect, it } from "vitest"
 import * as Simulate from "../src/cost/Simulate.ts"

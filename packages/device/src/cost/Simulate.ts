@@ -63,6 +63,8 @@ export interface Totals {
 export interface NetworkCost {
   readonly device: string
   readonly batch: number
+  /** Of the software stack used; cycles count at this clock. */
+  readonly clockMhz: number
   readonly totals: Totals
   readonly area: Area
   readonly layers: ReadonlyArray<StepCost>
@@ -316,6 +318,7 @@ export const network = (
   return {
     device: profile.id,
     batch: workload.batch,
+    clockMhz: main === undefined ? profile.clockMhz.value : main.cyclesPerMs / 1000,
     totals: {
       latencyMs: latency,
       throughputPerS: (workload.batch / latency) * 1000,

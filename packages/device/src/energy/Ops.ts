@@ -23,7 +23,10 @@ export const opTable = (profile: Profile): ReadonlyArray<OpRow> => {
   return library.ops.map((op): OpRow => {
     const float = library.ops.find((each) => each.op === op.op && each.type === "float" && each.bits === 32)
     return {
-      ...op,
+      op: op.op,
+      type: op.type,
+      bits: op.bits,
+      areaUm2: op.areaUm2,
       energyPj: op.energyPj * scale,
       library: library.id,
       source: library.source,

@@ -113,7 +113,7 @@ const predict = (
   const workload = workloadOf(row.onnx, batch)
   if (typeof workload === "string") return { why: workload }
   const cost = predictor(profile, workload, precision, row.software)
-  const found = target(profile, cost, layerIndex(row), profile.clockMhz.value * 1000)
+  const found = target(profile, cost, layerIndex(row), cost.clockMhz * 1000)
   if (found === undefined) return { why: `the model has no layer ${row.layer}` }
   const value = metric(found, isPerImage(row) ? batch : 1)
   return value ?? { why: `the profile has no figures for ${row.metric}` }

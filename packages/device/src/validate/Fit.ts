@@ -296,5 +296,10 @@ export const fit = (
       !replaced.has(`${stack.software}|${stack.precisions?.[0]}`) &&
       !(stack.precisions === undefined && stacks.some((each) => each.stack.software === stack.software))
   )
-  return { profile: { ...profile, stacks: [...stacks.map(({ stack }) => stack), ...kept] }, stacks }
+  // The author's order stays: the first software is the default.
+  const order = [...new Set((profile.stacks ?? []).map((stack) => stack.software))]
+  const position = ({ software }: Stack): number =>
+    order.includes(software) ? order.indexOf(software) : order.length
+  const merged = [...stacks.map(({ stack }) => stack), ...kept].toSorted((a, b) => position(a) - position(b))
+  return { profile: { ...profile, stacks: merged }, stacks }
 }

@@ -30,10 +30,18 @@ describe("validation", () => {
   )
 
   it("a row that cannot be predicted says why and is missing", () => {
-    const { rows: predicted, summary } = run(load("unpu"), rows, workloadOf)
-    const peak = predicted.find(({ metric }) => metric === "gops")!
-    expect(peak).toMatchObject({ predicted: null, apePct: null, note: "the row names no model file" })
-    expect(summary.find(({ metric }) => metric === "gops")).toMatchObject({ n: 0, missing: 1 })
+    const { rows: predicted, summary } = run(load("tpu-v1"), rows, workloadOf)
+    const unnamed = predicted.find(({ network }) => network === "LSTM0")!
+    expect(unnamed).toMatchObject({ predicted: null, apePct: null, note: "the row names no model file" })
+    expect(summary.find(({ metric }) => metric === "gops")).toMatchObject({ n: 1, missing: 2 })
+  })
+
+  it("peak rates follow the serial operand's bits", () => {
+    const row = rows.find(({ device, metric }) => device === "unpu" && metric === "gops")!
+    const at = (precision: string) =>
+      run(load("unpu"), [{ ...row, precision }], workloadOf).rows[0]!.predicted
+    expect(at("w16a16")).toBeCloseTo(345.6, 1)
+    expect(at("w4a16")).toBeCloseTo(4 * 345.6, 1)
   })
 
   it("finds the layer of a row by number or by its note", () => {

@@ -18,8 +18,12 @@ export class Algebra {
   readonly builder: GraphBuilder
   readonly #known = new Map<string, string>()
 
-  constructor(builder: GraphBuilder) {
+  readonly #prefix: string
+
+  /** Names of new values start with the prefix. */
+  constructor(builder: GraphBuilder, prefix = "") {
     this.builder = builder
+    this.#prefix = prefix
   }
 
   shape(name: string): Ints {
@@ -45,13 +49,13 @@ export class Algebra {
     const key = JSON.stringify([op, inputs, attributes])
     const known = this.#known.get(key)
     if (known !== undefined) return known
-    const name = this.builder.add(op, inputs, attributes)
+    const name = this.builder.add(op, inputs, attributes, { name: `${this.#prefix}${op.toLowerCase()}` })
     this.#known.set(key, name)
     return name
   }
 
   constant(tensor: Tensor): string {
-    return this.builder.constant(tensor)
+    return this.builder.constant(tensor, `${this.#prefix}constant`)
   }
 
   number(value: number, like?: string): string {

@@ -33,7 +33,10 @@ export const sampleWeightGradients = (
 
 export const lower = (graph: Graph): Graph => {
   const builder = GraphBuilder.over(graph)
-  const e = new Algebra(builder)
+  // Names of nodes still to come must stay free.
+  let prefix = "lowered/"
+  while ([...graph.values.keys()].some((name) => name.startsWith(prefix))) prefix = `again/${prefix}`
+  const e = new Algebra(builder, prefix)
   for (const node of graph.nodes) {
     if (node.op !== "ConvWeightGradient") {
       builder.push(node)

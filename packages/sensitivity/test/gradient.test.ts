@@ -148,6 +148,11 @@ const cases: ReadonlyArray<Case> = [
   row("Expand", [[3, 1]], { shape: [2, 3, 4] }),
   row("Tile", [[2, 3]], { repeats: [2, 3] }),
   row("DepthToSpace", [[1, 8, 2, 3]], { blockSize: 2, mode: "CRD" }),
+  row("ReduceMin", [[2, 3, 4]], { axes: [1], keepDims: true }),
+  row("ReduceProd", [[2, 3]], { axes: [1], keepDims: false }, positive),
+  row("Identity", [[3]], {}),
+  row("Squeeze", [[2, 1, 3]], { axes: [1] }),
+  row("Unsqueeze", [[2, 3]], { axes: [0] }),
   row("SpaceToDepth", [[1, 2, 4, 6]], { blockSize: 2 })
 ]
 

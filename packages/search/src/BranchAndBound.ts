@@ -3,12 +3,13 @@
  *
  * At every node the best prices give a lower bound and a mix of assignments (`Relaxation`). Choices whose
  * regret lifts the bound past the best known answer are dropped (reduced-cost fixing), so most decisions
- * settle near the root; what stays mixed is split by its share of the priced costs. Depth first, the side
- * with more weight first. Assignments the oracle meets on the way are the candidates; one counts only after
- * the caller has accepted it on the problem's own numbers.
+ * settle near the root; what stays mixed is split by its share of the priced costs, the side with more weight
+ * searched first (`Frontier`). Assignments the oracle meets on the way are the candidates; one counts only
+ * after the caller has accepted it on the problem's own numbers.
  *
  * Deterministic: no clock and no randomness decide anything but when to stop.
  */
+import { Frontier } from "./Frontier.ts"
 import { oracle } from "./Lagrangian.ts"
 import { relax, type Relaxation } from "./Relaxation.ts"
 import type { Scaled } from "./Scaled.ts"
@@ -35,6 +36,7 @@ export interface Request {
 
 interface Node {
   readonly sub: Subproblem
+  readonly size: number
   readonly bound: number
   readonly prices: Float64Array
 }
@@ -128,22 +130,25 @@ export function* search({ scaled, gap, accept }: Request): Generator<void, Searc
     cutoff = incumbent - Math.max(resolution, allowed)
   }
 
-  const stack: Array<Node> = []
+  const frontier = new Frontier<Node>()
   /** Whether the bound leaves hope of something better. */
   const open = (bound: number): boolean => {
     if (bound < cutoff) return true
     floor = Math.min(floor, bound)
     return false
   }
-  const push = (sub: Subproblem | null, above: number, prices: Float64Array): void => {
-    if (sub === null) return
+  /** A node for what is left of a subproblem; null where nothing is. */
+  const nodeOf = (sub: Subproblem | null, above: number, prices: Float64Array): Node | null => {
+    if (sub === null) return null
     const bound = Math.max(above, sub.constant)
     if (sub.decisions.length === 0) offer(sub, new Int32Array(0))
-    else if (open(bound)) stack.push({ sub, bound, prices })
+    else if (open(bound)) return { sub, size: sub.choices.length, bound, prices }
+    return null
   }
   const root = whole(scaled)
-  push(restrict(root, undominated(root)), -Infinity, new Float64Array(scaled.limits.length))
-  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+  const prices = new Float64Array(scaled.limits.length)
+  frontier.branch(nodeOf(restrict(root, undominated(root)), -Infinity, prices), null)
+  for (let node = frontier.next(); node !== undefined; node = frontier.next()) {
     if (!open(node.bound)) continue
     nodes++
     const { sub } = node
@@ -161,25 +166,24 @@ export function* search({ scaled, gap, accept }: Request): Generator<void, Searc
     })
     const bound = sub.constant + above
     if (!open(bound)) continue
-    const { decision, first } = splitMixed(sub, mix, prices) ?? splitSettled(sub, mix[0]!.minimiser.picks)
+    const { decision, first } =
+      splitMixed(sub, mix, prices) ?? splitSettled(sub, ask.minimise(prices, 1).picks)
     const regrets = ask.regrets(prices)
     const from = sub.starts[decision]!
     const to = sub.starts[decision + 1]!
-    // Last pushed is first searched.
-    for (const side of [false, true]) {
+    const { bound: parent } = node
+    const child = (side: boolean): Node | null => {
       const keep = Uint8Array.from(regrets, (regret) => (open(bound + regret) ? 1 : 0))
       let least = Infinity
       for (let i = from; i < to; i++) {
         if (first.has(i) === side) least = Math.min(least, regrets[i]!)
         else keep[i] = 0
       }
-      push(restrict(sub, keep), Math.max(node.bound, bound + least), prices)
+      return nodeOf(restrict(sub, keep), Math.max(parent, bound + least), prices)
     }
+    frontier.branch(child(true), child(false))
     const goOn = yield
-    if (!goOn) {
-      const least = stack.reduce((low, { bound }) => Math.min(low, bound), floor)
-      return { picks: best, bound: Math.min(least, incumbent), nodes }
-    }
+    if (!goOn) return { picks: best, bound: Math.min(frontier.bound(), floor, incumbent), nodes }
   }
   return { picks: best, bound: Math.min(floor, incumbent), nodes }
 }

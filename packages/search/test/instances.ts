@@ -79,7 +79,9 @@ export const problems = ({ maxGroups, transitions }: Kind): fc.Arbitrary<P> =>
         ),
         tie: fc.option(fc.tuple(id, id), { nil: undefined, freq: 2 }),
         fixed: fc.option(id, { nil: undefined, freq: 2 }),
-        tightness: fc.tuple(...names.map(() => fc.double({ min: 0, max: 1.1, noNaN: true }))),
+        tightness: fc.tuple(
+          ...names.map(() => fc.integer({ min: 0, max: 110 }).map((percent) => percent / 100))
+        ),
         budgeted: fc.subarray([...names, "loss"]),
         minimise: fc.constantFrom("loss", "loss", ...names),
         transitions: transitions

@@ -1,2 +1,3 @@
+export * as GaussNewton from "./GaussNewton.ts"
 export * as Loss from "./Loss.ts"
 export * as Measured from "./Measured.ts"

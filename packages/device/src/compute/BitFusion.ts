@@ -29,6 +29,7 @@ export const bitFusion = (array: ComputeOf<"bitFusion">, loops: Loops, path: Dat
     inputReads: Math.max(loops.inElements, loops.macs / Math.min(loops.M, array.cols.value)),
     weightReads: Math.max(loops.weightElements, loops.macs),
     outputWrites: loops.outElements,
+    grain: { filters: array.cols.value, channels: Math.ceil(parallel) },
     peakMacsPerCycle: array.rows.value * array.cols.value * p
   }
 }

@@ -3,12 +3,19 @@
  * how many elements the array asks of the nearest memory meanwhile. Partial sums that stay in the array's own
  * accumulators are counted apart, because they cost register energy and no bandwidth.
  */
+export interface Grain {
+  readonly filters: number
+  readonly channels: number
+}
+
 export interface Mapped {
   readonly cycles: number
   /** Elements exchanged with the nearest memory level. */
   readonly inputReads: number
   readonly weightReads: number
   readonly outputWrites: number
+  /** Filters and channels the array works on at once: no tile is smaller. */
+  readonly grain: Grain
   /** MACs a cycle the whole device could do at this precision. */
   readonly peakMacsPerCycle: number
 }

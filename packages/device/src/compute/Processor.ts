@@ -22,6 +22,7 @@ export const simd = (cpu: ComputeOf<"simd">, loops: Loops, path: Datapath): Mapp
     inputReads: Math.max(loops.inElements, loops.macs / Math.min(cols, loops.M)),
     weightReads: Math.max(loops.weightElements, loops.macs / Math.min(rows, positions)),
     outputWrites: loops.outElements,
+    grain: { filters: cols, channels: 1 },
     peakMacsPerCycle: path.rate * cpu.cores.value
   }
 }
@@ -41,6 +42,7 @@ export const scalar = (core: ComputeOf<"scalar">, loops: Loops, path: Datapath):
     inputReads: Math.max(loops.inElements, loops.macs / 2),
     weightReads: Math.max(loops.weightElements, loops.macs / 2),
     outputWrites: loops.outElements,
+    grain: { filters: 1, channels: 1 },
     peakMacsPerCycle: path.rate
   }
 }

@@ -27,6 +27,7 @@ export const rowStationary = (array: ComputeOf<"rowStationary">, loops: Loops, p
     ),
     weightReads: Math.max(loops.weightElements, loops.macs / (setWidth * loops.Q)),
     outputWrites: loops.outElements,
+    grain: { filters: 1, channels: 1 },
     peakMacsPerCycle: rows * cols * path.rate
   }
 }

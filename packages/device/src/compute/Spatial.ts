@@ -23,7 +23,8 @@ const unroll = (unrolling: Unrolling, loops: Loops) => {
     size *= factor
   }
   const used = (name: keyof Unrolling) => Math.min(unrolling[name]?.value ?? 1, loopSize(loops, name))
-  return { steps, size, channels: used("M"), positions: used("P") * used("Q") * used("batch") }
+  const grain = { filters: used("M"), channels: used("C") }
+  return { steps, size, grain, channels: used("M"), positions: used("P") * used("Q") * used("batch") }
 }
 
 /** Consecutive positions a weight held in the array serves before it is fetched again (NVDLA's stripe). */
@@ -48,21 +49,14 @@ const mapped = (
     loops.macs / (best.positions * Math.min(stripe, loops.batch * loops.P * loops.Q))
   ),
   outputWrites: loops.outElements,
+  grain: best.grain,
   peakMacsPerCycle
 })
 
 export const spatial = (array: ComputeOf<"spatial">, loops: Loops, path: Datapath): Mapped => {
   const arrays = array.arrays?.value ?? 1
   const best = fastest(array.unrollings, loops)
-  const winograd =
-    array.winograd !== undefined &&
-    loops.R === 3 &&
-    loops.S === 3 &&
-    loops.strideH === 1 &&
-    loops.groups === 1
-      ? array.winograd.value
-      : 1
-  return mapped(best, loops, arrays, 1 / (path.rate * winograd), best.size * arrays * path.rate)
+  return mapped(best, loops, arrays, 1 / path.rate, best.size * arrays * path.rate)
 }
 
 export const bitSerial = (array: ComputeOf<"bitSerial">, loops: Loops, path: Datapath): Mapped => {

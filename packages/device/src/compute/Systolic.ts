@@ -38,6 +38,10 @@ export const systolic = (array: ComputeOf<"systolic">, loops: Loops, path: Datap
     weightReads:
       array.dataflow === "ws" ? weights : weights * ceilDiv(positions, array.dataflow === "os" ? R : C),
     outputWrites: array.dataflow === "os" ? outputs : outputs * ceilDiv(reduction, R),
+    grain: {
+      filters: array.dataflow === "is" ? 1 : C,
+      channels: array.dataflow === "os" ? 1 : Math.max(1, Math.floor(R / (loops.R * loops.S)))
+    },
     peakMacsPerCycle: R * C * arrays * path.rate
   }
 }

@@ -31,6 +31,7 @@ export const tensorCore = (gpu: ComputeOf<"tensorCore">, loops: Loops, path: Dat
     inputReads: Math.max(loops.inElements, loops.macs / best.cols),
     weightReads: Math.max(loops.weightElements, loops.macs / best.rows),
     outputWrites: loops.outElements,
+    grain: { filters: smallestTile, channels: 1 },
     peakMacsPerCycle: path.rate * processors
   }
 }

@@ -43,11 +43,28 @@ export interface Timed {
 
 const formatBits = (format: Precision.Format): number => format.bits
 
+/** Channels below which no library takes Winograd kernels. */
+const winogradChannels = 16
+
+const usesWinograd = (machine: Machine, { C, M, R, S, groups, strideH }: Loops): boolean =>
+  machine.stack?.winograd !== undefined &&
+  R === 3 &&
+  S === 3 &&
+  strideH === 1 &&
+  groups === 1 &&
+  C >= winogradChannels &&
+  M >= winogradChannels
+
+/** Weights of F(2×2, 3×3) are stored transformed: 4×4 for 3×3. */
+const winogradWeights = 16 / 9
+
 const mappedProduct = (machine: Machine, loops: Loops, path: Datapath): Mapped => {
   const key = `map|${loops.key}|${path.rate},${path.weightBits},${path.activationBits}`
   const known = machine.memo.get(key)
   if (known !== undefined) return known as Mapped
-  const mapped = map(machine.compute, loops, path)
+  const direct = map(machine.compute, loops, path)
+  const gain = usesWinograd(machine, loops) ? machine.stack!.winograd!.value : 1
+  const mapped = { ...direct, cycles: Math.ceil(direct.cycles / gain) }
   machine.memo.set(key, mapped)
   return mapped
 }
@@ -72,12 +89,13 @@ export const product = (
   placement: Placement
 ): Physical => {
   const mapped = mappedProduct(machine, loops, datapath(machine, native, bits))
+  const stored = usesWinograd(machine, loops) ? { ...bits, weights: bits.weights * winogradWeights } : bits
   return {
     class: loops.class,
     macs: loops.macs,
     cycles: mapped.cycles,
     peakMacsPerCycle: mapped.peakMacsPerCycle,
-    traffic: productTraffic(machine, loops, mapped, bits, placement),
+    traffic: productTraffic(machine, loops, mapped, stored, placement),
     native
   }
 }
@@ -114,8 +132,11 @@ export const vector = (
 export const alsoRead = (machine: Machine, physical: Physical, bits: number, place: number): void =>
   stream(machine, physical.traffic, "inputs", bits, place)
 
-export const levelMs = (machine: Machine, traffic: Traffic, index: number): number =>
-  (traffic.readBits[index]! + traffic.writtenBits[index]!) / 8 / machine.levels[index]!.bytesPerMs
+export const levelMs = (machine: Machine, traffic: Traffic, index: number): number => {
+  const [read, written] = [traffic.readBits[index]!, traffic.writtenBits[index]!]
+  const { bytesPerMs, duplex } = machine.levels[index]!
+  return (duplex ? Math.max(read, written) : read + written) / 8 / bytesPerMs
+}
 
 export const time = (machine: Machine, physical: Physical): Timed => {
   const ideal = physical.cycles / machine.cyclesPerMs

@@ -17,6 +17,8 @@ export interface MachineLevel {
   readonly keepsWeights: boolean
   readonly keepsActivations: boolean
   readonly doubleBuffered: boolean
+  readonly writesThrough: boolean
+  readonly duplex: boolean
   readonly bytesPerMs: number
   readonly readPjPerBit: number | null
   readonly writePjPerBit: number | null
@@ -31,6 +33,7 @@ export interface Machine {
   readonly levels: ReadonlyArray<MachineLevel>
   readonly efficiency: { readonly [K in StepClass]: number }
   readonly vectorOpsPerCycle: number
+  readonly accumulatorBits: number
   readonly overlap: number
   readonly perStepMs: number
   readonly perInferenceMs: number
@@ -147,6 +150,8 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
           keepsWeights: level.keepsWeights === true,
           keepsActivations: level.keepsActivations === true,
           doubleBuffered: level.doubleBuffered === true,
+          writesThrough: level.writesThrough === true,
+          duplex: level.duplex === true,
           bytesPerMs: (stack?.gbPerS?.[level.id] ?? level.gbPerS).value * 1e6 * bandwidth,
           readPjPerBit: level.readPjPerBit?.value ?? null,
           writePjPerBit: (level.writePjPerBit ?? level.readPjPerBit)?.value ?? null
@@ -154,6 +159,7 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
       }),
     efficiency: efficiencyOf(stack, factors),
     vectorOpsPerCycle: profile.vector.opsPerCycle.value,
+    accumulatorBits: profile.accumulatorBits?.value ?? 32,
     overlap: factors?.overlap ?? stack?.overlap?.value ?? 1,
     perStepMs: (factors?.perStepUs ?? stack?.perStepUs?.value ?? 0) / 1000,
     perInferenceMs: (factors?.perInferenceUs ?? stack?.perInferenceUs?.value ?? 0) / 1000,

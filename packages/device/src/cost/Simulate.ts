@@ -63,6 +63,8 @@ export interface Totals {
 export interface NetworkCost {
   readonly device: string
   readonly batch: number
+  /** Of the software stack used; cycles count at this clock. */
+  readonly clockMhz: number
   readonly totals: Totals
   readonly area: Area
   readonly layers: ReadonlyArray<StepCost>
@@ -175,7 +177,8 @@ export const prepare = (
     const bits = {
       weights: constant ? precision.weights.bits : precision.activations.bits,
       inputs: precision.activations.bits,
-      outputs: outputWidth
+      // A result pooled in the pipeline is smaller than the product's own.
+      outputs: (outputWidth * elements(flow.outputs[0] ?? "")) / Math.max(1, loops.outElements)
     }
     const physical = product(on, loops, natives[index]!, bits, {
       weights: constant ? -1 : placed(second),
@@ -315,6 +318,7 @@ export const network = (
   return {
     device: profile.id,
     batch: workload.batch,
+    clockMhz: main === undefined ? profile.clockMhz.value : main.cyclesPerMs / 1000,
     totals: {
       latencyMs: latency,
       throughputPerS: (workload.batch / latency) * 1000,

@@ -42,8 +42,6 @@ export interface Tiling {
   readonly tile: Tile
 }
 
-const accumulatorBits = 32
-
 const ladder: ReadonlyArray<number> = (() => {
   const counts: Array<number> = []
   for (let n = 1; n < 65536; n = Math.max(n + 1, Math.floor(n * 1.3))) counts.push(n)
@@ -56,14 +54,32 @@ const counts = (size: number): ReadonlyArray<number> => {
   return [...(end < 0 ? ladder : ladder.slice(0, end)), size]
 }
 
+/** What tiles have to respect besides the capacity. */
+export interface TileRules {
+  /** Filters and channels the array works on at once. */
+  readonly grain: { readonly filters: number; readonly channels: number }
+  readonly doubleBuffered: boolean
+  readonly accumulatorBits: number
+}
+
+/** Sizes of a loop cut into n tiles, n from the ladder, rounded up to the grain; with the number of tiles. */
+const cuts = (size: number, grain: number): ReadonlyArray<{ readonly tile: number; readonly n: number }> => {
+  const found: Array<{ readonly tile: number; readonly n: number }> = []
+  for (const count of counts(size)) {
+    const tile = Math.min(size, Math.ceil(Math.ceil(size / count) / grain) * grain)
+    if (tile !== found.at(-1)?.tile) found.push({ tile, n: Math.ceil(size / tile) })
+  }
+  return found
+}
+
 export const search = (
   loops: Loops,
   bits: OperandBits,
   capacity: Capacity,
   cost: OperandCost,
   /** What already sits in the memory, outside `capacity`, and needs no room of its own. */
-  resident: { readonly inputs: boolean; readonly outputs: boolean },
-  doubleBuffered: boolean
+  resident: { readonly weights: boolean; readonly inputs: boolean; readonly outputs: boolean },
+  { accumulatorBits, doubleBuffered, grain }: TileRules
 ): Tiling => {
   const { batch, groups, M, C, R, S, P, Q, inH, inW } = loops
   const rowsTotal = batch * P
@@ -71,15 +87,18 @@ export const search = (
   const W = (loops.weightElements / groups) * bits.weights
   const I = (loops.inElements / groups) * bits.inputs
   const O = (loops.outElements / groups) * bits.outputs
-  const outPerPosition = O / (M * rowsTotal * Q)
+  const perFilter = W / M
+  const perSlice = W / (M * C)
+  const outRow = O / (M * rowsTotal)
   const copies = doubleBuffered ? 2 : 1
 
   const fits = (w: number, i: number, o: number): boolean => {
+    const weights = resident.weights ? 0 : w
     const inputs = resident.inputs ? 0 : i
     const outputs = resident.outputs ? 0 : o
     return capacity.shared
-      ? w + inputs + outputs <= capacity.weights
-      : w <= capacity.weights && inputs <= capacity.inputs && outputs <= capacity.outputs
+      ? weights + inputs + outputs <= capacity.weights
+      : weights <= capacity.weights && inputs <= capacity.inputs && outputs <= capacity.outputs
   }
 
   /** Input rows under `rows` consecutive output rows of one sample. */
@@ -106,66 +125,64 @@ export const search = (
     best = { weightBits: w * groups, inputBits: i * groups, outputBits: o * groups, tile }
   }
 
-  const filterCounts = counts(M)
-  const rowCounts = counts(rowsTotal)
+  const filterCuts = cuts(M, grain.filters)
+  const rowCuts = cuts(rowsTotal, 1)
   const window = stripBits(1, C)
-  const outRow = Q * outPerPosition
 
-  for (const n of filterCounts) {
-    const filters = Math.ceil(M / n)
-    const slab = (W / M) * filters * (n === 1 ? 1 : copies)
-    if (!fits(slab, window, filters * outRow)) continue
-    offer(W, I * n, O, { filters, channels: C, rows: 1, order: "weights stay" })
-    break
-  }
-  for (const n of rowCounts) {
-    const rows = Math.ceil(rowsTotal / n)
-    const strip = stripBits(rows, C) * (n === 1 ? 1 : copies)
-    if (!fits((W / M) * copies, strip, rows * outRow)) continue
-    offer(W * n, passBits(n), O, { filters: 1, channels: C, rows, order: "inputs stay" })
-    break
-  }
+  const slab = filterCuts.find(({ n, tile }) =>
+    fits(perFilter * tile * (n === 1 ? 1 : copies), window, tile * outRow)
+  )
+  if (slab !== undefined)
+    offer(W, I * slab.n, O, { filters: slab.tile, channels: C, rows: 1, order: "weights stay" })
+  const streamed = Math.min(M, grain.filters)
+  const strip = rowCuts.find(({ n, tile }) =>
+    fits(perFilter * streamed * copies, stripBits(tile, C) * (n === 1 ? 1 : copies), tile * streamed * outRow)
+  )
+  if (strip !== undefined)
+    offer(W * strip.n, passBits(strip.n), O, {
+      filters: streamed,
+      channels: C,
+      rows: strip.tile,
+      order: "inputs stay"
+    })
   if (bestCost <= costOf(W * groups, I * groups, O * groups)) return best
 
-  let smallest = rowCounts.length - 1
-  for (const n of filterCounts) {
-    const filters = Math.ceil(M / n)
-    const slice = (W / (M * C)) * filters * copies
-    // More filters a tile leave room for fewer rows: the first fitting row count only grows as n falls.
-    let found = -1
-    for (let k = 0; k <= smallest; k++) {
-      const rows = Math.ceil(rowsTotal / rowCounts[k]!)
-      if (fits(slice, stripBits(rows, 1) * copies, filters * rows * Q * accumulatorBits)) {
-        found = k
-        break
-      }
+  const depth = Math.min(C, grain.channels)
+  let first = rowCuts.length - 1
+  for (const { n, tile } of filterCuts) {
+    // Fewer filters a tile leave room for more rows: the first fitting cut only moves forward.
+    const fitting = (k: number): boolean => {
+      const rows = rowCuts[k]!.tile
+      return fits(
+        perSlice * depth * tile * copies,
+        stripBits(rows, depth) * copies,
+        tile * rows * Q * accumulatorBits
+      )
     }
-    if (found < 0) continue
-    smallest = found
-    const strips = rowCounts[found]!
-    offer(W * strips, passBits(strips) * n, O, {
-      filters,
-      channels: 1,
-      rows: Math.ceil(rowsTotal / strips),
+    if (!fitting(first)) continue
+    while (first > 0 && fitting(first - 1)) first--
+    const rows = rowCuts[first]!
+    offer(W * rows.n, passBits(rows.n) * n, O, {
+      filters: tile,
+      channels: depth,
+      rows: rows.tile,
       order: "outputs stay"
     })
-    if (strips === 1) break
+    if (first === 0) break
   }
+
   const outWide = M * rowsTotal * Q * accumulatorBits
-  for (const c of counts(C)) {
-    const channels = Math.ceil(C / c)
-    for (const n of filterCounts) {
-      const filters = Math.ceil(M / n)
-      if (!fits((W / (M * C)) * filters * channels, stripBits(1, channels), filters * Q * accumulatorBits))
-        continue
-      offer(W, I * n, c === 1 ? O : O + outWide * (2 * c - 2), {
-        filters,
+  for (const { n: c, tile: channels } of cuts(C, grain.channels)) {
+    const kept = filterCuts.find(({ tile }) =>
+      fits(perSlice * tile * channels, stripBits(1, channels), tile * Q * accumulatorBits)
+    )
+    if (kept !== undefined)
+      offer(W, I * kept.n, c === 1 ? O : O + outWide * (2 * c - 2), {
+        filters: kept.tile,
         channels,
         rows: 1,
         order: "partial sums spill"
       })
-      break
-    }
   }
   return best
 }

@@ -3,7 +3,7 @@
  * operand, as its tiling requires, and the array reads the nearest of all. Operands that already sit on a level
  * cross nothing behind it. Results are memoised on the machine by shape and widths.
  */
-import type { Mapped } from "../compute/Mapping.ts"
+import type { Grain, Mapped } from "../compute/Mapping.ts"
 import type { Machine, MachineLevel } from "../cost/Machine.ts"
 import type { Loops } from "../work/Loops.ts"
 import { search, type OperandBits, type Tile, type Tiling } from "./Tiling.ts"
@@ -38,13 +38,18 @@ export const behind = (machine: Machine, index: number, operand: keyof OperandBi
 const operands = ["weights", "inputs", "outputs"] as const
 
 /** Levels at or nearer than its place see nothing of an operand move in from behind. */
-const crosses = (placement: Placement, operand: keyof OperandBits, index: number): boolean =>
-  placement[operand] < index
+const crosses = (
+  level: MachineLevel,
+  placement: Placement,
+  operand: keyof OperandBits,
+  index: number
+): boolean => placement[operand] < index || (operand === "outputs" && level.writesThrough)
 
 const fill = (
   machine: Machine,
   index: number,
   loops: Loops,
+  grain: Grain,
   bits: OperandBits,
   placement: Placement
 ): Tiling => {
@@ -52,14 +57,16 @@ const fill = (
   const capacity = level.capacity!
   const cost = (operand: keyof OperandBits): number => {
     const from = behind(machine, index, operand)
-    if (!holds(level, operand) || from < 0 || !crosses(placement, operand, index)) return 0
+    if (!holds(level, operand) || from < 0 || !crosses(level, placement, operand, index)) return 0
     const share = operand === "weights" && level.keepsWeights ? placement.streamedWeights : 1
     return share / machine.levels[from]!.bytesPerMs
   }
   const costs = { weights: cost("weights"), inputs: cost("inputs"), outputs: cost("outputs") }
   const room = (bytes: number): number => Math.max(0, bytes - (placement.taken[index] ?? 0)) * 8
-  const resident = { inputs: costs.inputs === 0, outputs: costs.outputs === 0 }
-  const key = `${index}|${loops.key}|${bits.weights},${bits.inputs},${bits.outputs}|${capacity.shared ? room(capacity.weights) : ""}|${costs.weights},${costs.inputs},${costs.outputs}`
+  const sits = (operand: "inputs" | "outputs"): boolean =>
+    !holds(level, operand) || placement[operand] >= index
+  const resident = { weights: !level.holdsWeights, inputs: sits("inputs"), outputs: sits("outputs") }
+  const key = `${index}|${loops.key}|${grain.filters},${grain.channels}|${resident.weights}${resident.inputs}${resident.outputs}|${bits.weights},${bits.inputs},${bits.outputs}|${capacity.shared ? room(capacity.weights) : ""}|${costs.weights},${costs.inputs},${costs.outputs}`
   const known = machine.memo.get(key)
   if (known !== undefined) return known as Tiling
   const tiling = search(
@@ -73,7 +80,7 @@ const fill = (
     },
     costs,
     resident,
-    level.doubleBuffered
+    { grain, doubleBuffered: level.doubleBuffered, accumulatorBits: machine.accumulatorBits }
   )
   machine.memo.set(key, tiling)
   return tiling
@@ -94,11 +101,11 @@ export const productTraffic = (
   levels.forEach((level, index) => {
     for (const operand of operands) if (holds(level, operand)) nearest[operand] = index
     if (level.capacity === undefined || level.backing) return
-    const tiling = fill(machine, index, loops, bits, placement)
+    const tiling = fill(machine, index, loops, mapped.grain, bits, placement)
     tile ??= tiling.tile
     for (const operand of operands) {
       const from = behind(machine, index, operand)
-      if (!holds(level, operand) || from < 0 || !crosses(placement, operand, index)) continue
+      if (!holds(level, operand) || from < 0 || !crosses(level, placement, operand, index)) continue
       const share = operand === "weights" && level.keepsWeights ? placement.streamedWeights : 1
       const moved =
         (operand === "weights"

@@ -30,9 +30,7 @@ const Spatial = Schema.Struct({
   kind: Schema.Literal("spatial"),
   arrays: Schema.optionalKey(Positive),
   /** Alternatives: the device takes the fastest for each layer. */
-  unrollings: Schema.NonEmptyArray(Unrolling),
-  /** Multiplications saved by Winograd on 3×3 stride-1 convolutions (2.25 for F(2×2,3×3)). */
-  winograd: Schema.optionalKey(Positive)
+  unrollings: Schema.NonEmptyArray(Unrolling)
 })
 
 /** Row-stationary array (Eyeriss, Chen et al., JSSC 2017): kernel rows down, output rows across, replicated. */

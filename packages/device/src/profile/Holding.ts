@@ -38,7 +38,20 @@ const covers = (native: Precision.Format, format: Precision.Format): boolean =>
 
 const same = (a: Precision.Format, b: Precision.Format): boolean => a.kind === b.kind && a.bits === b.bits
 
+const answers = new WeakMap<Profile, Map<string, Holding>>()
+
+/** Whether a device can run a format, and the native pair that computes it; else why not. */
 export const canHold = (profile: Profile, precision: Precision.Precision): Holding => {
+  const known = answers.get(profile) ?? new Map<string, Holding>()
+  answers.set(profile, known)
+  const { activations, weights } = precision
+  const key = `${weights.kind}${weights.bits}${activations.kind}${activations.bits}`
+  const holding = known.get(key) ?? hold(profile, precision)
+  known.set(key, holding)
+  return holding
+}
+
+const hold = (profile: Profile, precision: Precision.Precision): Holding => {
   const natives = profile.native.map((entry) => ({
     precision: Precision.parsePrecision(entry.precision)!,
     rate: entry.rate.value

@@ -34,6 +34,10 @@ export const Level = Schema.Struct({
   keepsActivations: Schema.optionalKey(Schema.Boolean),
   /** Tiles are loaded while the previous ones are computed, and so need their space twice. */
   doubleBuffered: Schema.optionalKey(Schema.Boolean),
+  /** Results kept here are written behind as well. */
+  writesThrough: Schema.optionalKey(Schema.Boolean),
+  /** Reads and writes at once, `gbPerS` each way; otherwise they share it. */
+  duplex: Schema.optionalKey(Schema.Boolean),
   /** Sustained read and write rate towards the array, of all instances together. */
   gbPerS: Positive,
   readPjPerBit: Schema.optionalKey(NonNegative),
@@ -83,6 +87,8 @@ export const Stack = Schema.Struct({
   overlap: Schema.optionalKey(NonNegative),
   perStepUs: Schema.optionalKey(NonNegative),
   perInferenceUs: Schema.optionalKey(NonNegative),
+  /** Multiplications saved on 3×3 stride-1 convolutions by Winograd kernels (2.25 for F(2×2, 3×3)). */
+  winograd: Schema.optionalKey(Positive),
   activeMw: Schema.optionalKey(Positive),
   /** Written by `devices fit`. */
   fit: Schema.optionalKey(
@@ -127,6 +133,8 @@ export const Profile = Schema.Struct({
     source: Schema.NonEmptyString,
     confidence: Confidence
   }),
+  /** Width of partial sums in memory; 32 when absent. */
+  accumulatorBits: Schema.optionalKey(Positive),
   /** Elementwise, pooling, softmax: scalar operations a cycle at 8 bits; wider elements take longer. */
   vector: Schema.Struct({ opsPerCycle: Positive }),
   /** From far to near; the last one feeds the array. Empty: the array is never starved. */

@@ -60,8 +60,13 @@ export const layerIndex = (row: Measurement): number | undefined => {
   return noted === null ? -1 : Number(noted[1])
 }
 
-/** Samples at once; 1 where the row does not say. */
-export const batchOf = (row: Measurement): number =>
-  /^\d+$/.test(row.batch) ? Math.max(1, Number(row.batch)) : 1
+/** What MLPerf submitters choose for throughput when the row does not say: large enough to fill the device. */
+const offlineBatch = 16
+
+/** Samples at once; where the row does not say, 1 for a latency and a large batch for a throughput. */
+export const batchOf = (row: Measurement): number => {
+  if (/^\d+$/.test(row.batch)) return Math.max(1, Number(row.batch))
+  return row.metric === "throughput_per_s" ? offlineBatch : 1
+}
 
 export const isPerImage = (row: Measurement): boolean => /per image/.test(row.note)

@@ -5,7 +5,7 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { areaOf } from "../energy/Area.ts"
-import { network, type NetworkCost } from "../cost/Simulate.ts"
+import { network, prepare, type NetworkCost } from "../cost/Simulate.ts"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
 import { batchOf, isPerImage, layerIndex, type Measurement } from "./Measurement.ts"
@@ -92,6 +92,42 @@ const target = (
   }
 }
 
+/** A product large enough to fill any array. */
+const largest: Work.Workload = {
+  name: "peak",
+  batch: 1,
+  steps: [
+    {
+      id: "peak",
+      op: "MatMul",
+      work: { kind: "matmul", batch: 1, m: 4096, n: 4096, k: 4096, constantWeights: true },
+      inputs: ["in"],
+      outputs: ["out"],
+      weightElements: 4096 * 4096,
+      biasElements: 0,
+      weightChannels: 4096,
+      weightName: "weights"
+    }
+  ],
+  tensorElements: new Map([
+    ["in", 4096 * 4096],
+    ["out", 4096 * 4096]
+  ]),
+  inputs: ["in"],
+  outputs: ["out"]
+}
+
+/** Peak rates need no model: what the array could do, and that over its active power. */
+const peak = (profile: Profile, row: Measurement, precision: Precision.Precision): Prediction => {
+  const { physical, machine } = prepare(profile, largest, () => precision, { software: row.software })
+    .flows[0]!
+  const gops = (2 * physical.peakMacsPerCycle * machine.cyclesPerMs) / 1e6
+  if (row.metric === "gops") return gops
+  if (row.metric === "tops_per_w" && profile.energy?.kind === "power")
+    return gops / profile.energy.activeMw.value
+  return { why: `no prediction of a peak ${row.metric}` }
+}
+
 const predict = (
   profile: Profile,
   row: Measurement,
@@ -102,18 +138,19 @@ const predict = (
     const { mm2 } = areaOf(profile)
     return mm2 ?? { why: "the profile has no area" }
   }
-  const metric = metrics[row.metric]
-  if (metric === undefined) return { why: `no prediction of ${row.metric}` }
-  if (row.onnx === "") return { why: "the row names no model file" }
   const precision = Precision.parsePrecision(row.precision)
   if (precision === undefined) return { why: `"${row.precision}" is no precision` }
   const holding = canHold(profile, precision)
   if (!holding.held) return { why: holding.why }
+  if (row.onnx === "" && row.network === "peak") return peak(profile, row, precision)
+  const metric = metrics[row.metric]
+  if (metric === undefined) return { why: `no prediction of ${row.metric}` }
+  if (row.onnx === "") return { why: "the row names no model file" }
   const batch = batchOf(row)
   const workload = workloadOf(row.onnx, batch)
   if (typeof workload === "string") return { why: workload }
   const cost = predictor(profile, workload, precision, row.software)
-  const found = target(profile, cost, layerIndex(row), profile.clockMhz.value * 1000)
+  const found = target(profile, cost, layerIndex(row), cost.clockMhz * 1000)
   if (found === undefined) return { why: `the model has no layer ${row.layer}` }
   const value = metric(found, isPerImage(row) ? batch : 1)
   return value ?? { why: `the profile has no figures for ${row.metric}` }

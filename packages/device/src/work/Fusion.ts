@@ -36,12 +36,26 @@ const fusible = (step: Work.Step): Fusible | undefined => {
 
 const isProduct = (step: Work.Step): boolean => step.work.kind === "conv" || step.work.kind === "matmul"
 
+const known = new WeakMap<Work.Workload, Map<string, ReadonlyArray<Flow>>>()
+
+/** What a device that fuses these kinds of steps runs, in order. */
 export const flowsOf = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>): ReadonlyArray<Flow> => {
+  const byKinds = known.get(workload) ?? new Map<string, ReadonlyArray<Flow>>()
+  known.set(workload, byKinds)
+  const key = fuses.join()
+  const flows = byKinds.get(key) ?? fuse(workload, fuses)
+  byKinds.set(key, flows)
+  return flows
+}
+
+const fuse = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>): ReadonlyArray<Flow> => {
   interface Open {
     readonly step: Work.Step
     readonly fused: Array<Work.Step>
     readonly inputs: Array<string>
     readonly outputs: Array<string>
+    /** Index of the latest flow whose result it reads. */
+    ready: number
   }
   const flows: Array<Open> = []
   const stored = new Map<string, string>()
@@ -52,18 +66,21 @@ export const flowsOf = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>):
   const elements = (tensor: string): number => workload.tensorElements.get(tensor) ?? 0
   const root = (tensor: string): string => stored.get(tensor) ?? tensor
 
-  const host = (step: Work.Step): Open | undefined => {
+  /** The flow a step can join: a product no one else reads (the first operand's first), else the latest maker. */
+  const host = (step: Work.Step): number | undefined => {
     const kind = fusible(step)
-    if (kind === undefined || !fuses.includes(kind)) return undefined
-    const index = Math.max(-1, ...step.inputs.map((tensor) => maker.get(root(tensor)) ?? -1))
+    if (kind === undefined || !fuses.includes(kind) || step.outputs.length !== 1) return undefined
+    const makers = step.inputs.map((tensor) => maker.get(root(tensor)) ?? -1)
+    const readOnce = (index: number): boolean =>
+      step.inputs.every((tensor) => maker.get(root(tensor)) !== index || (readers.get(tensor) ?? 0) <= 1)
+    const index =
+      makers.find((each) => each >= 0 && isProduct(flows[each]!.step) && readOnce(each)) ??
+      Math.max(-1, ...makers)
     const flow = flows[index]
-    if (flow === undefined || flow.outputs.length !== 1 || step.outputs.length !== 1) return undefined
+    if (flow === undefined || flow.outputs.length !== 1) return undefined
     const sameSize = elements(flow.outputs[0]!) === elements(step.outputs[0]!)
-    if (!sameSize && kind !== "pool") return undefined
-    const sole = step.inputs.every(
-      (tensor) => root(tensor) !== flow.outputs[0] || (readers.get(tensor) ?? 0) <= 1
-    )
-    return isProduct(flow.step) || sole ? flow : undefined
+    if (kind === "pool" ? !readOnce(index) : !sameSize) return undefined
+    return isProduct(flow.step) || readOnce(index) ? index : undefined
   }
 
   for (const step of workload.steps) {
@@ -71,20 +88,31 @@ export const flowsOf = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>):
       for (const tensor of step.outputs) stored.set(tensor, root(step.inputs[0]))
       continue
     }
-    const flow = host(step)
-    if (flow === undefined) {
+    const index = host(step)
+    if (index === undefined) {
       const outputs = [...step.outputs]
       for (const tensor of outputs) maker.set(tensor, flows.length)
-      flows.push({ step, fused: [], inputs: [...new Set(step.inputs.map(root))], outputs })
+      flows.push({ step, fused: [], inputs: [...new Set(step.inputs.map(root))], outputs, ready: -1 })
       continue
     }
+    const flow = flows[index]!
     flow.fused.push(step)
     const own = flow.outputs[0]!
     for (const tensor of step.inputs.map(root))
       if (tensor !== own && !flow.inputs.includes(tensor)) flow.inputs.push(tensor)
-    stored.set(step.outputs[0]!, own)
+    if (elements(own) === elements(step.outputs[0]!)) stored.set(step.outputs[0]!, own)
+    else {
+      // A pooled result is another tensor; the one before it never leaves the pipeline.
+      flow.outputs[0] = step.outputs[0]!
+      maker.set(step.outputs[0]!, index)
+    }
+    flow.ready = Math.max(flow.ready, ...flow.inputs.map((tensor) => maker.get(tensor) ?? -1))
   }
+  // A flow that joined a later operand runs after it.
   return flows
+    .map((flow, index) => ({ flow, at: flow.ready > index ? flow.ready + 0.5 : index }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ flow }) => flow)
 }
 
 /** The name a tensor is stored by after fusion: that of the flow that makes it. */

@@ -104,14 +104,14 @@ const matmul = (work: Work.MatmulWork, weightElements: number): Loops => {
   })
 }
 
+const known = new WeakMap<Work.Work, Loops>()
+
 /** The loops of a product, or undefined for vector work. `weightElements` is the step's. */
 export const loopsOf = (work: Work.Work, weightElements: number): Loops | undefined => {
-  switch (work.kind) {
-    case "conv":
-      return conv(work)
-    case "matmul":
-      return matmul(work, weightElements)
-    default:
-      return undefined
-  }
+  if (work.kind !== "conv" && work.kind !== "matmul") return undefined
+  const before = known.get(work)
+  if (before !== undefined) return before
+  const loops = work.kind === "conv" ? conv(work) : matmul(work, weightElements)
+  known.set(work, loops)
+  return loops
 }

@@ -2,3 +2,8 @@
 export { freeConstants } from "../passes/freeConstants.ts"
 export { classAxisOf, scoredOutput, withLoss } from "./loss.ts"
 export type { LossKind, Lossy } from "./loss.ts"
+export { bindBatch } from "../passes/bindBatch.ts"
+export { Algebra } from "./Algebra.ts"
+export { lower, sampleWeightGradients } from "./lower.ts"
+export { NotDifferentiable } from "./Pullback.ts"
+export { reverse } from "./reverse.ts"

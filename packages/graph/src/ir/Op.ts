@@ -151,6 +151,11 @@ export interface Attributes extends UnaryOps, BinaryOps, ReduceOps {
   Conv: ConvAttributes
   /** x [N,C,…], w [C,M/groups,…], optional b [M]. */
   ConvTranspose: ConvTransposeAttributes
+  /**
+   * ∂⟨g, Conv(x,w)⟩/∂w of x [N,C,…] and g [N,M,…]: [M,C/groups,…]. No operator of ONNX: gradients are made of it,
+   * because Conv, ConvTranspose and it are closed under differentiation, and `gradient/lower.ts` replaces it.
+   */
+  ConvWeightGradient: ConvAttributes
   /** a, b, optional c. */
   Gemm: GemmAttributes
   MatMul: None

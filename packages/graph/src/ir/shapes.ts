@@ -4,25 +4,16 @@
  * Rules check what they rely on and refuse with the reason; the message is completed with the node's name by
  * whoever applies the rule. Rows open with their formula where it is more than "the input's shape".
  */
-import { refuse } from "./Refusal.ts"
+import { convolutionRules, windowOutput } from "./convolutionShapes.ts"
 import type { Dim, Shape } from "./Dim.ts"
 import { addDim, dimAt, isStatic, mulDim, sameDim, showShape } from "./Dim.ts"
 import type { Node, Value } from "./Graph.ts"
-import type { BinaryOps, Op, ReduceOps, UnaryOps, Window } from "./Op.ts"
-import type { DType } from "./Tensor.ts"
+import type { BinaryOps, Op, ReduceOps, UnaryOps } from "./Op.ts"
+import { refuse } from "./Refusal.ts"
+import type { Result, ShapeRule } from "./shapeRule.ts"
+import { need, staticDim } from "./shapeRule.ts"
 
-export interface Result {
-  readonly dtype: DType
-  readonly shape: Shape
-}
-
-type ShapeRule<K extends Op> = (
-  node: Node<K>,
-  inputs: ReadonlyArray<Value | undefined>
-) => ReadonlyArray<Result>
-
-const need = (inputs: ReadonlyArray<Value | undefined>, index: number): Value =>
-  inputs[index] ?? refuse(`input ${index} is missing`)
+export type { Result } from "./shapeRule.ts"
 
 /** NumPy broadcasting: dimensions are compared from the last; 1 gives way. */
 export const broadcast = (a: Shape, b: Shape): Shape => {
@@ -56,21 +47,6 @@ const reduce = (
   return [{ dtype, shape: reduceShape(shape, node.attributes.axes, node.attributes.keepDims) }]
 }
 
-/** floor or ceil((in + pads − dilation·(kernel−1) − 1) / stride) + 1; a ceil window must start inside the input or its left pad. */
-const windowOutput = (shape: Shape, window: Window, ceilMode: boolean): Shape =>
-  shape.slice(2).map((dim, i) => {
-    if (!isStatic(dim)) return refuse(`spatial dimension ${i} depends on the batch size`)
-    const n = window.kernel.length
-    const [begin, end] = [window.pads[i]!, window.pads[i + n]!]
-    const span = dim + begin + end - window.dilations[i]! * (window.kernel[i]! - 1) - 1
-    if (span < 0)
-      return refuse(
-        `the kernel ${window.kernel.join("×")} is larger than the padded input ${showShape(shape)}`
-      )
-    const steps = (ceilMode ? Math.ceil : Math.floor)(span / window.strides[i]!) + 1
-    return ceilMode && (steps - 1) * window.strides[i]! >= dim + begin ? steps - 1 : steps
-  })
-
 const pool = (
   node: Node<"MaxPool" | "AveragePool">,
   inputs: ReadonlyArray<Value | undefined>
@@ -100,9 +76,6 @@ const matmul = (a: Shape, b: Shape): Shape => {
   const outer = broadcast(left.slice(0, -2), right.slice(0, -2))
   return [...outer, ...(a.length === 1 ? [] : [left.at(-2)!]), ...(b.length === 1 ? [] : [right.at(-1)!])]
 }
-
-const staticDim = (dim: Dim, what: string): number =>
-  isStatic(dim) ? dim : refuse(`${what} depends on the batch size`)
 
 /** Length of a slice; start and end are clamped to the dimension as ONNX says. */
 export const sliceLength = (dim: number, start: number, end: number, step: number): number => {
@@ -182,35 +155,7 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
     }
   ],
 
-  /** [N,C,…] * [M,C/groups,…] → [N,M,…]. */
-  Conv: (node, inputs) => {
-    const [x, w] = [need(inputs, 0), need(inputs, 1)]
-    const channels = w.shape[1]
-    const expected = channels === undefined ? undefined : mulDim(channels, node.attributes.groups)
-    if (x.shape.length !== w.shape.length || expected === undefined || !sameDim(x.shape[1]!, expected)) {
-      refuse(
-        `weights ${showShape(w.shape)} in ${node.attributes.groups} groups do not fit the input ${showShape(x.shape)}`
-      )
-    }
-    return [
-      { dtype: x.dtype, shape: [x.shape[0]!, w.shape[0]!, ...windowOutput(x.shape, node.attributes, false)] }
-    ]
-  },
-
-  /** out = stride·(in − 1) + outputPadding + dilation·(kernel − 1) + 1 − pads. */
-  ConvTranspose: (node, inputs) => {
-    const [x, w] = [need(inputs, 0), need(inputs, 1)]
-    const { kernel, strides, dilations, pads, outputPadding, groups } = node.attributes
-    if (!sameDim(x.shape[1]!, w.shape[0]!)) {
-      refuse(`weights ${showShape(w.shape)} do not fit the input ${showShape(x.shape)}`)
-    }
-    const out = x.shape.slice(2).map((dim, i) => {
-      const size = staticDim(dim, `spatial dimension ${i}`)
-      const pad = pads[i]! + pads[i + kernel.length]!
-      return strides[i]! * (size - 1) + outputPadding[i]! + dilations[i]! * (kernel[i]! - 1) + 1 - pad
-    })
-    return [{ dtype: x.dtype, shape: [x.shape[0]!, staticDim(w.shape[1]!, "the weights") * groups, ...out] }]
-  },
+  ...convolutionRules,
 
   Gemm: (node, inputs) => {
     const [a, b] = [need(inputs, 0), need(inputs, 1)]

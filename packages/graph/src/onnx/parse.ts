@@ -180,6 +180,7 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
     attributes: { ...readWindow(raw, kernelOfWeight(raw)), groups: raw.attributes.int("group", 1) }
   }),
   ConvTranspose: convTranspose,
+  ConvWeightGradient: () => refuse("is no operator of ONNX"),
   Gemm: (raw) => ({
     inputs: raw.inputs.length,
     attributes: {

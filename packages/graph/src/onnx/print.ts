@@ -131,6 +131,9 @@ export const printers: { readonly [K in Op]: Print<K> } = {
   ConvTranspose: (node) => ({
     attributes: { ...conv(node).attributes, output_padding: { ints: node.attributes.outputPadding } }
   }),
+  ConvWeightGradient: ({ name }) => {
+    throw new Error(`node ${name} (ConvWeightGradient) has to be lowered before it is written`)
+  },
   Gemm: ({ attributes }) => ({
     attributes: {
       alpha: { float: attributes.alpha },

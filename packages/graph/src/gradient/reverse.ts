@@ -1,0 +1,64 @@
+/**
+ * Reverse mode as a rewrite: adds to a graph the nodes that compute gradients.
+ *
+ * Starting from gradients with respect to some values, nodes are visited from the last to the first and each passes
+ * the gradient on by its pullback. The driver owns what is the same for all rules: a value read twice gets a sum,
+ * broadcast inputs get their sums over the repeated dimensions, and branches that do not depend on what is asked
+ * for are not walked. (Griewank & Walther, Evaluating Derivatives, 2008.)
+ */
+import type { AnyNode } from "../ir/Graph.ts"
+import type { Op } from "../ir/Op.ts"
+import { isFloat } from "../ir/Tensor.ts"
+import type { Algebra } from "./Algebra.ts"
+import type { At, NonDifferentiable, Pullback } from "./Pullback.ts"
+import { NotDifferentiable } from "./Pullback.ts"
+import { pullbacks } from "./pullbacks.ts"
+
+/** Values that depend on the given ones through operators that pass gradients. */
+export const dependents = (nodes: ReadonlyArray<AnyNode>, on: Iterable<string>): ReadonlySet<string> => {
+  const reached = new Set(on)
+  for (const node of nodes) {
+    if (pullbacks[node.op] === "zero") continue
+    if (node.inputs.some((input) => reached.has(input)))
+      for (const output of node.outputs) reached.add(output)
+  }
+  return reached
+}
+
+const pull = (e: Algebra, node: AnyNode, gs: ReadonlyArray<string | undefined>) => {
+  const rule = pullbacks[node.op] as Pullback<Op> | NonDifferentiable
+  if (rule === "missing") throw new NotDifferentiable(node, "there is no pullback for this operator")
+  if (rule === "zero") return []
+  const [a = "", b = "", c = "", d = "", f = ""] = node.inputs
+  const y = node.outputs[0]!
+  const g = gs[0] ?? e.zeros(e.shape(y))
+  return rule({ e, g, gs, x: [a, b, c, d, f], y, attributes: node.attributes, node } as At<Op>)
+}
+
+/**
+ * Gradients of Σ ⟨cotangent, value⟩ over the given pairs with respect to the values `wrt`, which may be inputs,
+ * constants or intermediate values. Throws NotDifferentiable where an operator on the way has no rule.
+ */
+export const reverse = (
+  e: Algebra,
+  cotangents: ReadonlyMap<string, string>,
+  wrt: ReadonlyArray<string>
+): ReadonlyArray<string> => {
+  const { nodes } = e.builder.finish([...cotangents.keys()])
+  const active = dependents(nodes, wrt)
+  const gradients = new Map(cotangents)
+  for (const node of nodes.toReversed()) {
+    const gs = node.outputs.map((output) => (active.has(output) ? gradients.get(output) : undefined))
+    // What is asked for may be a node's own result; beyond it only what leads to others asked for.
+    if (gs.every((g) => g === undefined) || !node.inputs.some((input) => active.has(input))) continue
+    const pulled = pull(e, node, gs)
+    node.inputs.forEach((input, i) => {
+      const gradient = pulled[i]
+      if (gradient === undefined || !active.has(input) || !isFloat(e.dtype(input))) return
+      const own = e.sumTo(gradient, e.shape(input))
+      const sum = gradients.get(input)
+      gradients.set(input, sum === undefined ? own : e.add(sum, own))
+    })
+  }
+  return wrt.map((name) => gradients.get(name) ?? e.zeros(e.shape(name)))
+}

@@ -1,5 +1,5 @@
 /** The commands besides the main job, each as one function from names to the JSON of the contract. */
-import { Profiles, Simulate, Measurement, Validation } from "@bitbudget/device"
+import { Batch, Measurement, Profiles, Simulate, Validation } from "@bitbudget/device"
 import { Dim, Graph, Layer, LayerList, Model, Precision, Work, Workload } from "@bitbudget/graph"
 import { Affine, BitPlan, FakeQuant, FileBytes, LayerFormat, Pack, Weights } from "@bitbudget/quant"
 import { Data, Evaluate, Metrics } from "@bitbudget/runtime"
@@ -91,7 +91,7 @@ export const simulate = Effect.fn("simulate")(function* (request: {
   const { graph } = yield* Model.read(request.model)
   const formats = yield* planFor(graph, request.plan)
   const widest = [...formats.values()][0]?.precision ?? Precision.wa(8, 8)
-  const workload = Workload.workloadOf(graph, request.batch)
+  const workload = Batch.workloadAt(graph, request.batch)
   return yield* run(workload, (step) => formats.get(step.id)?.precision ?? widest)
 })
 
@@ -204,8 +204,6 @@ export const validate = Effect.fn("validate")(function* (request: {
   }
   return Validation.run(profile, rows, (onnx, batch) => {
     const graph = graphs.get(onnx)
-    return graph === undefined
-      ? `${onnx} is not in ${folders.join(" or ")}`
-      : Workload.workloadOf(graph, batch)
+    return graph === undefined ? `${onnx} is not in ${folders.join(" or ")}` : Batch.workloadAt(graph, batch)
   })
 })

@@ -256,7 +256,10 @@ test("Hessian-vector products are symmetric, and the differences of gradients", 
           w.map((value, i) =>
             Value.float32(
               value.shape,
-              Float32Array.from(value.data, (a, j) => Number(a) + t * Number(v[i]!.data[j]))
+              Float32Array.from(
+                { length: value.data.length },
+                (_, j) => Number(value.data[j]) + t * Number(v[i]!.data[j])
+              )
             )
           )
         const run = (weights: ReadonlyArray<Value.Value>, vectors: ReadonlyArray<Value.Value>) =>

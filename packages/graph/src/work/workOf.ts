@@ -59,9 +59,13 @@ const pool = (node: Node<"MaxPool" | "AveragePool">, context: Context): Work =>
 const globalPool = (node: Node, context: Context): Work => vector("pool", node, context, (count) => count)
 const view = (): "view" => "view"
 
-const conv = (node: Node<"Conv" | "ConvTranspose">, context: Context, transposed: boolean): Work => {
+const conv = (
+  node: Node<"Conv" | "ConvTranspose" | "ConvWeightGradient">,
+  context: Context,
+  transposed: boolean,
+  y = shape(context, node.outputs[0]!)
+): Work => {
   const x = shape(context, node.inputs[0]!)
-  const y = shape(context, node.outputs[0]!)
   return {
     kind: "conv",
     batch: x[0]!,
@@ -172,6 +176,8 @@ export const workRules: { readonly [K in Op]: WorkRule<K> } = {
 
   Conv: (node, context) => conv(node, context, false),
   ConvTranspose: (node, context) => conv(node, context, true),
+  /** As many products as the convolution itself, whose output g has the shape of. */
+  ConvWeightGradient: (node, context) => conv(node, context, false, shape(context, node.inputs[1]!)),
   Gemm: gemm,
   MatMul: matmul,
 

@@ -272,10 +272,10 @@ test("Hessian-vector products are symmetric, and the differences of gradients", 
           names.reduce(
             (sum, name, i) =>
               sum +
-              Array.from(with_[i]!.data).reduce<number>(
-                (s, a, j) => s + Number(a) * Number(results[name]!.data[j]),
-                0
-              ),
+              Array.from(
+                { length: with_[i]!.data.length },
+                (_, j) => Number(with_[i]!.data[j]) * Number(results[name]!.data[j])
+              ).reduce((a, b) => a + b, 0),
             0
           )
         const [hv, hu] = [yield* run(w, v), yield* run(w, u)]

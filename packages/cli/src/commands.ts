@@ -1,6 +1,6 @@
 /** The commands and their flags. Each decodes its flags, calls one function of the lab and prints its result. */
 import { NodeServices } from "@effect/platform-node"
-import { Budget, Plan, RunStore, Tasks } from "@bitbudget/lab"
+import { Budget, Plan, RunStore, Tasks, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Layer, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -90,7 +90,7 @@ const bitList = (text: string) =>
     if (bits.every((width) => Number.isInteger(width) && width >= 2 && width <= 16)) {
       return [...new Set(bits)].sort((a, b) => a - b)
     }
-    return yield* new Plan.UnusableRequest({
+    return yield* new UnusableRequest({
       why: `--bits "${text}" is not a list of widths from 2 to 16, such as 2,4,8`
     })
   })

@@ -15,42 +15,15 @@ import { Data, Evaluate } from "@bitbudget/runtime"
 import type { Problem } from "@bitbudget/search"
 import { Solver } from "@bitbudget/search"
 import { Measured } from "@bitbudget/sensitivity"
-import { Effect, Schema } from "effect"
+import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import * as path from "node:path"
 import type { Budget, Quantity } from "./Budget.ts"
 import { calibrate } from "./calibrate.ts"
+import { Infeasible, UnusableRequest } from "./errors.ts"
 import { writeFile } from "./files.ts"
 import { RunStore } from "./store/RunStore.ts"
 import { tiedLayers } from "./ties.ts"
-
-/** The budgets cannot be met together; says what can be reached. */
-export class Infeasible extends Schema.TaggedError<Infeasible>()("Infeasible", {
-  limits: Schema.Array(
-    Schema.Struct({ name: Schema.String, limit: Schema.Finite, least: Schema.Finite, plan: Schema.String })
-  )
-}) {
-  override get message() {
-    const lines = this.limits.map(({ name, limit, least }) =>
-      least > limit
-        ? `  ${name}: at most ${limit}, but no assignment gets below ${least}`
-        : `  ${name}: at most ${limit} (reachable on its own: ${least})`
-    )
-    return [
-      "the budgets cannot be met together:",
-      ...lines,
-      "raise one, or allow narrower formats with --bits"
-    ].join("\n")
-  }
-}
-
-export class UnusableRequest extends Schema.TaggedError<UnusableRequest>()("UnusableRequest", {
-  why: Schema.String
-}) {
-  override get message() {
-    return this.why
-  }
-}
 
 export interface Request {
   readonly model: Model.Model
@@ -170,9 +143,9 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
     const cost = Simulate.network(profile, workload, (step) => formats.get(step.id)?.precision ?? choices[0]!)
     return { ...cost, totals: { ...cost.totals, modelBytes: fileBytes(formats) } }
   }
-  const tryPredict = (precision: Precision.Precision) =>
+  const tryPredict = (formats: LayerFormat.Formats) =>
     Effect.try({
-      try: () => predict(BitPlan.uniform(graph, precision)),
+      try: () => predict(formats),
       catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
     })
 
@@ -182,7 +155,7 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
       limits.push({ budget, limit: budget.limit })
       continue
     }
-    const reference = costOf((yield* tryPredict(Precision.parsePrecision(budget.limit.of)!)).totals)[
+    const reference = costOf((yield* tryPredict(BitPlan.fromShorthand(graph, budget.limit.of)!)).totals)[
       budget.quantity
     ]
     if (reference === null)
@@ -296,21 +269,31 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
       )
     )
   const chosenFormats = formatsOf(solved.choice)
+  // The field's usual search, at the same budgets.
+  const greedy = yield* store.stage(
+    run,
+    "greedy",
+    Effect.orDie(Solver.solve(problemWith(new Map()), { method: "greedy" }))
+  )
   const chosen = predict(chosenFormats)
   const measured = yield* measure("chosen", chosenFormats)
   const baselines = []
-  for (const name of [
-    "f32",
-    ...request.weightBits.toSorted((a, b) => b - a).map((bits) => `w${bits}a${request.activationBits}`)
-  ]) {
-    const formats = BitPlan.fromShorthand(graph, name)!
-    const predicted = yield* Effect.option(tryPredict(Precision.parsePrecision(name)!))
-    const totals = predicted._tag === "Some" ? predicted.value.totals : null
+  const named: ReadonlyArray<readonly [string, LayerFormat.Formats]> = [
+    ...(greedy.status === "infeasible" ? [] : [["greedy", formatsOf(greedy.choice)] as const]),
+    ...[
+      "f32",
+      ...request.weightBits.toSorted((a, b) => b - a).map((bits) => `w${bits}a${request.activationBits}`)
+    ].map((name) => [name, BitPlan.fromShorthand(graph, name)!] as const)
+  ]
+  for (const [name, formats] of named) {
+    // A device may not hold float at all; its accuracy is still worth knowing.
+    const cost = yield* Effect.option(tryPredict(formats))
+    const totals = cost._tag === "Some" ? cost.value.totals : null
     const withinBudgets =
       totals !== null && limits.every(({ budget, limit }) => (costOf(totals)[budget.quantity] ?? 0) <= limit)
     baselines.push({
       name,
-      plan: name,
+      plan: BitPlan.toDocument(model.sha256, formats),
       predicted: totals,
       modelBytes: fileBytes(formats),
       withinBudgets,

@@ -8,7 +8,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { calibrate } from "./calibrate.ts"
 import { FileFailure, readJson, writeFile } from "./files.ts"
-import { UnusableRequest } from "./Plan.ts"
+import { UnusableRequest } from "./errors.ts"
 
 export { Data, Model, Profiles }
 export { Progress } from "@bitbudget/runtime"

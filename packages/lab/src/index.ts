@@ -1,4 +1,5 @@
 export * as Budget from "./Budget.ts"
+export { Infeasible, UnusableRequest } from "./errors.ts"
 export * as Files from "./files.ts"
 export * as Plan from "./Plan.ts"
 export * as Tasks from "./Tasks.ts"

@@ -42,6 +42,12 @@ export const roundHalfEven = (x: number): number => {
 /** Largest code of a symmetric b-bit format; the smallest is its negative. */
 export const largestCode = (bits: number): number => 2 ** (bits - 1) - 1
 
+/** Step of a range; 1 where the range is empty or so small that float32 has no step for it, which makes it all 0. */
+const scaleOf = (range: number, steps: number): number => {
+  const scale = fround(range / steps)
+  return scale === 0 ? 1 : scale
+}
+
 /** Scale and zero point of an asymmetric format over [low, high], which is widened to hold 0. */
 export const affineParameters = (
   low: number,
@@ -50,8 +56,7 @@ export const affineParameters = (
 ): { readonly scale: number; readonly zeroPoint: number } => {
   const [from, to] = [Math.min(0, low), Math.max(0, high)]
   const levels = 2 ** bits - 1
-  if (to === from) return { scale: 1, zeroPoint: 0 }
-  const scale = fround((to - from) / levels)
+  const scale = scaleOf(to - from, levels)
   return { scale, zeroPoint: Math.min(levels, Math.max(0, roundHalfEven(fround(-from / scale)))) }
 }
 
@@ -83,10 +88,7 @@ export const quantize = (tensor: Tensor.Tensor, options: QuantizeOptions): Quant
   const { shape } = tensor
   if (scheme === "symmetric") {
     const limit = largestCode(bits)
-    const scales = Float32Array.from(high, (top, c) => {
-      const largest = Math.max(top, -low[c]!)
-      return largest === 0 ? 1 : largest / limit
-    })
+    const scales = Float32Array.from(high, (top, c) => scaleOf(Math.max(top, -low[c]!), limit))
     const codes = Int16Array.from(data, (x, i) =>
       Math.max(-limit, Math.min(limit, roundHalfEven(fround(x / scales[channel(i)]!))))
     )

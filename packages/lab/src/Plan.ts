@@ -163,16 +163,29 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
     limits.push({ budget, limit: reference * budget.limit.fraction })
   }
 
+  const fixed: { readonly [Q in Quantity]: number } = {
+    latency: table.fixed.latencyMs,
+    energy: table.fixed.energyMj ?? 0,
+    size: structure.otherBytes,
+    peakMemory: 0,
+    bops: table.fixed.bops,
+    dram: table.fixed.dramBytes ?? 0
+  }
+  const costsOf = (
+    layer: Layer.Layer,
+    precision: Precision.Precision,
+    cost: CostTable.LayerCost
+  ): { readonly [Q in Quantity]: number } => ({
+    latency: cost.latencyMs,
+    energy: cost.energyMj ?? 0,
+    size: FileBytes.layerBytes(structure, layer, LayerFormat.layerFormat(precision)),
+    peakMemory: cost.peakActivationBytes,
+    bops: cost.bops,
+    dram: cost.dramBytes ?? 0
+  })
+
   /** The integer program, with every budget tightened by its factor. */
   const problemWith = (factors: ReadonlyMap<Quantity, number>): Problem.Problem => {
-    const fixed: { readonly [Q in Quantity]: number } = {
-      latency: table.fixed.latencyMs,
-      energy: table.fixed.energyMj ?? 0,
-      size: structure.otherBytes,
-      peakMemory: 0,
-      bops: table.fixed.bops,
-      dram: table.fixed.dramBytes ?? 0
-    }
     const peak = limits.find(({ budget }) => budget.quantity === "peakMemory")?.limit ?? Infinity
     const summed = limits.filter(({ budget }) => budget.quantity !== "peakMemory")
     const groups = layers.map((layer, l) => {
@@ -183,14 +196,7 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
           const cost = table.layers[l]!.costs[c]
           // The peak is a maximum over layers, so it forbids choices instead of being summed.
           if (cost === null || cost === undefined || cost.peakActivationBytes > peak) return []
-          const all: { readonly [Q in Quantity]: number } = {
-            latency: cost.latencyMs,
-            energy: cost.energyMj ?? 0,
-            size: FileBytes.layerBytes(structure, layer, LayerFormat.layerFormat(precision)),
-            peakMemory: cost.peakActivationBytes,
-            bops: cost.bops,
-            dram: cost.dramBytes ?? 0
-          }
+          const all = costsOf(layer, precision, cost)
           const costs = Object.fromEntries(
             summed.map(({ budget }) => [budget.quantity, all[budget.quantity]])
           )
@@ -207,15 +213,23 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
     return { groups, budgets, ...(request.ties ? { ties: tiedLayers(graph) } : {}) }
   }
 
+  /** Least value of each quantity: every layer at its cheapest choice, whatever that does to the others. */
   const infeasible = () =>
     new Infeasible({
-      limits: limits.map(({ budget, limit }) => {
-        const columns = choices.map((precision) => ({
-          plan: Precision.showPrecision(precision),
-          value: costOf(predict(BitPlan.uniform(graph, precision)).totals)[budget.quantity] ?? 0
-        }))
-        const best = columns.reduce((a, b) => (b.value < a.value ? b : a))
-        return { name: budget.text, limit, least: best.value, plan: best.plan }
+      limits: limits.map(({ budget: { text, quantity }, limit }) => {
+        const cheapest = layers.map((layer, l) =>
+          Math.min(
+            ...choices.flatMap((precision, c) => {
+              const cost = table.layers[l]!.costs[c]
+              return cost === null || cost === undefined ? [] : [costsOf(layer, precision, cost)[quantity]]
+            })
+          )
+        )
+        const least =
+          quantity === "peakMemory"
+            ? Math.max(...cheapest)
+            : cheapest.reduce((a, b) => a + b, fixed[quantity])
+        return { name: text, limit, least }
       })
     })
 

@@ -1,17 +1,16 @@
 /** What can be wrong with a request as a whole, beyond its files. */
 import { Schema } from "effect"
 
-/** The budgets cannot be met together; says what can be reached. */
+/** The budgets cannot be met together; says what each could reach alone, in ms, mJ, bytes or operations. */
 export class Infeasible extends Schema.TaggedError<Infeasible>()("Infeasible", {
-  limits: Schema.Array(
-    Schema.Struct({ name: Schema.String, limit: Schema.Finite, least: Schema.Finite, plan: Schema.String })
-  )
+  limits: Schema.Array(Schema.Struct({ name: Schema.String, limit: Schema.Finite, least: Schema.Finite }))
 }) {
   override get message() {
+    const shown = (value: number) => Number(value.toPrecision(4))
     const lines = this.limits.map(({ name, limit, least }) =>
       least > limit
-        ? `  ${name}: at most ${limit}, but no assignment gets below ${least}`
-        : `  ${name}: at most ${limit} (reachable on its own: ${least})`
+        ? `  ${name}: at most ${shown(limit)}, but no assignment gets below ${shown(least)}`
+        : `  ${name}: at most ${shown(limit)} (on its own, ${shown(least)} at best)`
     )
     return [
       "the budgets cannot be met together:",

@@ -3,7 +3,11 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { Affine } from "../src/index.ts"
 
-const weights = fc.array(fc.float({ min: -100, max: 100, noNaN: true }), { minLength: 6, maxLength: 6 })
+// Of ordinary size: near 1e-38 float32 has no steps to divide a range into.
+const weights = fc.array(
+  fc.integer({ min: -10_000, max: 10_000 }).map((n) => n / 100),
+  { minLength: 6, maxLength: 6 }
+)
 const bits = fc.integer({ min: 2, max: 8 })
 
 describe("quantize", () => {
@@ -36,6 +40,12 @@ describe("quantize", () => {
         }
       )
     )
+  })
+
+  it("rounds weights too small for a float32 scale to zero", () => {
+    const tensor = Tensor.float32([1, 2], [1e-45, 0])
+    const q = Affine.quantize(tensor, { bits: 8, scheme: "symmetric", granularity: "channel", axis: 0 })
+    expect([...Tensor.values(Affine.dequantize(q))]).toEqual([0, 0])
   })
 
   it("keeps zero exactly", () => {

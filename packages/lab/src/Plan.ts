@@ -149,8 +149,19 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
       catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
     })
 
+  const unsupported = choices.find((_, c) => table.layers.every(({ costs }) => costs[c] === null))
+  if (unsupported !== undefined) {
+    return yield* new UnusableRequest({
+      why: `${profile.id} cannot hold ${Precision.showPrecision(unsupported)}; leave that width out of --bits`
+    })
+  }
+
+  const widest = costOf(predict(BitPlan.uniform(graph, choices.at(-1)!)).totals)
   const limits: Array<{ readonly budget: Budget; readonly limit: number }> = []
   for (const budget of request.budgets) {
+    if (widest[budget.quantity] === null) {
+      return yield* new UnusableRequest({ why: `${profile.id} has no figure for ${budget.quantity}` })
+    }
     if (typeof budget.limit === "number") {
       limits.push({ budget, limit: budget.limit })
       continue
@@ -158,9 +169,7 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
     const reference = costOf((yield* tryPredict(BitPlan.fromShorthand(graph, budget.limit.of)!)).totals)[
       budget.quantity
     ]
-    if (reference === null)
-      return yield* new UnusableRequest({ why: `${profile.id} has no figure for ${budget.quantity}` })
-    limits.push({ budget, limit: reference * budget.limit.fraction })
+    limits.push({ budget, limit: (reference ?? 0) * budget.limit.fraction })
   }
 
   const fixed: { readonly [Q in Quantity]: number } = {
@@ -235,13 +244,6 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
 
   const formatsOf = (choice: { readonly [group: string]: string }): LayerFormat.Formats =>
     new Map(layers.map(({ id }) => [id, LayerFormat.layerFormat(Precision.parsePrecision(choice[id]!)!)]))
-
-  const unsupported = choices.find((_, c) => table.layers.every(({ costs }) => costs[c] === null))
-  if (unsupported !== undefined) {
-    return yield* new UnusableRequest({
-      why: `${profile.id} cannot hold ${Precision.showPrecision(unsupported)}; leave that width out of --bits`
-    })
-  }
 
   // Layers interact a little (shared memories); a solution that breaks a budget when simulated whole is tightened.
   const solved = yield* store.stage(

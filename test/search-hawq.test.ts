@@ -4,7 +4,7 @@
  */
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
-import { Solver, type Problem } from "@bitbudget/search"
+import { Infeasibility, Pareto, Solver, type Problem } from "@bitbudget/search"
 import golden from "./goldens/hawq_v3_resnet18.json" with { type: "json" }
 
 type Limits = { readonly [constraint: string]: number }
@@ -64,4 +64,26 @@ it("optimising one budget alone breaks the others", async () => {
   const alone = await Effect.runPromise(Solver.solve(problem({ size: half.limits.size })))
   expect(alone.costs["latency"]! / half.limits.latency).toBeGreaterThan(1.1)
   expect(alone.costs["bops"]! / half.limits.bops).toBeGreaterThan(1.3)
+})
+
+it("five points of the front over size pass through the optima at 25, 50 and 75 %", async () => {
+  const points = await Effect.runPromise(Pareto.pareto(problem({}), "size", 5))
+  expect(points).toHaveLength(5)
+  const sizes = golden.solutions.filter(({ constraint }) => constraint === "size")
+  sizes.forEach(({ limit, omega }, i) => {
+    expect(points[i + 1]!.limit).toBeCloseTo(limit, 10)
+    expect(points[i + 1]!.solution.objective).toBeCloseTo(omega, 10)
+  })
+})
+
+it("half the 4-bit size is explained: twice that is needed", async () => {
+  const smallest = golden.params_M.reduce((sum, params) => sum + params / 2, 0)
+  const explanation = await Effect.runPromise(
+    Infeasibility.explainInfeasible(problem({ size: smallest / 2, latency: 100 }))
+  )
+  expect(explanation.feasible).toBe(false)
+  expect(explanation.conflict).toEqual(["size"])
+  expect(explanation.budgets[0]!.least).toBe(smallest)
+  expect(explanation.relaxation!.factor).toBeCloseTo(2, 12)
+  expect(bits(explanation.relaxation!.choice)).toEqual(golden.trace.map(() => 4))
 })

@@ -11,6 +11,7 @@
  */
 import { Frontier } from "./Frontier.ts"
 import { oracle } from "./Lagrangian.ts"
+import { raised } from "./lattice.ts"
 import { relax, type Relaxation } from "./Relaxation.ts"
 import type { Scaled } from "./Scaled.ts"
 import { restrict, totals, undominated, whole, type Subproblem } from "./Subproblem.ts"
@@ -133,14 +134,15 @@ export function* search({ scaled, gap, accept }: Request): Generator<void, Searc
   const frontier = new Frontier<Node>()
   /** Whether the bound leaves hope of something better. */
   const open = (bound: number): boolean => {
-    if (bound < cutoff) return true
-    floor = Math.min(floor, bound)
+    const lifted = raised(bound, scaled.objectiveStep)
+    if (lifted < cutoff) return true
+    floor = Math.min(floor, lifted)
     return false
   }
   /** A node for what is left of a subproblem; null where nothing is. */
   const nodeOf = (sub: Subproblem | null, above: number, prices: Float64Array): Node | null => {
     if (sub === null) return null
-    const bound = Math.max(above, sub.constant)
+    const bound = raised(Math.max(above, sub.constant), scaled.objectiveStep)
     if (sub.decisions.length === 0) offer(sub, new Int32Array(0))
     else if (open(bound)) return { sub, size: sub.choices.length, bound, prices }
     return null
@@ -161,7 +163,7 @@ export function* search({ scaled, gap, accept }: Request): Generator<void, Searc
       oracle: ask,
       limits: sub.limits,
       prices: node.prices,
-      cutoff: cutoff - sub.constant,
+      cutoff: cutoff - sub.constant - 0.9 * scaled.objectiveStep,
       found: ({ picks }) => offer(sub, picks)
     })
     const bound = sub.constant + above

@@ -5,10 +5,11 @@
  *
  * A row with limit ≥ 1 never binds and is dropped; a limit below 0 cannot be met by any assignment. Limits
  * are wider by the rounding band of their sums: a solver may propose what the referee refuses, but never
- * overlooks what the referee would accept.
+ * overlooks what the referee would accept. Where sums come in steps (`lattice`), limits are on a step.
  */
 import type { Dense } from "./Dense.ts"
 import { exactSum } from "./exactSum.ts"
+import { lowered, stepOf } from "./lattice.ts"
 
 export interface Scaled {
   readonly starts: Int32Array
@@ -24,6 +25,8 @@ export interface Scaled {
   readonly objectiveUnit: number
   /** Most that rounding can move the objective, in the problem's units. */
   readonly objectiveBand: number
+  /** The scaled objective of every assignment is a multiple of this; 0: of nothing. */
+  readonly objectiveStep: number
 }
 
 export interface ScaledEdge {
@@ -40,13 +43,20 @@ interface Normalised {
   /** Least value of each decision. */
   readonly least: Float64Array
   readonly unit: number
+  /** Sums differ from that of the least by multiples of this; 0: by anything. */
+  readonly step: number
   /** Most that rounding can move a sum of this quantity. */
   readonly band: number
 }
 
-/** One quantity: `value(i)` of choice i, `extra` = the most the edges can add. */
-const normalise = (starts: Int32Array, value: (i: number) => number, extra: number): Normalised => {
+/** One quantity: `value(i)` of choice i, `hops` = what each edge can add. */
+const normalise = (
+  starts: Int32Array,
+  value: (i: number) => number,
+  hops: ReadonlyArray<number>
+): Normalised => {
   const decisions = starts.length - 1
+  const extra = exactSum(hops)
   const values = new Float64Array(starts[decisions]!)
   const least = new Float64Array(decisions)
   let range = extra
@@ -64,28 +74,36 @@ const normalise = (starts: Int32Array, value: (i: number) => number, extra: numb
     magnitude += Math.max(Math.abs(low), Math.abs(high))
   }
   const unit = range > 0 ? range : 1
-  return { values: values.map((v) => v / unit), least, unit, band: (decisions + 8) * 2 ** -52 * magnitude }
+  const perDecision = Array.from(least, (_, d) =>
+    Array.from({ length: starts[d + 1]! - starts[d]! }, (_, c) => value(starts[d]! + c))
+  )
+  return {
+    values: values.map((v) => v / unit),
+    least,
+    unit,
+    step: stepOf(perDecision, hops),
+    band: (decisions + 8) * 2 ** -52 * magnitude
+  }
 }
 
 export const scale = (dense: Dense): Scaled => {
   const { starts, edges, rows: names } = dense
-  const sumOver = (of: (edge: Dense["edges"][number]) => number): number =>
-    edges.reduce((sum, edge) => sum + of(edge), 0)
   const objective = normalise(
     starts,
     (i) => dense.objective[i]!,
-    sumOver((edge) => edge.objective)
+    edges.map((edge) => edge.objective)
   )
   const all = names.map((_, k) =>
     normalise(
       starts,
       (i) => dense.costs[i * names.length + k]!,
-      sumOver((edge) => edge.costs[k]!)
+      edges.map((edge) => edge.costs[k]!)
     )
   )
   const limitOf = (k: number): number => {
-    const { least, unit, band } = all[k]!
-    return exactSum([dense.limits[k]!, band, ...least.map((value) => -value)]) / unit + 1e-13
+    const { least, unit, step, band } = all[k]!
+    const rest = exactSum([dense.limits[k]!, band, ...least.map((value) => -value)])
+    return (lowered(rest, step) + band) / unit + 1e-13
   }
   const rows = names.map((_, k) => k).filter((k) => limitOf(k) < 1)
   const costs = new Float64Array(objective.values.length * rows.length)
@@ -106,6 +124,7 @@ export const scale = (dense: Dense): Scaled => {
     })),
     objectiveBase: exactSum(objective.least),
     objectiveUnit: objective.unit,
-    objectiveBand: objective.band
+    objectiveBand: objective.band,
+    objectiveStep: objective.step / objective.unit
   }
 }

@@ -160,6 +160,22 @@ describe("solve", () => {
     for (let i = 0; i < 5; i++) expect((await solve(problem)).choice).toEqual(first.choice)
   })
 
+  it("is not lost among equal layers", async () => {
+    for (const unit of [1, 0.01]) {
+      const choices = [
+        { id: "w2a8", loss: 4 * unit, costs: { sizeBytes: 1 } },
+        { id: "w4a8", loss: 2 * unit, costs: { sizeBytes: 2 } },
+        { id: "w8a8", loss: unit, costs: { sizeBytes: 4 } }
+      ]
+      const groups = Array.from({ length: 53 }, (_, g) => ({ id: `g${g}`, choices }))
+      // 97 bytes: 44 layers go from 2 to 4 bits at 2 a byte; nothing is left for 8 bits at half that.
+      const { objective, status, nodes } = await solve({ groups, budgets: { sizeBytes: 97.49 } })
+      expect(status).toBe("optimal")
+      expect(objective).toBeCloseTo((4 * 53 - 2 * 44) * unit, 12)
+      expect(nodes).toBeLessThan(1000)
+    }
+  })
+
   it("stops at the time limit with an honest bound", async () => {
     const problem = layers(60)
     const exact = await solve(problem)

@@ -166,10 +166,14 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
       limits.push({ budget, limit: budget.limit })
       continue
     }
-    const reference = costOf((yield* tryPredict(BitPlan.fromShorthand(graph, budget.limit.of)!)).totals)[
-      budget.quantity
-    ]
-    limits.push({ budget, limit: (reference ?? 0) * budget.limit.fraction })
+    const { fraction, of } = budget.limit
+    const reference = costOf((yield* tryPredict(BitPlan.fromShorthand(graph, of)!)).totals)[budget.quantity]
+    if (reference === null) {
+      return yield* new UnusableRequest({
+        why: `${profile.id} has no figure for ${budget.quantity} at ${of}`
+      })
+    }
+    limits.push({ budget, limit: reference * fraction })
   }
 
   const fixed: { readonly [Q in Quantity]: number } = {

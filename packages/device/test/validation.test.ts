@@ -6,7 +6,7 @@ import * as Profile from "../src/profile/Profile.ts"
 import { minimise } from "../src/validate/LeastSquares.ts"
 import { layerIndex, parseMeasurements } from "../src/validate/Measurement.ts"
 import { median, spearman } from "../src/validate/Score.ts"
-import { run } from "../src/validate/Validation.ts"
+import { run, stated } from "../src/validate/Validation.ts"
 import { workloadAt } from "../src/work/Batch.ts"
 
 const dir = new URL("../../../hw-profiles/", import.meta.url).pathname
@@ -34,6 +34,15 @@ describe("validation", () => {
     const unnamed = predicted.find(({ network }) => network === "LSTM0")!
     expect(unnamed).toMatchObject({ predicted: null, apePct: null, note: "the row names no model file" })
     expect(summary.find(({ metric }) => metric === "gops")).toMatchObject({ n: 1, missing: 2 })
+  })
+
+  it("states the error a profile was fitted with, and none where nothing was measured", () => {
+    const tpu = stated(load("coral-edgetpu-usb"))!
+    expect(tpu.rows).toBe(6)
+    expect(tpu.medianApePct).toBeLessThan(20)
+    expect(tpu.leaveOneOutApePct).not.toBeNull()
+    expect(stated(load("generic-45nm"))).toBeNull()
+    expect(stated(load("coral-edgetpu-usb"), "another software")).toBeNull()
   })
 
   it("peak rates follow the serial operand's bits", () => {

@@ -156,6 +156,44 @@ const predict = (
   return value ?? { why: `the profile has no figures for ${row.metric}` }
 }
 
+/** How far a profile's times were from the measurements it was fitted on. */
+export interface Stated {
+  /** Median error on the rows of the fit, %. */
+  readonly medianApePct: number
+  /** Median error with each network left out of the fit in turn, %; null where there was only one. */
+  readonly leaveOneOutApePct: number | null
+  readonly rows: number
+}
+
+/** Median of values that count as often as their weights say; null without any. */
+const weightedMedian = (entries: ReadonlyArray<readonly [value: number, weight: number]>): number | null => {
+  const sorted = entries.toSorted(([a], [b]) => a - b)
+  let left = sorted.reduce((sum, [, weight]) => sum + weight, 0) / 2
+  for (const [value, weight] of sorted) if ((left -= weight) <= 0) return value
+  return null
+}
+
+/**
+ * The error a profile carries with it, over all its software or that of one: to print beside every prediction.
+ * Null where no measurement stands behind the profile.
+ */
+export const stated = (profile: Profile, software?: string): Stated | null => {
+  const fits = (profile.stacks ?? []).flatMap((stack) =>
+    stack.fit === undefined || (software !== undefined && stack.software !== software) ? [] : [stack.fit]
+  )
+  const medianApePct = weightedMedian(fits.map((fit) => [fit.medianApePct, fit.rows]))
+  if (medianApePct === null) return null
+  return {
+    medianApePct,
+    leaveOneOutApePct: weightedMedian(
+      fits.flatMap(({ leaveOneOutMedianApePct: left, rows }) =>
+        left === null ? [] : [[left, rows] as const]
+      )
+    ),
+    rows: fits.reduce((sum, fit) => sum + fit.rows, 0)
+  }
+}
+
 /** Measured, predicted and error of every row of this device, and the summary. */
 export const run = (
   profile: Profile,

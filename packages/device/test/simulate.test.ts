@@ -74,6 +74,44 @@ describe("simulate", () => {
   })
 })
 
+describe("where time and energy go", () => {
+  it.each([coral, generic, mcu])("$id: the parts sum to the totals", (profile) => {
+    const { totals } = Simulate.network(profile, residual(), w8a8)
+    const sum = (parts: { readonly [part: string]: number }) =>
+      Object.values(parts).reduce((total, part) => total + part, 0)
+    expect(sum(totals.breakdown.latencyMs)).toBeCloseTo(totals.latencyMs, 9)
+    expect(sum(totals.breakdown.latencyMsByClass)).toBeCloseTo(totals.latencyMs, 9)
+    const { dram, mac, register, sram, static: standing } = totals.breakdown.energyMj
+    if (mac !== null) expect(mac + register! + sram! + dram! + standing!).toBeCloseTo(totals.energyMj!, 9)
+  })
+
+  it("hand-computed: a 1×1 convolution under the roofline", () => {
+    // 64×64 channels on 16×16 positions: 2·2²⁰ operations on 4096 weights, 2·16384 activations, each moved once.
+    const work = conv({
+      inChannels: 64,
+      outChannels: 64,
+      kernel: [1, 1],
+      inSpatial: [16, 16],
+      stride: [1, 1]
+    })
+    const far = generic.memory[0]!
+    const nearFast = generic.memory.map((level) =>
+      level === far ? far : { ...level, gbPerS: { ...level.gbPerS, value: 1e6 } }
+    )
+    const [layer] = Simulate.network({ ...generic, memory: nearFast }, single(work), w8a8).layers
+    const roofline = layer!.roofline!
+    expect(roofline.level).toBe(far.id)
+    expect(roofline.intensityOpsPerByte).toBeCloseTo(2 ** 21 / (4096 + 2 * 16384), 9)
+    expect(roofline.attainableOpsPerS).toBeCloseTo(
+      Math.min(roofline.peakOpsPerS, (2 ** 21 / (4096 + 2 * 16384)) * far.gbPerS.value * 1e9),
+      0
+    )
+    expect(roofline.ridgeOpsPerByte! * far.gbPerS.value * 1e9).toBeCloseTo(roofline.peakOpsPerS, 0)
+    expect(roofline.attainedOpsPerS).toBeCloseTo(2 ** 21 / (layer!.latencyMs / 1000), 0)
+    expect(roofline.attainedOpsPerS).toBeLessThanOrEqual(roofline.attainableOpsPerS)
+  })
+})
+
 describe("cost table", () => {
   it.each([coral, generic, mcu])("$id: a uniform column adds up to the simulated network", (profile) => {
     const choices = [Precision.wa(4, 8), Precision.wa(8, 8)]

@@ -30,12 +30,17 @@ export interface Physical {
   readonly macs: number
   readonly cycles: number
   readonly peakMacsPerCycle: number
+  /** Operations a cycle of the unit that does them: two a MAC, or the vector unit's. */
+  readonly peakOpsPerCycle: number
   readonly traffic: Traffic
   readonly native: NativePair
 }
 
 export interface Timed {
   readonly latencyMs: number
+  /** What was longest, overheads aside. */
+  readonly busiest: string
+  readonly overheadMs: number
   /** Time beyond the mapped cycles and the overhead, in cycles. */
   readonly stallCycles: number
   readonly boundBy: string
@@ -95,6 +100,7 @@ export const product = (
     macs: loops.macs,
     cycles: mapped.cycles,
     peakMacsPerCycle: mapped.peakMacsPerCycle,
+    peakOpsPerCycle: 2 * mapped.peakMacsPerCycle,
     traffic: productTraffic(machine, loops, mapped, stored, placement),
     native
   }
@@ -118,11 +124,13 @@ export const vector = (
     tile: null
   }
   for (const move of moves) stream(machine, traffic, move.operand, move.bits, move.place)
+  const opsPerCycle = machine.vectorOpsPerCycle / Math.max(1, bits / 8)
   return {
     class: "vector",
     macs: 0,
-    cycles: Math.ceil((ops * Math.max(1, bits / 8)) / machine.vectorOpsPerCycle),
+    cycles: Math.ceil(ops / opsPerCycle),
     peakMacsPerCycle: 0,
+    peakOpsPerCycle: opsPerCycle,
     traffic,
     native
   }
@@ -150,6 +158,8 @@ export const time = (machine: Machine, physical: Physical): Timed => {
   const worked = machine.overlap * longest + (1 - machine.overlap) * sum
   return {
     latencyMs: worked + machine.perStepMs,
+    busiest: boundBy,
+    overheadMs: machine.perStepMs,
     stallCycles: Math.max(0, worked - ideal) * machine.cyclesPerMs,
     boundBy: machine.perStepMs > worked ? "overhead" : boundBy
   }

@@ -17,6 +17,10 @@ import { loopsOf } from "../work/Loops.ts"
 import { alsoRead, energyOf, product, time, vector, type EnergyPj, type Physical } from "./FlowCost.ts"
 import { machineFor, type Machine } from "./Machine.ts"
 import { modelBytes, weightStorageBytes } from "./ModelSize.ts"
+import { breakdownOf, type Breakdown } from "./Breakdown.ts"
+import { rooflinePosition, type RooflinePosition } from "./RooflinePosition.ts"
+
+export type { Breakdown, RooflinePosition }
 
 export type PrecisionOf = (step: Work.Step) => Precision.Precision
 
@@ -40,6 +44,8 @@ export interface StepCost {
   readonly utilisation: number | null
   /** "compute", a memory level, "overhead", or "fused into …". */
   readonly boundBy: string
+  /** Null for steps without operations of their own. */
+  readonly roofline: RooflinePosition | null
   readonly energyPj: EnergyPj
   /** Bytes moved at each level, in and out. */
   readonly trafficBytes: { readonly [level: string]: number }
@@ -58,6 +64,8 @@ export interface Totals {
   readonly bops: number
   readonly computeCycles: number
   readonly utilisation: number | null
+  /** Where time and energy go. */
+  readonly breakdown: Breakdown
 }
 
 export interface NetworkCost {
@@ -223,6 +231,7 @@ export const stepCost = ({ flow, machine, physical, precision, vectorOps }: Prep
     latencyMs: timed.latencyMs,
     utilisation: physical.macs === 0 ? null : physical.macs / (cycles * physical.peakMacsPerCycle),
     boundBy: timed.boundBy,
+    roofline: rooflinePosition(machine, physical, timed.latencyMs, vectorOps),
     energyPj: energyOf(machine, physical, bits, timed.latencyMs, vectorOps),
     trafficBytes: Object.fromEntries(
       machine.levels.map((level, index) => [
@@ -245,6 +254,7 @@ const fusedCost = (step: Work.Step, into: Work.Step, precision: Precision.Precis
   latencyMs: 0,
   utilisation: null,
   boundBy: `fused into ${into.id}`,
+  roofline: null,
   energyPj: noEnergy,
   trafficBytes: {},
   tile: null
@@ -330,7 +340,8 @@ export const network = (
       macs,
       bops: sum((cost) => cost.macs * (cost.weightBits ?? cost.activationBits) * cost.activationBits),
       computeCycles: sum((cost) => cost.computeCycles),
-      utilisation: macs === 0 || main === undefined ? null : macs / (latency * main.cyclesPerMs * peakMacs)
+      utilisation: macs === 0 || main === undefined ? null : macs / (latency * main.cyclesPerMs * peakMacs),
+      breakdown: breakdownOf(prepared, layers)
     },
     area: areaOf(profile),
     layers,

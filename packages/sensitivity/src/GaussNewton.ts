@@ -17,7 +17,7 @@ export interface Options {
   readonly graph: Graph.Graph
   readonly split: Data.Split
   readonly samples: number
-  /** Samples a run; must divide the number of samples. 32 when absent. */
+  /** Samples a run; the last one is filled up. 32 when absent. */
   readonly batchSize?: number
   readonly threads?: number
 }
@@ -44,7 +44,7 @@ const squaredNorms = (e: Gradient.Algebra, layer: Layer.Layer, g: string): strin
     const squares = (name: string) => e.apply("ReduceSumSquare", [name], { axes: [1], keepDims: false })
     return e.scale(node.attributes.alpha ** 2, e.mul(squares(layer.input), squares(g)))
   }
-  throw new Gradient.NotDifferentiable(node, "exact traces cover Conv and Gemm layers")
+  throw Gradient.NotDifferentiable.at(node, "exact traces cover Conv and Gemm layers")
 }
 
 /** A graph with one result [N] a layer: Σ_k of the squared norms. */
@@ -55,7 +55,11 @@ const traceGraph = (graph: Graph.Graph, layers: ReadonlyArray<Layer.Layer>, batc
   )
   const [rows, classes, ...rest] = e.shape(logits)
   if (rows !== batch || classes === undefined || rest.length > 0)
-    throw new Error(`exact traces need logits [N, classes], and ${logits} is [${e.shape(logits).join(",")}]`)
+    throw new Gradient.NotDifferentiable({
+      node: logits,
+      op: "output",
+      why: `exact traces need logits [N, classes], and these are [${e.shape(logits).join(",")}]`
+    })
   const p = e.apply("Softmax", [logits], { axis: 1 })
   const sums = layers.map((): string | undefined => undefined)
   for (let k = 0; k < classes; k++) {
@@ -81,8 +85,21 @@ const traceGraph = (graph: Graph.Graph, layers: ReadonlyArray<Layer.Layer>, batc
   return { graph: Gradient.lower(e.builder.finish(outputs)), outputs }
 }
 
+/** The value with its last row repeated until there are `rows`. */
+const filledUp = (value: Value.Value, rows: number): Value.Value => {
+  const have = value.shape[0]!
+  if (have === rows) return value
+  const length = value.data.length / have
+  const data = Value.zeros(value.dtype, rows * length)
+  for (let i = 0; i < data.length; i++)
+    data[i] = value.data[Math.min(Math.floor(i / length), have - 1) * length + (i % length)]!
+  return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
+}
+
 /** Exact traces of all Conv and Gemm layers on the first samples of a split. */
-export const traces = (options: Options): Effect.Effect<ReadonlyArray<LayerTrace>, Evaluate.Failure> =>
+export const traces = (
+  options: Options
+): Effect.Effect<ReadonlyArray<LayerTrace>, Evaluate.Failure | Gradient.NotDifferentiable> =>
   Effect.scoped(
     Effect.gen(function* () {
       const { graph, split } = options
@@ -97,7 +114,7 @@ export const traces = (options: Options): Effect.Effect<ReadonlyArray<LayerTrace
         batchSize
       })
       const layers = Layer.layersOf(graph)
-      const made = traceGraph(graph, layers, samples.batchSize)
+      const made = yield* Gradient.attempt(() => traceGraph(graph, layers, samples.batchSize))
       const session = yield* Session.make(Model.encode(made.graph), {
         name: `traces of ${graph.name}`,
         ...threads
@@ -107,10 +124,10 @@ export const traces = (options: Options): Effect.Effect<ReadonlyArray<LayerTrace
       yield* Samples.each(samples, (batch) =>
         Effect.gen(function* () {
           yield* Progress.step({ stage, done: batch.from, total: samples.count })
-          const results = yield* session.run({ [samples.input]: batch.inputs })
+          const results = yield* session.run({ [samples.input]: filledUp(batch.inputs, samples.batchSize) })
           made.outputs.forEach((name, l) => {
             const { data } = results[name]!
-            if (Value.isNumeric(data)) values[l]!.set(data, batch.from)
+            if (Value.isNumeric(data)) values[l]!.set(data.subarray(0, batch.to - batch.from), batch.from)
           })
         })
       )

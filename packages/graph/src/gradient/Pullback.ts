@@ -5,6 +5,7 @@
  * undo broadcasting, accumulate, or ask which inputs matter: the driver (`reverse.ts`) sums, and nodes no result
  * needs are dropped.
  */
+import { Effect, Schema } from "effect"
 import type { Node } from "../ir/Graph.ts"
 import type { Attributes, Op } from "../ir/Op.ts"
 import type { Algebra } from "./Algebra.ts"
@@ -34,14 +35,28 @@ export type Pullback<K extends Op> = (at: At<K>) => ReadonlyArray<string | undef
 export type NonDifferentiable = "zero" | "missing"
 
 /** A gradient was asked for through an operator without a rule, or a form of it the rule does not cover. */
-export class NotDifferentiable extends Error {
-  override readonly name = "NotDifferentiable"
-  readonly node: string
-  readonly op: Op
+export class NotDifferentiable extends Schema.TaggedError<NotDifferentiable>()("NotDifferentiable", {
+  /** Name of the node, empty where no one node is the reason. */
+  node: Schema.String,
+  op: Schema.String,
+  why: Schema.String
+}) {
+  static at(node: Node, why: string): NotDifferentiable {
+    return new NotDifferentiable({ node: node.name, op: node.op, why })
+  }
 
-  constructor(node: Node, why: string) {
-    super(`node ${node.name} (${node.op}): ${why}`)
-    this.node = node.name
-    this.op = node.op
+  override get message() {
+    return `node ${this.node} (${this.op}): ${this.why}`
   }
 }
+
+/** Runs a rewrite that differentiates; what it cannot becomes the effect's error. */
+export const attempt = <A>(rewrite: () => A): Effect.Effect<A, NotDifferentiable> =>
+  Effect.suspend(() => {
+    try {
+      return Effect.succeed(rewrite())
+    } catch (error) {
+      if (error instanceof NotDifferentiable) return Effect.fail(error)
+      throw error
+    }
+  })

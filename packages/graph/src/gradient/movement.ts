@@ -134,7 +134,7 @@ export const movement: { readonly [K in Rows]: Pullback<K> | NonDifferentiable }
   },
   GatherElements: "missing",
   Pad: ({ e, g, attributes: { pads, mode }, node }) => {
-    if (mode !== "constant") throw new NotDifferentiable(node, `no pullback for ${mode} padding`)
+    if (mode !== "constant") throw NotDifferentiable.at(node, `no pullback for ${mode} padding`)
     return [
       e.pad(
         g,

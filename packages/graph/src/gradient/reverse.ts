@@ -27,7 +27,7 @@ export const dependents = (nodes: ReadonlyArray<AnyNode>, on: Iterable<string>):
 
 const pull = (e: Algebra, node: AnyNode, gs: ReadonlyArray<string | undefined>) => {
   const rule = pullbacks[node.op] as Pullback<Op> | NonDifferentiable
-  if (rule === "missing") throw new NotDifferentiable(node, "there is no pullback for this operator")
+  if (rule === "missing") throw NotDifferentiable.at(node, "there is no pullback for this operator")
   if (rule === "zero") return []
   const [a = "", b = "", c = "", d = "", f = ""] = node.inputs
   const y = node.outputs[0]!

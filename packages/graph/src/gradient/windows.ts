@@ -113,7 +113,7 @@ const resize = ({ e, g, x: [x], y, attributes, node }: At<"Resize">): string => 
     if (size === to[axis]) return gradient
     const weights = interpolation(attributes, size, to[axis]!, axis)
     if (weights === undefined)
-      throw new NotDifferentiable(
+      throw NotDifferentiable.at(
         node,
         `no pullback for ${attributes.mode} ${attributes.coordinates} resizing`
       )

@@ -1,25 +1,16 @@
 /** The command line as a user meets it: the main job, its files, its store, and wrong requests. */
 import { Data, Evaluate, Session } from "@bitbudget/runtime"
 import { Effect } from "effect"
-import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
+import { root, run } from "./bitbudget.ts"
 
-const root = path.resolve(import.meta.dirname, "..")
 const model = path.join(root, "experiments/models/resnet8.onnx")
 const data = path.join(root, "experiments/data/fashion-mnist/fashion-mnist.json")
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-cli-"))
 const db = path.join(folder, "runs.db")
-
-const run = (...args: ReadonlyArray<string>) => {
-  const done = spawnSync(process.execPath, [path.join(root, "packages/cli/src/main.ts"), ...args], {
-    cwd: root,
-    encoding: "utf8"
-  })
-  return { code: done.status, out: done.stdout, error: done.stderr }
-}
 
 const golden = JSON.parse(
   fs.readFileSync(path.join(root, "test/goldens/models/resnet8.fakequant.json"), "utf8")

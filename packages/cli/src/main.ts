@@ -4,7 +4,7 @@
  * (0 done, 1 wrong request, 2 budgets that cannot be met, 3 a fault of this tool, 130 interrupted).
  */
 import { Cause, Effect, Exit, Fiber } from "effect"
-import { program } from "./commands.ts"
+import { program } from "./program.ts"
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 

@@ -1,5 +1,11 @@
 /** What can be wrong with a request as a whole, beyond its files. */
+import type { Measurement, Profiles } from "@bitbudget/device"
+import type { LayerList, Model } from "@bitbudget/graph"
+import type { BitPlan } from "@bitbudget/quant"
+import type { Evaluate } from "@bitbudget/runtime"
+import type { Problem, Solution } from "@bitbudget/search"
 import { Schema } from "effect"
+import type { FileFailure } from "./files.ts"
 
 /** The budgets cannot be met together; says what each could reach alone, in ms, mJ, bytes or operations. */
 export class Infeasible extends Schema.TaggedError<Infeasible>()("Infeasible", {
@@ -27,3 +33,18 @@ export class UnusableRequest extends Schema.TaggedError<UnusableRequest>()("Unus
     return this.why
   }
 }
+
+/** Everything that can be wrong with what a task is given; each names its file, node or field and the mend. */
+export type RequestFailure =
+  | UnusableRequest
+  | FileFailure
+  | Model.MalformedModel
+  | Model.ModelFileError
+  | Model.UnsupportedModel
+  | LayerList.MalformedLayerList
+  | Profiles.LoadError
+  | Measurement.MalformedMeasurements
+  | BitPlan.InvalidPlan
+  | Problem.InvalidProblem
+  | Solution.SolverFailure
+  | Evaluate.Failure

@@ -12,13 +12,29 @@ export class FileFailure extends Schema.TaggedError<FileFailure>()("FileFailure"
   }
 }
 
-const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
+/** Node's messages repeat the path and the system call; the common ones are said in words. */
+const reason = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  const { code } = cause as NodeJS.ErrnoException
+  return (
+    { ENOENT: "no such file or folder", EACCES: "permission denied", EISDIR: "it is a folder" }[code ?? ""] ??
+    cause.message
+  )
+}
 
-export const readJson = (file: string): Effect.Effect<unknown, FileFailure> =>
+export const readText = (file: string): Effect.Effect<string, FileFailure> =>
   Effect.try({
-    try: () => JSON.parse(fs.readFileSync(file, "utf8")) as unknown,
+    try: () => fs.readFileSync(file, "utf8"),
     catch: (cause) => new FileFailure({ file, why: `cannot be read: ${reason(cause)}` })
   })
+
+export const readJson = (file: string): Effect.Effect<unknown, FileFailure> =>
+  Effect.flatMap(readText(file), (text) =>
+    Effect.try({
+      try: () => JSON.parse(text) as unknown,
+      catch: (cause) => new FileFailure({ file, why: `is no JSON: ${reason(cause)}` })
+    })
+  )
 
 /** Written to a temporary name beside the target and renamed, so that no half-written file is ever seen. */
 export const writeFile = (file: string, contents: string | Uint8Array): Effect.Effect<void, FileFailure> =>

@@ -152,10 +152,7 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
           doubleBuffered: level.doubleBuffered === true,
           writesThrough: level.writesThrough === true,
           duplex: level.duplex === true,
-          bytesPerMs:
-            (stack?.gbPerS?.[level.id] ?? level.gbPerS).value *
-            1e6 *
-            (level.backing === true ? bandwidth : 1),
+          bytesPerMs: (stack?.gbPerS?.[level.id] ?? level.gbPerS).value * 1e6 * bandwidth,
           readPjPerBit: level.readPjPerBit?.value ?? null,
           writePjPerBit: (level.writePjPerBit ?? level.readPjPerBit)?.value ?? null
         }

@@ -1,0 +1,87 @@
+/** `simulate` and `compare`: what a network costs on one device, and on several side by side. */
+import { Tasks } from "@bitbudget/lab"
+import { Tables } from "@bitbudget/report"
+import { Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import {
+  batchFlag,
+  costModelArgument,
+  deviceFlag,
+  dimFlag,
+  listOf,
+  print,
+  profiles,
+  readingOf
+} from "../shared.ts"
+
+export const simulate = Command.make(
+  "simulate",
+  {
+    model: costModelArgument,
+    device: deviceFlag,
+    plan: Flag.String("plan").pipe(
+      Flag.withDefault("w8a8"),
+      Flag.withDescription("Shorthand or plan.json (default w8a8)")
+    ),
+    batch: batchFlag,
+    software: Flag.String("software").pipe(
+      Flag.optional,
+      Flag.withDescription("One of the device's software stacks (default: its first)")
+    ),
+    dim: dimFlag
+  },
+  ({ dim, software, ...request }) =>
+    Effect.gen(function* () {
+      const result = yield* Tasks.simulate({
+        ...request,
+        software: Option.getOrUndefined(software),
+        reading: yield* readingOf(dim),
+        profiles
+      })
+      yield* print(result, Tables.simulate)
+    })
+).pipe(
+  Command.withDescription("Cost of a network on a device"),
+  Command.withExamples([
+    {
+      command: "bitbudget simulate model.onnx --device coral-edgetpu-usb",
+      description: "8-bit cost on the Edge TPU"
+    }
+  ])
+)
+
+export const compare = Command.make(
+  "compare",
+  {
+    model: costModelArgument,
+    devices: Flag.String("devices").pipe(Flag.withDescription("Device ids or profile paths, with commas")),
+    plans: Flag.String("plans").pipe(
+      Flag.withDefault("w8a8"),
+      Flag.withDescription("Shorthands or plan files, with commas (default w8a8)")
+    ),
+    batch: batchFlag,
+    dim: dimFlag
+  },
+  ({ model, batch, devices, plans, dim }) =>
+    Effect.gen(function* () {
+      const result = yield* Tasks.compare({
+        model,
+        batch,
+        devices: listOf(devices),
+        plans: listOf(plans),
+        reading: yield* readingOf(dim),
+        profiles
+      })
+      yield* print(result, Tables.compare)
+    })
+).pipe(
+  Command.withDescription(
+    "A network on several devices, under several plans, beside each device's known error"
+  ),
+  Command.withExamples([
+    {
+      command: "bitbudget compare m.onnx --devices coral-edgetpu-usb,ethos-u65-256 --plans w8a8,w4a8",
+      description: "two devices, two widths"
+    }
+  ])
+)

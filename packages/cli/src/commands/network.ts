@@ -1,0 +1,80 @@
+/** `inspect`, `evaluate`, `quantize`: one network, looked at, measured, packed. */
+import { Tasks } from "@bitbudget/lab"
+import { Tables } from "@bitbudget/report"
+import { Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import { dataFlag, dimFlag, modelArgument, print, readingOf, withProgress } from "../shared.ts"
+
+export const inspect = Command.make("inspect", { model: modelArgument, dim: dimFlag }, ({ model, dim }) =>
+  Effect.gen(function* () {
+    yield* print(yield* Tasks.inspect(model, yield* readingOf(dim)), Tables.inspect)
+  })
+).pipe(
+  Command.withDescription("Layers, shapes and work of a network"),
+  Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }])
+)
+
+export const evaluate = Command.make(
+  "evaluate",
+  {
+    model: modelArgument,
+    data: dataFlag,
+    plan: Flag.String("plan").pipe(
+      Flag.optional,
+      Flag.withDescription("Shorthand or plan.json (default: as the file is)")
+    ),
+    samples: Flag.Int("samples").pipe(
+      Flag.optional,
+      Flag.withDescription("Only the first so many (default all)")
+    ),
+    dim: dimFlag
+  },
+  ({ model, data, plan, samples, dim }) =>
+    withProgress(
+      Effect.gen(function* () {
+        const result = yield* Tasks.evaluate({
+          model,
+          reading: yield* readingOf(dim),
+          data,
+          plan: Option.getOrUndefined(plan),
+          samples: Option.getOrUndefined(samples)
+        })
+        yield* print(result, Tables.evaluate)
+      })
+    )
+).pipe(
+  Command.withDescription("Measured metrics with 95 % intervals"),
+  Command.withExamples([
+    {
+      command: "bitbudget evaluate m.onnx --data d.json --plan w4a8",
+      description: "every layer at 4-bit weights"
+    }
+  ])
+)
+
+export const quantize = Command.make(
+  "quantize",
+  {
+    model: modelArgument,
+    plan: Flag.String("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
+    data: dataFlag.pipe(Flag.optional),
+    out: Flag.String("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
+    dim: dimFlag
+  },
+  ({ model, plan, data, out, dim }) =>
+    withProgress(
+      Effect.gen(function* () {
+        const reading = yield* readingOf(dim)
+        const request = { model, reading, plan, data: Option.getOrUndefined(data), out }
+        yield* print(yield* Tasks.quantize(request), Tables.quantize)
+      })
+    )
+).pipe(
+  Command.withDescription("Write a packed, deployable ONNX file"),
+  Command.withExamples([
+    {
+      command: "bitbudget quantize m.onnx --plan out/plan.json --data d.json -o mixed.onnx",
+      description: "pack a plan that a search found"
+    }
+  ])
+)

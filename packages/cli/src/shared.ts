@@ -1,0 +1,103 @@
+/** What commands have in common: the shared flags, how results are printed, the services work runs with. */
+import { RunStore, Tasks, UnusableRequest } from "@bitbudget/lab"
+import { Effect, Layer, Option } from "effect"
+import { Argument, Command, Flag } from "effect/cli"
+import { existsSync } from "node:fs"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+
+/** The folder of device profiles: beside the current directory, or the one shipped with the workspace. */
+const shipped = fileURLToPath(new URL("../../../hw-profiles", import.meta.url))
+export const profiles = existsSync("hw-profiles") ? path.resolve("hw-profiles") : shipped
+
+export const shared = Command.make("bitbudget").pipe(
+  Command.withDescription("Decides how many bits each layer of a neural network gets on a device"),
+  Command.withSharedFlags({
+    json: Flag.Boolean("json").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Print one JSON document (default: tables)")
+    ),
+    quiet: Flag.Boolean("quiet").pipe(Flag.withDefault(false), Flag.withDescription("No progress on stderr")),
+    db: Flag.String("db").pipe(
+      Flag.withDescription("Run store (default: $BITBUDGET_DB, else ./bitbudget.db)"),
+      Flag.optional
+    )
+  })
+)
+
+/** What goes wrong is judged by its tag in `main.ts`, whatever it is. */
+const anyError = <A, R>(work: Effect.Effect<A, unknown, R>) => work
+
+export const print = <A>(result: A, table: (result: A) => string) =>
+  anyError(
+    Effect.map(shared, ({ json }) => {
+      process.stdout.write(`${json ? JSON.stringify(result, null, 2) : table(result)}\n`)
+    })
+  )
+
+const progress = (quiet: boolean) =>
+  Tasks.Progress.layer({ sink: process.stderr, environment: process.env, quiet })
+
+/** Progress and the run store as the shared flags say. */
+export const withServices = <A, R>(work: Effect.Effect<A, unknown, R>) =>
+  Effect.gen(function* () {
+    const { quiet, db } = yield* shared
+    const file = Option.getOrElse(db, () => process.env["BITBUDGET_DB"] ?? "bitbudget.db")
+    return yield* Effect.provide(work, Layer.mergeAll(progress(quiet), RunStore.layer(file)))
+  })
+
+export const withProgress = <A, R>(work: Effect.Effect<A, unknown, R>) =>
+  Effect.flatMap(shared, ({ quiet }) => Effect.provide(work, progress(quiet)))
+
+/** A comma-separated list without empty entries. */
+export const listOf = (text: string): ReadonlyArray<string> =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
+
+export const bitList = (text: string) =>
+  Effect.gen(function* () {
+    const bits = text.split(",").map(Number)
+    if (bits.every((width) => Number.isInteger(width) && width >= 2 && width <= 16)) {
+      return [...new Set(bits)].sort((a, b) => a - b)
+    }
+    return yield* new UnusableRequest({
+      why: `--bits "${text}" is not a list of widths from 2 to 16, such as 2,4,8`
+    })
+  })
+
+export const modelArgument = Argument.String("model").pipe(Argument.withDescription("ONNX file"))
+export const costModelArgument = Argument.String("model").pipe(
+  Argument.withDescription("ONNX file, or a layer list .csv")
+)
+
+/** `--dim name=size`, repeated: sizes of input dimensions that the file leaves open. */
+export const dimFlag = Flag.KeyValuePair("dim").pipe(
+  Flag.withDefault({}),
+  Flag.withDescription("Size of an input dimension the model leaves open; repeat (default none)")
+)
+
+/** The dimensions as the reader takes them. */
+export const readingOf = (dim: Readonly<Record<string, string>>) =>
+  Effect.gen(function* () {
+    const bad = Object.entries(dim).find(([, size]) => !/^[1-9]\d*$/.test(size))
+    if (bad !== undefined)
+      return yield* new UnusableRequest({
+        why: `--dim ${bad[0]}=${bad[1]}: a size is a positive whole number`
+      })
+    return { dims: new Map(Object.entries(dim).map(([name, size]) => [name, Number(size)])) }
+  })
+
+export const deviceFlag = Flag.String("device").pipe(
+  Flag.withDescription("Id in hw-profiles, a profile's path, or systolic-<rows>x<cols>-<os|ws|is>")
+)
+
+export const dataFlag = Flag.String("data").pipe(
+  Flag.withDescription("Folder, .npz, x.npy,y.npy, images.gz,labels.gz, text file, or descriptor .json")
+)
+
+export const batchFlag = Flag.Int("batch").pipe(
+  Flag.withDefault(1),
+  Flag.withDescription("Samples a batch (default 1)")
+)

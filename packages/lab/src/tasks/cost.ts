@@ -1,0 +1,128 @@
+/** `simulate`: what a network costs on a device; `compare`: on several, under several plans, side by side. */
+import { type Profile, Profiles, Simulate, Validation } from "@bitbudget/device"
+import type { Work } from "@bitbudget/graph"
+import { Effect } from "effect"
+import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import { subject, type Request } from "./subject.ts"
+
+/** The software stacks a profile has figures for. */
+const stacksOf = (profile: Profile.Profile): ReadonlyArray<string> => [
+  ...new Set((profile.stacks ?? []).map(({ software }) => software))
+]
+
+const cost = (
+  profile: Profile.Profile,
+  workload: Work.Workload,
+  precisionOf: Simulate.PrecisionOf,
+  software?: string
+) =>
+  Effect.gen(function* () {
+    if (software !== undefined && !stacksOf(profile).includes(software)) {
+      return yield* new UnusableRequest({
+        why: `${profile.id} has no software "${software}"; it has ${stacksOf(profile).join(", ") || "none"}`
+      })
+    }
+    return yield* Effect.try({
+      try: () => Simulate.network(profile, workload, precisionOf, software === undefined ? {} : { software }),
+      catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
+    })
+  })
+
+interface Simulation extends Simulate.NetworkCost {
+  readonly plan: string
+  /** What the device's predictions are known to be off by. */
+  readonly validation: Validation.Stated | null
+}
+
+export const simulate = Effect.fn("simulate")(function* (
+  request: Request & {
+    readonly device: string
+    readonly profiles: string
+    readonly plan: string
+    readonly software?: string | undefined
+  }
+): Effect.fn.Return<Simulation, RequestFailure> {
+  const profile = yield* Profiles.load(request.device, request.profiles)
+  const { workload, precisionsOf } = yield* subject(request)
+  const result = yield* cost(profile, workload, yield* precisionsOf(request.plan), request.software)
+  return { ...result, plan: request.plan, validation: Validation.stated(profile, request.software) }
+})
+
+interface Comparison {
+  readonly model: string
+  readonly batch: number
+  readonly rows: ReadonlyArray<ComparisonRow>
+}
+
+/** Null where the device cannot hold the plan (`why` says so) or has no figure. */
+interface ComparisonRow {
+  readonly device: string
+  readonly plan: string
+  readonly validation: Validation.Stated | null
+  readonly latencyMs: number | null
+  /** Times faster than the first row. */
+  readonly speedUp: number | null
+  readonly throughputPerS: number | null
+  readonly energyMj: number | null
+  readonly modelBytes: number | null
+  readonly dramBytes: number | null
+  readonly peakActivationBytes: number | null
+  readonly utilisation: number | null
+  readonly areaMm2: number | null
+  readonly why: string | null
+}
+
+export const compare = Effect.fn("compare")(function* (
+  request: Request & {
+    readonly devices: ReadonlyArray<string>
+    readonly profiles: string
+    readonly plans: ReadonlyArray<string>
+  }
+): Effect.fn.Return<Comparison, RequestFailure> {
+  const { workload, precisionsOf } = yield* subject(request)
+  const plans = yield* Effect.forEach(request.plans, (plan) =>
+    Effect.map(precisionsOf(plan), (precisionOf) => ({ plan, precisionOf }))
+  )
+  const devices = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
+  let first: number | undefined
+  const rows: Array<ComparisonRow> = []
+  for (const profile of devices) {
+    for (const { plan, precisionOf } of plans) {
+      const known = { device: profile.id, plan, validation: Validation.stated(profile) }
+      const result = yield* Effect.result(cost(profile, workload, precisionOf))
+      if (result._tag === "Failure") {
+        // A device that cannot hold a plan is part of the answer, not the end of it.
+        rows.push({ ...known, ...unknown, why: result.failure.message })
+        continue
+      }
+      const { totals, area } = result.success
+      first ??= totals.latencyMs
+      rows.push({
+        ...known,
+        latencyMs: totals.latencyMs,
+        speedUp: first / totals.latencyMs,
+        throughputPerS: totals.throughputPerS,
+        energyMj: totals.energyMj,
+        modelBytes: totals.modelBytes,
+        dramBytes: totals.dramBytes,
+        peakActivationBytes: totals.peakActivationBytes,
+        utilisation: totals.utilisation,
+        areaMm2: area.mm2,
+        why: null
+      })
+    }
+  }
+  return { model: workload.name, batch: workload.batch, rows }
+})
+
+const unknown = {
+  latencyMs: null,
+  speedUp: null,
+  throughputPerS: null,
+  energyMj: null,
+  modelBytes: null,
+  dramBytes: null,
+  peakActivationBytes: null,
+  utilisation: null,
+  areaMm2: null
+}

@@ -1,0 +1,121 @@
+/** `devices`: profiles held against measurements, fitted to them, and the operation tables they count with. */
+import { Batch, Fit, Measurement, Ops, Profiles, Validation } from "@bitbudget/device"
+import { type Graph, Model } from "@bitbudget/graph"
+import { Effect } from "effect"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import { readText, writeFile } from "../files.ts"
+
+/** The measurements of a file, and the work of the models it names, which lie beside it or in `models`. */
+const measurementsOf = Effect.fn(function* (
+  against: string,
+  models: string | undefined,
+  devices: ReadonlyArray<string>
+) {
+  const rows = yield* Measurement.parseMeasurements(yield* readText(against), against)
+  const folder = path.dirname(against)
+  const folders = [models, folder, path.join(folder, "models")].filter((each) => each !== undefined)
+  const names = new Set(rows.filter(({ device }) => devices.includes(device)).map(({ onnx }) => onnx))
+  const graphs = new Map<string, Graph.Graph>()
+  for (const name of names) {
+    const file = folders
+      .map((each) => path.join(each, name))
+      .find((candidate) => name !== "" && fs.existsSync(candidate))
+    if (file !== undefined) graphs.set(name, (yield* Model.read(file)).graph)
+  }
+  const workloadOf: Validation.WorkloadOf = (onnx, batch) => {
+    const graph = graphs.get(onnx)
+    return graph === undefined
+      ? `${onnx} is in none of ${folders.join(", ")}: name its folder with --models`
+      : Batch.workloadAt(graph, batch)
+  }
+  return { rows, workloadOf }
+})
+
+/** Predictions beside the measurements of a CSV, for every device named. */
+export const validate = Effect.fn("validate")(function* (request: {
+  readonly devices: ReadonlyArray<string>
+  readonly profiles: string
+  readonly against: string
+  readonly models: string | undefined
+}): Effect.fn.Return<Validation.Validation, RequestFailure> {
+  const profiles = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
+  const { rows, workloadOf } = yield* measurementsOf(
+    request.against,
+    request.models,
+    profiles.map(({ id }) => id)
+  )
+  const missing = profiles.filter(({ id }) => !rows.some(({ device }) => device === id))
+  if (missing.length > 0) {
+    return yield* new UnusableRequest({
+      why: `${request.against} has no measurement of ${missing.map(({ id }) => id).join(", ")}; its devices are ${[...new Set(rows.map(({ device }) => device))].join(", ")}`
+    })
+  }
+  const results = profiles.map((profile) => Validation.run(profile, rows, workloadOf))
+  return {
+    rows: results.flatMap((result) => result.rows),
+    summary: results.flatMap((result) => result.summary)
+  }
+})
+
+/** Reads profiles, which refuses faulty ones with every fault, and says how well each is known to predict. */
+export const checkProfiles = Effect.fn("checkProfiles")(function* (request: {
+  readonly devices: ReadonlyArray<string>
+  readonly profiles: string
+}) {
+  const profiles = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
+  return {
+    devices: profiles.map((profile) => ({
+      id: profile.id,
+      name: profile.name,
+      validation: Validation.stated(profile)
+    }))
+  }
+})
+
+/** Fits the software factors of a profile to measurements and writes the profile with them. */
+export const fitProfile = Effect.fn("fitProfile")(function* (request: {
+  readonly device: string
+  readonly profiles: string
+  readonly against: string
+  readonly models: string | undefined
+  readonly out: string
+}) {
+  const profile = yield* Profiles.load(request.device, request.profiles)
+  const { rows, workloadOf } = yield* measurementsOf(request.against, request.models, [profile.id])
+  const fitted = Fit.fit(profile, rows, workloadOf, path.basename(request.against))
+  if (fitted.stacks.length === 0) {
+    return yield* new UnusableRequest({
+      why: `${request.against} has no time of ${profile.id} whose model can be found; models are looked up beside it or in --models`
+    })
+  }
+  yield* writeFile(request.out, `${JSON.stringify(fitted.profile, null, 2)}\n`)
+  return {
+    device: profile.id,
+    file: request.out,
+    stacks: fitted.stacks.map(({ stack, rows, medianApePct, leaveOneOutMedianApePct }) => ({
+      software: stack.software,
+      precisions: stack.precisions ?? [],
+      rows,
+      parameters: stack.fit?.parameters ?? [],
+      medianApePct,
+      leaveOneOutMedianApePct
+    }))
+  }
+})
+
+/** The operation table of a profile's energy and area library. */
+export const opTable = Effect.fn("opTable")(function* (request: {
+  readonly device: string
+  readonly profiles: string
+}) {
+  const profile = yield* Profiles.load(request.device, request.profiles)
+  const ops = Ops.opTable(profile)
+  if (ops.length === 0) {
+    return yield* new UnusableRequest({
+      why: `${profile.id} counts energy as power times time and has no operation table; try generic-45nm`
+    })
+  }
+  return { device: profile.id, ops }
+})

@@ -1,0 +1,76 @@
+/** `simulate` and `compare` as tables. */
+import type { Tasks } from "@bitbudget/lab"
+import { figure, knownError, table, tail, type Success } from "./table.ts"
+
+/** Shares of a whole, largest first, without what is nothing. */
+const shares = (parts: Readonly<Record<string, number | null>>): string => {
+  const known = Object.entries(parts).flatMap(([name, value]) =>
+    value === null || value <= 0 ? [] : [{ name, value }]
+  )
+  const total = known.reduce((sum, { value }) => sum + value, 0)
+  return known
+    .toSorted((a, b) => b.value - a.value)
+    .map(({ name, value }) => `${name} ${((100 * value) / total).toFixed(0)} %`)
+    .join(", ")
+}
+
+export const simulate = (cost: Success<typeof Tasks.simulate>): string => {
+  const { totals } = cost
+  const shown = cost.layers.filter(({ boundBy }) => !boundBy.startsWith("fused into"))
+  const fused = cost.layers.length - shown.length
+  const energy = shares(totals.breakdown.energyMj)
+  return [
+    `${cost.device}, batch ${cost.batch}: ${figure(totals.latencyMs)} ms, ${figure(totals.energyMj)} mJ, ` +
+      `${figure(totals.modelBytes)} B of weights, ${figure(totals.peakActivationBytes)} B peak activations`,
+    `prediction: ${knownError(cost.validation)}`,
+    "",
+    table(
+      ["step", "bits", "ms", "use %", "ops/B", "roof %", "bound by", "pJ"],
+      shown.map(({ roofline, ...step }) => [
+        tail(step.id, 26),
+        `${step.weightBits ?? "–"}/${step.activationBits}`,
+        figure(step.latencyMs),
+        step.utilisation === null ? null : figure(100 * step.utilisation),
+        figure(roofline?.intensityOpsPerByte),
+        roofline === null ? null : figure((100 * roofline.attainedOpsPerS) / roofline.attainableOpsPerS),
+        tail(step.boundBy, 10),
+        figure(step.energyPj.total)
+      ])
+    ),
+    "",
+    `time:   ${shares(totals.breakdown.latencyMs)}`,
+    ...(energy === "" ? [] : [`energy: ${energy}`]),
+    "ops/B: operations a byte through the busiest memory. roof %: of the rate its roofline allows.",
+    ...(fused === 0
+      ? []
+      : [`${fused} element-wise steps are computed in the pipeline of the step before them.`]),
+    ...cost.notes.map((note) => `note: ${note}`)
+  ].join("\n")
+}
+
+/** Two digits, enough to compare errors by. */
+const percent = (value: number | null | undefined): string | null =>
+  value === null || value === undefined ? null : String(Number(value.toPrecision(2)))
+
+export const compare = ({ model, batch, rows }: Success<typeof Tasks.compare>): string =>
+  [
+    `${model}, batch ${batch}`,
+    "",
+    table(
+      ["device", "plan", "ms", "×", "mJ", "weights", "mm²", "error %", "unseen %"],
+      rows.map((row) => [
+        tail(row.device, 20),
+        tail(row.plan, 10),
+        figure(row.latencyMs),
+        figure(row.speedUp),
+        figure(row.energyMj),
+        figure(row.modelBytes),
+        figure(row.areaMm2),
+        percent(row.validation?.medianApePct),
+        percent(row.validation?.leaveOneOutApePct)
+      ])
+    ),
+    "",
+    "×: times faster than the first row. error: median of the profile's fit; unseen: with each network left out.",
+    ...rows.flatMap(({ device, plan, why }) => (why === null ? [] : [`${device} ${plan}: ${why}`]))
+  ].join("\n")

@@ -1,0 +1,94 @@
+/** `devices` as tables. */
+import type { Tasks } from "@bitbudget/lab"
+import { figure, knownError, table, tail, type Success } from "./table.ts"
+
+type Stated = Parameters<typeof knownError>[0]
+
+export const devices = ({
+  devices
+}: {
+  readonly devices: ReadonlyArray<{
+    readonly id: string
+    readonly name: string
+    readonly validation: Stated
+  }>
+}): string =>
+  table(
+    ["device", "name", "error %", "unseen %", "rows"],
+    devices.map(({ id, name, validation }) => [
+      id,
+      name.length <= 34 ? name : `${name.slice(0, 33)}…`,
+      figure(validation?.medianApePct),
+      figure(validation?.leaveOneOutApePct),
+      validation?.rows
+    ])
+  )
+
+export const checkedProfiles = ({ devices }: Success<typeof Tasks.checkProfiles>): string =>
+  devices.map(({ id, validation }) => `${id}: a sound profile; ${knownError(validation)}`).join("\n")
+
+export const fitted = (result: Success<typeof Tasks.fitProfile>): string =>
+  [
+    `${result.file}: ${result.device} fitted`,
+    "",
+    table(
+      ["software", "precision", "rows", "error %", "unseen %"],
+      result.stacks.map((stack) => [
+        tail(stack.software, 30),
+        stack.precisions.join(" "),
+        stack.rows,
+        figure(stack.medianApePct),
+        figure(stack.leaveOneOutMedianApePct)
+      ])
+    )
+  ].join("\n")
+
+export const ops = ({ device, ops }: Success<typeof Tasks.opTable>): string =>
+  [
+    `${device}: ${[...new Set(ops.map(({ library, source }) => `${library} (${source})`))].join("; ")}`,
+    "",
+    table(
+      ["op", "type", "bits", "pJ", "µm²", "× energy", "× area"],
+      ops.map((row) => [
+        row.op,
+        row.type,
+        row.bits,
+        figure(row.energyPj),
+        figure(row.areaUm2),
+        figure(row.energyGain),
+        figure(row.areaGain)
+      ])
+    ),
+    "",
+    "× energy, × area: how many times cheaper and smaller than the 32-bit float operation."
+  ].join("\n")
+
+export const validation = ({ rows, summary }: Success<typeof Tasks.validate>): string =>
+  [
+    table(
+      ["network", "layer", "precision", "metric", "measured", "predicted", "error %"],
+      rows.map((row) => [
+        tail(row.network, 22),
+        row.layer,
+        row.precision,
+        row.metric,
+        figure(row.measured),
+        figure(row.predicted),
+        figure(row.apePct)
+      ])
+    ),
+    "",
+    table(
+      ["device", "metric", "rows", "missing", "median %", "mean %", "Spearman", "ratio %"],
+      summary.map((row) => [
+        row.device,
+        row.metric,
+        row.n,
+        row.missing,
+        figure(row.medianApePct),
+        figure(row.mapePct),
+        figure(row.spearman),
+        figure(row.precisionRatioErrPct)
+      ])
+    )
+  ].join("\n")

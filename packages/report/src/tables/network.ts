@@ -1,0 +1,51 @@
+/** `inspect`, `evaluate`, `quantize` as tables. */
+import type { Tasks } from "@bitbudget/lab"
+import { figure, shape, table, tail, type Success } from "./table.ts"
+
+export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.inspect>): string =>
+  [
+    `${model.name}: ${figure(model.params)} parameters, ${figure(model.macs)} MACs a sample, opset ${model.opset}`,
+    "",
+    table(
+      ["layer", "op", "weights", "output", "params", "MACs"],
+      layers.map((layer) => [
+        tail(layer.name, 24),
+        layer.op,
+        shape(layer.weightShape),
+        shape(layer.outputShape),
+        figure(layer.params),
+        figure(layer.macs)
+      ])
+    ),
+    ...unsupported.map(({ node, op, why }) => `not supported: node ${node} (${op}): ${why}`)
+  ].join("\n")
+
+export const evaluate = (result: Success<typeof Tasks.evaluate>): string =>
+  [
+    `${result.n} samples in ${result.seconds.toFixed(1)} s`,
+    table(
+      ["metric", "value", "low", "high"],
+      Object.entries(result.metrics).map(([name, { value, low, high }]) => [
+        name,
+        figure(value),
+        figure(low),
+        figure(high)
+      ])
+    )
+  ].join("\n")
+
+export const quantize = (result: Success<typeof Tasks.quantize>): string =>
+  [
+    `${result.file}: ${result.bytes} bytes (predicted ${result.predictedBytes})`,
+    "",
+    table(
+      ["layer", "type", "bytes", "SQNR dB"],
+      result.layers.map(({ id, dtype, bytes, sqnrDb }) => [
+        tail(id, 40),
+        dtype,
+        figure(bytes),
+        figure(sqnrDb)
+      ])
+    ),
+    ...result.notes.map((note) => `note: ${note}`)
+  ].join("\n")

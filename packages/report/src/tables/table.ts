@@ -1,0 +1,80 @@
+/** A borderless table, 80 columns wide at most, and figures short enough for one. */
+import Table from "cli-table3"
+import type { Effect } from "effect"
+
+type Cell = string | number | null | undefined
+
+const plain = { head: [], border: [], "padding-left": 0, "padding-right": 1 }
+const borderless = {
+  top: "",
+  "top-mid": "",
+  "top-left": "",
+  "top-right": "",
+  bottom: "",
+  "bottom-mid": "",
+  "bottom-left": "",
+  "bottom-right": "",
+  left: "",
+  "left-mid": "",
+  mid: "",
+  "mid-mid": "",
+  right: "",
+  "right-mid": "",
+  middle: " "
+}
+
+const isFigure = (cell: Cell): boolean => cell === null || cell === undefined || /^[-–\d]/.test(String(cell))
+
+/** Columns of figures are set to the right, names and words to the left. */
+export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<Cell>>): string => {
+  const made = new Table({
+    head: [...head],
+    chars: borderless,
+    style: plain,
+    colAligns: head.map((_, i) => (rows.every((row) => isFigure(row[i])) ? "right" : "left"))
+  })
+  for (const row of rows)
+    made.push(row.map((cell) => (cell === null || cell === undefined ? "–" : String(cell))))
+  return made.toString().replaceAll(/[ \t]+$/gm, "")
+}
+
+/** Three significant digits, thousands as k, M, G. */
+export const figure = (value: number | null | undefined): string => {
+  if (value === null || value === undefined) return "–"
+  if (value === 0) return "0"
+  const steps: ReadonlyArray<readonly [number, string]> = [
+    [1e12, "T"],
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e4, "k"]
+  ]
+  const step = steps.find(([size]) => Math.abs(value) >= size)
+  if (step === undefined) return String(Number(value.toPrecision(3)))
+  const [size, suffix] = step
+  return `${Number((value / (suffix === "k" ? 1e3 : size)).toPrecision(3))}${suffix}`
+}
+
+/** The end of a long name, which tells layers apart. */
+export const tail = (text: string, width: number): string =>
+  text.length <= width ? text : `…${text.slice(1 - width)}`
+
+export const shape = (dims: ReadonlyArray<number>): string => dims.join("×")
+
+/** What a task of the lab gives. */
+export type Success<F extends (...args: never) => Effect.Effect<unknown, unknown, unknown>> = Effect.Success<
+  ReturnType<F>
+>
+
+/** A known error of a prediction, such as "11 % (left out 15 %, 42 rows)". */
+export const knownError = (
+  validation: {
+    readonly medianApePct: number
+    readonly leaveOneOutApePct: number | null
+    readonly rows: number
+  } | null
+): string => {
+  if (validation === null) return "not validated"
+  const { medianApePct, leaveOneOutApePct, rows } = validation
+  const expected = leaveOneOutApePct === null ? "" : `, ${figure(leaveOneOutApePct)} % on unseen networks`
+  return `median error ${figure(medianApePct)} % on ${rows} measurements${expected}`
+}

@@ -1,0 +1,142 @@
+/** Costs, comparisons, device profiles and problems of the user's own, from the command line. */
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { describe, expect, it } from "vitest"
+import { root, run } from "./bitbudget.ts"
+
+const model = path.join(root, "experiments/models/resnet8.onnx")
+const measurements = path.join(root, "hw-profiles/validation/measurements.csv")
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-devices-"))
+
+describe("compare", () => {
+  const { rows } = JSON.parse(
+    run("compare", model, "--devices", "generic-45nm,coral-edgetpu-usb", "--plans", "w8a8,w4a4", "--json").out
+  )
+  const row = (device: string, plan: string) =>
+    rows.find((each: { device: string; plan: string }) => each.device === device && each.plan === plan)
+
+  it("has a row for every device and plan, as simulate has it", () => {
+    expect(rows).toHaveLength(4)
+    const alone = JSON.parse(
+      run("simulate", model, "--device", "generic-45nm", "--plan", "w4a4", "--json").out
+    )
+    expect(row("generic-45nm", "w4a4").latencyMs).toBe(alone.totals.latencyMs)
+    expect(row("generic-45nm", "w4a4").energyMj).toBe(alone.totals.energyMj)
+    expect(row("generic-45nm", "w4a4").speedUp).toBeCloseTo(
+      row("generic-45nm", "w8a8").latencyMs / alone.totals.latencyMs,
+      12
+    )
+  })
+
+  it("says what a device cannot hold, and gives no figure for it", () => {
+    expect(row("coral-edgetpu-usb", "w4a4")).toMatchObject({ latencyMs: null, energyMj: null })
+    expect(row("coral-edgetpu-usb", "w4a4").why).toMatch(/stores activations of 8 bits/)
+  })
+
+  it("prints the error each device is known to have, and none where nothing was measured", () => {
+    expect(row("coral-edgetpu-usb", "w8a8").validation.rows).toBeGreaterThan(0)
+    expect(row("generic-45nm", "w8a8").validation).toBeNull()
+  })
+})
+
+describe("devices", () => {
+  it("ops: an 8-bit addition is 30.0 times cheaper and 116.2 times smaller than a float one", () => {
+    const { ops } = JSON.parse(run("devices", "ops", "generic-45nm", "--json").out)
+    const int8 = (op: string) =>
+      ops.find(
+        (each: { op: string; type: string; bits: number }) =>
+          each.op === op && each.type === "int" && each.bits === 8
+      )
+    expect(int8("add").energyGain).toBeCloseTo(0.9 / 0.03, 10)
+    expect(int8("add").areaGain).toBeCloseTo(4184 / 36, 10)
+    expect(int8("mul").energyGain).toBeCloseTo(3.7 / 0.2, 10)
+    expect(int8("mul").areaGain).toBeCloseTo(7700 / 282, 10)
+  })
+
+  it("validate: several devices in one table, each row with both figures or why there is none", () => {
+    const result = JSON.parse(
+      run("devices", "validate", "tpu-v1", "ethos-u55-128", "--against", measurements, "--json").out
+    )
+    expect(new Set(result.rows.map(({ device }: { device: string }) => device))).toEqual(
+      new Set(["tpu-v1", "ethos-u55-128"])
+    )
+    for (const { measured, predicted, apePct, note } of result.rows) {
+      if (predicted === null) expect(note).not.toBe("")
+      else expect(apePct).toBeCloseTo((100 * Math.abs(predicted - measured)) / measured, 8)
+    }
+  })
+
+  it("fit: writes a profile that is read again and predicts as the fit says", () => {
+    const fitted = path.join(folder, "fitted.json")
+    const { stacks } = JSON.parse(
+      run("devices", "fit", "ethos-u55-128", "--against", measurements, "-o", fitted, "--json").out
+    )
+    const { summary } = JSON.parse(
+      run("devices", "validate", fitted, "--against", measurements, "--json").out
+    )
+    expect(stacks[0].parameters.length).toBeGreaterThan(0)
+    expect(summary[0].medianApePct).toBeCloseTo(stacks[0].medianApePct, 1)
+  })
+})
+
+describe("solve", () => {
+  const problem = (latencyMs: number) => {
+    const file = path.join(folder, `problem-${latencyMs}.json`)
+    const choice = (id: string, loss: number, ms: number) => ({ id, loss, costs: { latencyMs: ms } })
+    const groups = [
+      { id: "conv1", choices: [choice("w4a8", 0.12, 0.21), choice("w8a8", 0.01, 0.4)] },
+      { id: "fc", choices: [choice("w4a8", 0.3, 0.1), choice("w8a8", 0.02, 0.2)] }
+    ]
+    fs.writeFileSync(file, JSON.stringify({ groups, budgets: { latencyMs } }))
+    return file
+  }
+
+  it("finds the best by hand: 0.12 + 0.02 within 0.5 ms, with its front", () => {
+    const { code, out } = run("solve", problem(0.5), "--over", "latencyMs", "--pareto", "3", "--json")
+    const result = JSON.parse(out)
+    expect(code).toBe(0)
+    expect(result).toMatchObject({ status: "optimal", choice: { conv1: "w4a8", fc: "w8a8" }, gap: 0 })
+    expect(result.objective).toBeCloseTo(0.14, 12)
+    expect(result.front.length).toBeGreaterThan(1)
+  })
+
+  it("explains what cannot be met, with exit code 2", () => {
+    const { code, out } = run("solve", problem(0.1), "--json")
+    expect(code).toBe(2)
+    expect(JSON.parse(out).explanation.sentence).toMatch(/least reachable is 0.31/)
+  })
+})
+
+describe("wrong requests", () => {
+  const cases: ReadonlyArray<readonly [string, RegExp, ReadonlyArray<string>]> = [
+    [
+      "software the device has no figures for",
+      /has no software "foo"; it has/,
+      ["simulate", model, "--device", "nvidia-t4", "--software", "foo"]
+    ],
+    [
+      "a dimension that is no size",
+      /--dim x=a: a size is a positive whole number/,
+      ["inspect", model, "--dim", "x=a"]
+    ],
+    ["no operation table", /no operation table; try generic-45nm/, ["devices", "ops", "cortex-m7-stm32h743"]],
+    [
+      "nothing measured of the device",
+      /has no measurement of generic-45nm; its devices are/,
+      ["devices", "validate", "generic-45nm", "--against", measurements]
+    ],
+    ["no such problem", /none\.json: cannot be read: no such file/, ["solve", "none.json"]],
+    [
+      "a front over nothing",
+      /--pareto needs the quantity to trade: add --over/,
+      ["solve", path.join(folder, "problem-0.5.json"), "--pareto", "3"]
+    ]
+  ]
+  it.each(cases)("%s", (_, message, args) => {
+    const { code, out, error } = run(...args)
+    expect(error).toMatch(message)
+    expect(code).toBe(1)
+    expect(out).toBe("")
+  })
+})

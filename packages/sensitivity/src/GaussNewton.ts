@@ -1,23 +1,41 @@
 /**
- * The Gauss–Newton trace of every layer's weights, exactly: tr G_l = E_n Σ_k ‖∂⟨S_k, z_n⟩/∂W_l‖², with
- * H_z = diag(p) − ppᵀ = SSᵀ the Hessian of softmax cross-entropy in the logits z and S_k = √p_k (e_k − p).
+ * The Gauss–Newton trace of every layer's weights: tr G_l = E_n Σ_k ‖∂⟨S_k, z_n⟩/∂W_l‖², H_z = S Sᵀ the loss's Hessian
+ * in the network's output z.
  *
- * One backward pass a class, all in one graph, with per-sample weight-gradient norms; no random probes and no
- * labels. Where a network is piecewise linear in one layer's weights (convolutions, ReLU, sums, pooling) this is
- * the trace of the layer's Hessian block itself. Weights of convolutions and two-dimensional Gemm are covered.
+ * One backward pass a column of S, all layers at once, with per-sample weight-gradient norms; no labels, and no random
+ * probes of the weights. With few classes every column is taken and the trace is exact for the samples; with many,
+ * random directions of the output's space (tens of numbers, not the millions of the weights) give it with a standard
+ * error. Where a network is piecewise linear in one layer's weights (convolutions, ReLU, sums, pooling) this is the
+ * trace of the layer's Hessian block itself. (Schraudolph, Neural Computation 14, 2002; Dangel et al., BackPACK, 2020.)
  */
 import type { Graph } from "@bitbudget/graph"
-import { Gradient, GraphBuilder, Layer, Model, Tensor } from "@bitbudget/graph"
+import { Dim, Gradient, Layer, Model } from "@bitbudget/graph"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
+import { targetOf } from "./gaussnewton/curvature.ts"
+import { signs, units } from "./gaussnewton/directions.ts"
+import { runOf, traceGraph } from "./gaussnewton/graph.ts"
+import type { LossName } from "./Loss.ts"
+import { defaultFor, named } from "./Loss.ts"
 import * as Samples from "./Samples.ts"
 
 export interface Options {
   readonly graph: Graph.Graph
   readonly split: Data.Split
   readonly samples: number
-  /** Samples a run; the last one is filled up. 32 when absent. */
+  /** Whose curvature; the labels' values do not matter. What the data's labels allow when absent. */
+  readonly loss?: LossName
+  /** All layers when absent. */
+  readonly layers?: ReadonlyArray<Layer.Layer>
+  /**
+   * Output directions a sample: from as many as the loss has (classes − 1, times tokens) on, the traces are exact.
+   * When absent all of them up to 128, otherwise 16 random ones.
+   */
+  readonly directions?: number
+  /** Seed of random directions, 0 when absent. */
+  readonly seed?: number
+  /** Samples a run; what memory allows, up to 32, when absent. A model with a fixed batch has its own. */
   readonly batchSize?: number
   readonly threads?: number
 }
@@ -26,64 +44,16 @@ export interface LayerTrace {
   readonly id: string
   readonly params: number
   readonly trace: number
-  /** Over the samples: what another draw of the data would change. The value itself is exact for these. */
+  /** Whether all directions were taken: then the trace is exact for these samples. */
+  readonly exact: boolean
+  /** Of the random directions, for these samples; 0 when exact. */
+  readonly stdErr: number
+  /** Over the samples: what another draw of the data would change. */
   readonly samplingStdErr: number
 }
 
-/** Σ over weights of the squared per-sample gradient: [N]. */
-const squaredNorms = (e: Gradient.Algebra, layer: Layer.Layer, g: string): string => {
-  const { node } = layer
-  if (node.op === "Conv") {
-    const { outputPadding: _, ...window } = { outputPadding: [], ...node.attributes }
-    const gradients = Gradient.sampleWeightGradients(e, layer.input, g, window)
-    const axes = e.shape(gradients).flatMap((_, i) => (i === 0 ? [] : [i]))
-    return e.apply("ReduceSumSquare", [gradients], { axes, keepDims: false })
-  }
-  if (node.op === "Gemm" && layer.weightInput === 1 && !node.attributes.transA) {
-    // ‖a gᵀ‖² = ‖a‖²·‖g‖²
-    const squares = (name: string) => e.apply("ReduceSumSquare", [name], { axes: [1], keepDims: false })
-    return e.scale(node.attributes.alpha ** 2, e.mul(squares(layer.input), squares(g)))
-  }
-  throw Gradient.NotDifferentiable.at(node, "exact traces cover Conv and Gemm layers")
-}
-
-/** A graph with one result [N] a layer: Σ_k of the squared norms. */
-const traceGraph = (graph: Graph.Graph, layers: ReadonlyArray<Layer.Layer>, batch: number) => {
-  const logits = Gradient.scoredOutput(graph, "crossEntropy")
-  const e = new Gradient.Algebra(
-    GraphBuilder.from(Gradient.bindBatch({ ...graph, outputs: [logits] }, batch))
-  )
-  const [rows, classes, ...rest] = e.shape(logits)
-  if (rows !== batch || classes === undefined || rest.length > 0)
-    throw new Gradient.NotDifferentiable({
-      node: logits,
-      op: "output",
-      why: `exact traces need logits [N, classes], and these are [${e.shape(logits).join(",")}]`
-    })
-  const p = e.apply("Softmax", [logits], { axis: 1 })
-  const sums = layers.map((): string | undefined => undefined)
-  for (let k = 0; k < classes; k++) {
-    const unit = e.constant(
-      Tensor.float32(
-        [1, classes],
-        Float32Array.from({ length: classes }, (_, i) => (i === k ? 1 : 0))
-      )
-    )
-    const root = e.unary("Sqrt", e.slice(p, [1], [k], [k + 1]))
-    const seed = e.mul(root, e.sub(unit, p))
-    const gradients = Gradient.reverse(
-      e,
-      new Map([[logits, seed]]),
-      layers.map(({ output }) => output)
-    )
-    gradients.forEach((g, l) => {
-      const norms = squaredNorms(e, layers[l]!, g)
-      sums[l] = sums[l] === undefined ? norms : e.add(sums[l], norms)
-    })
-  }
-  const outputs = sums.map((sum) => sum!)
-  return { graph: Gradient.lower(e.builder.finish(outputs)), outputs }
-}
+const exactUpTo = 128
+const randomDirections = 16
 
 /** The value with its last row repeated until there are `rows`. */
 const filledUp = (value: Value.Value, rows: number): Value.Value => {
@@ -96,52 +66,97 @@ const filledUp = (value: Value.Value, rows: number): Value.Value => {
   return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
 }
 
-/** Exact traces of all Conv and Gemm layers on the first samples of a split. */
+/** Running sums of one layer: of each sample's squared norms, and of their squares. */
+interface Sums {
+  readonly norms: Float64Array
+  readonly squares: Float64Array
+}
+
+/** Trace and errors from per-sample sums over `directions` directions, all of them where `exact`. */
+const estimate = ({ norms, squares }: Sums, directions: number, exact: boolean) => {
+  const n = norms.length
+  const values = exact ? norms : norms.map((sum) => sum / directions)
+  const trace = values.reduce((sum, value) => sum + value, 0) / n
+  const spread = values.reduce((sum, value) => sum + (value - trace) ** 2, 0)
+  const within = values.reduce((sum, value, i) => sum + squares[i]! - directions * value ** 2, 0)
+  return {
+    trace,
+    stdErr: exact ? 0 : Math.sqrt(Math.max(0, within) / (directions - 1) / directions) / n,
+    samplingStdErr: Math.sqrt(spread / (n - 1) / n)
+  }
+}
+
+/** Adds a run's squared norms [samples, directions] to the sums of the batch's samples. */
+const add = (
+  { norms, squares }: Sums,
+  { data }: Value.Value,
+  batch: Samples.Batch,
+  directions: number
+): void => {
+  if (!Value.isNumeric(data)) throw new Error("GaussNewton: squared norms are floats")
+  for (let n = 0; n < batch.to - batch.from; n++)
+    for (let d = 0; d < directions; d++) {
+      const value = data[n * directions + d]!
+      norms[batch.from + n]! += value
+      squares[batch.from + n]! += value ** 2
+    }
+}
+
+/** Traces of all layers on the first samples of a split, in the order of the layers. */
 export const traces = (
   options: Options
 ): Effect.Effect<ReadonlyArray<LayerTrace>, Evaluate.Failure | Gradient.NotDifferentiable> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { graph, split } = options
+      const { graph, split, seed = 0 } = options
       const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const batchSize = options.batchSize ?? 32
+      const layers = options.layers ?? Layer.layersOf(graph)
+      const loss = options.loss ?? defaultFor(split)
+      const target = targetOf(graph, named(loss), split)
+      const all = target.free.length
+      const total = Math.min(all, options.directions ?? (all <= exactUpTo ? all : randomDirections))
+      const exact = total === all
+      const count = Math.min(options.samples, split.size)
+      const run = runOf(graph, layers, { samples: count, directions: total }, options.batchSize)
       const samples = yield* Samples.open({
         ...threads,
         graph,
         split,
-        loss: "ownPredictions",
-        samples: options.samples,
-        batchSize
+        loss,
+        samples: count,
+        batchSize: run.samples
       })
-      const layers = Layer.layersOf(graph)
-      const made = yield* Gradient.attempt(() => traceGraph(graph, layers, samples.batchSize))
+      const made = yield* Gradient.attempt(() => traceGraph(graph, layers, target, run))
       const session = yield* Session.make(Model.encode(made.graph), {
         name: `traces of ${graph.name}`,
         ...threads
       })
-      const values = layers.map(() => new Float64Array(samples.count))
-      const stage = "exact Gauss-Newton traces"
+      const size = Dim.elements(target.shape)
+      const shape = [run.samples, run.directions, ...target.shape]
+      const sums = layers.map((): Sums => ({
+        norms: new Float64Array(count),
+        squares: new Float64Array(count)
+      }))
+      const stage = "Gauss-Newton traces"
       yield* Samples.each(samples, (batch) =>
         Effect.gen(function* () {
-          yield* Progress.step({ stage, done: batch.from, total: samples.count })
-          const results = yield* session.run({ [samples.input]: filledUp(batch.inputs, samples.batchSize) })
-          made.outputs.forEach((name, l) => {
-            const { data } = results[name]!
-            if (Value.isNumeric(data)) values[l]!.set(data.subarray(0, batch.to - batch.from), batch.from)
-          })
+          const inputs = filledUp(batch.inputs, run.samples)
+          for (let first = 0; first < total; first += run.directions) {
+            yield* Progress.step({ stage, done: batch.from * total + first, total: count * total })
+            const block = { ...run, fromSample: batch.from, first }
+            const data = exact
+              ? units(block, size, target.free)
+              : signs(block, size, target.free, total, seed)
+            const feeds = { [samples.input]: inputs, [made.direction]: Value.float32(shape, data) }
+            const results = yield* session.run(feeds)
+            made.norms.forEach((name, l) => add(sums[l]!, results[name]!, batch, run.directions))
+          }
         })
       )
-      yield* Progress.step({ stage, done: samples.count, total: samples.count })
+      yield* Progress.step({ stage, done: count * total, total: count * total })
       return layers.map((layer, l): LayerTrace => {
-        const n = samples.count
-        const trace = values[l]!.reduce((sum, value) => sum + value, 0) / n
-        const squares = values[l]!.reduce((sum, value) => sum + (value - trace) ** 2, 0)
-        return {
-          id: layer.id,
-          params: layer.weightElements,
-          trace,
-          samplingStdErr: Math.sqrt(squares / (n - 1) / n)
-        }
+        const { trace, stdErr, samplingStdErr } = estimate(sums[l]!, total, exact)
+        return { id: layer.id, params: layer.weightElements, trace, exact, stdErr, samplingStdErr }
       })
     })
   )

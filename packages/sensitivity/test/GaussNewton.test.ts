@@ -2,34 +2,65 @@ import { GraphBuilder, Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { expect, test } from "vitest"
 import { GaussNewton } from "../src/index.ts"
+import type { GoldenName } from "./golden.ts"
 import { golden, model, split } from "./golden.ts"
 
-test.each(["resnet8", "dscnn"] as const)("%s: traces are those of PyTorch in float64", async (name) => {
-  const found = await Effect.runPromise(
+const tracesOf = (name: GoldenName, options: Partial<GaussNewton.Options> = {}) =>
+  Effect.runPromise(
     Effect.gen(function* () {
       const { graph } = yield* model(name)
-      return yield* GaussNewton.traces({ graph, split: yield* split(name), samples: 256 })
+      return yield* GaussNewton.traces({ graph, split: yield* split(name), samples: 256, ...options })
     })
   )
+
+test.each(["resnet8", "dscnn"] as const)("%s: traces are those of PyTorch in float64", async (name) => {
+  const found = await tracesOf(name)
   const wanted = golden(name).layers
   expect(found.map(({ id }) => id)).toEqual(wanted.map(({ onnx_node }) => onnx_node))
-  for (const [l, { id, trace }] of found.entries())
-    expect(Math.abs(trace / wanted[l]!.trace - 1), id).toBeLessThan(1e-3)
+  for (const [l, { id, trace, exact }] of found.entries()) {
+    expect(exact).toBe(true)
+    expect(Math.abs(trace / wanted[l]!.trace - 1), id).toBeLessThan(2e-5)
+  }
+})
+
+test("chargpt: traces from random directions of the next tokens' logits are PyTorch's within their errors", async () => {
+  const found = await tracesOf("chargpt")
+  const wanted = golden("chargpt").layers
+  expect(found.map(({ id }) => id)).toEqual(wanted.map(({ onnx_node }) => onnx_node))
+  for (const [l, { id, trace, stdErr, exact }] of found.entries()) {
+    const { trace_ggn, trace_ggn_se } = wanted[l]!
+    expect(exact).toBe(false)
+    expect(stdErr / trace, id).toBeLessThan(0.02)
+    expect(Math.abs(trace - trace_ggn) / Math.hypot(stdErr, trace_ggn_se), id).toBeLessThan(3.5)
+  }
+})
+
+test("random directions: the same for any batches, and within their error of the exact traces", async () => {
+  const options = { samples: 48, directions: 6, seed: 5 }
+  const [exact, large, small] = await Promise.all([
+    tracesOf("resnet8", { samples: 48 }),
+    tracesOf("resnet8", options),
+    tracesOf("resnet8", { ...options, batchSize: 20 })
+  ])
+  let squares = 0
+  for (const [l, { id, trace, stdErr }] of large.entries()) {
+    expect(Math.abs(small[l]!.trace / trace - 1), id).toBeLessThan(1e-5)
+    const deviation = (trace - exact[l]!.trace) / stdErr
+    expect(Math.abs(deviation), id).toBeLessThan(3.5)
+    squares += deviation ** 2 / large.length
+  }
+  // Errors that were far too large would pass every bound above.
+  expect(squares).toBeGreaterThan(0.05)
 })
 
 test("the last batch may be short: the traces are those of one batch", async () => {
-  const runs = [40, 32].map((batchSize) =>
-    Effect.runPromise(
-      Effect.gen(function* () {
-        const { graph } = yield* model("resnet8")
-        return yield* GaussNewton.traces({ graph, split: yield* split("resnet8"), samples: 40, batchSize })
-      })
-    )
-  )
-  const [whole, parts] = await Promise.all(runs)
-  for (const [l, { trace, samplingStdErr }] of whole!.entries()) {
-    expect(Math.abs(parts![l]!.trace / trace - 1)).toBeLessThan(1e-5)
-    expect(Math.abs(parts![l]!.samplingStdErr / samplingStdErr - 1)).toBeLessThan(1e-5)
+  const [whole, parts] = await Promise.all([
+    tracesOf("resnet8", { samples: 40, batchSize: 40 }),
+    tracesOf("resnet8", { samples: 40 })
+  ])
+  for (const [l, { trace, samplingStdErr }] of whole.entries()) {
+    expect(Math.abs(parts[l]!.trace / trace - 1)).toBeLessThan(1e-5)
+    expect(Math.abs(parts[l]!.samplingStdErr / samplingStdErr - 1)).toBeLessThan(1e-5)
   }
 })
 

@@ -1,5 +1,5 @@
 /** The commands put together. */
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { compare, simulate } from "./commands/cost.ts"

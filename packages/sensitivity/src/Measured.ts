@@ -1,5 +1,6 @@
 /**
  * The truth every metric is judged by: the loss's increase when one layer's weights are rounded, all else float.
+ * With it, from the same runs, how far the outputs move: divergence from the float network, signal to noise.
  *
  * The same samples are scored before and after, so the increase is a mean of paired differences, and its standard
  * error is far below that of either loss. One session a layer serves all bit widths: the layer's weights are an
@@ -12,9 +13,12 @@ import { Affine } from "@bitbudget/quant"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
+import * as Divergence from "./Divergence.ts"
 import type { LossName } from "./Loss.ts"
 import { defaultFor } from "./Loss.ts"
 import * as Samples from "./Samples.ts"
+import type { Estimate } from "./Statistics.ts"
+import { decibels, estimate, mean, pairedDifference } from "./Statistics.ts"
 
 export interface Options {
   readonly graph: Graph.Graph
@@ -22,12 +26,26 @@ export interface Options {
   readonly layers?: ReadonlyArray<Layer.Layer>
   readonly bits: ReadonlyArray<number>
   readonly split: Data.Split
+  /** Position of the first sample in the split; 0 when absent. */
+  readonly from?: number
   readonly samples: number
   /** What the data's labels allow when absent. */
   readonly loss?: LossName
+  /** Whether the outputs are compared with the float network's too, which takes one more run a batch and layer. */
+  readonly outputs?: boolean
   /** Samples a run, 128 when absent. */
   readonly batchSize?: number
   readonly threads?: number
+  /** Name under which progress is reported. */
+  readonly stage?: string
+}
+
+/** How far the outputs move. */
+export interface OutputChange {
+  /** KL(float ‖ rounded) in nats, the mean over samples; null where the outputs are values, not classes. */
+  readonly klDivergence: Estimate | null
+  /** Σ z² / Σ (z − ẑ)² in decibels; null where nothing changes. */
+  readonly sqnrDb: { readonly value: number | null; readonly stdErr: number | null }
 }
 
 /** Mean increase of the loss with the standard error of the mean over samples. */
@@ -35,7 +53,9 @@ export interface Increase {
   /** ‖ΔW‖² of the rounding error. */
   readonly deltaWeightSq: number
   readonly deltaLoss: number
-  readonly stdErr: number
+  /** Null below two samples. */
+  readonly stdErr: number | null
+  readonly outputs?: OutputChange
 }
 
 export interface LayerIncrease {
@@ -62,22 +82,40 @@ export const rounded = (graph: Graph.Graph, layer: Layer.Layer, bits: number): T
     axis: layer.channelAxis
   })
 
-const squaredDistance = (a: Tensor.Tensor, b: Tensor.Tensor): number => {
-  const [x, y] = [Tensor.values(a), Tensor.values(b)]
+/** What rounding adds to a layer's weights: ΔW = Q(W) − W. */
+export const roundingError = (graph: Graph.Graph, layer: Layer.Layer, bits: number): Float32Array => {
+  const weights = Tensor.values(graph.constants.get(layer.weight)!)
+  return Float32Array.from(Tensor.values(rounded(graph, layer, bits)), (x, i) => x - weights[i]!)
+}
+
+export const squaredNorm = (values: ArrayLike<number>): number => {
   let sum = 0
-  for (let i = 0; i < x.length; i++) sum += (x[i]! - y[i]!) ** 2
+  for (let i = 0; i < values.length; i++) sum += values[i]! ** 2
   return sum
 }
 
-const mean = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0) / values.length
-
-/** Mean and standard error of after − before; the error is unknown (NaN) below two samples. */
-const pairedDifference = (before: Float64Array, after: Float64Array) => {
-  const difference = after.map((value, i) => value - before[i]!)
-  const centre = mean(difference)
-  const squares = difference.reduce((sum, value) => sum + (value - centre) ** 2, 0)
-  const n = difference.length
-  return { deltaLoss: centre, stdErr: Math.sqrt(squares / (n - 1) / n) }
+/** Gathers what the outputs of one candidate differ by, batch after batch. */
+const outputComparison = (samples: number, classAxis: number | undefined) => {
+  const [kl, signal, noise] = [0, 1, 2].map(() => new Float64Array(samples)) as [
+    Float64Array,
+    Float64Array,
+    Float64Array
+  ]
+  return {
+    add: (from: number, reference: Value.Value, output: Value.Value) => {
+      const [z, perturbed] = [reference.data, output.data]
+      if (!(z instanceof Float32Array && perturbed instanceof Float32Array)) return
+      const { shape } = output
+      if (classAxis !== undefined) kl.set(Divergence.klDivergences(z, perturbed, shape, classAxis), from)
+      const parts = Divergence.signalAndNoise(z, perturbed, shape[0]!)
+      signal.set(parts.signal, from)
+      noise.set(parts.noise, from)
+    },
+    result: (): OutputChange => ({
+      klDivergence: classAxis === undefined ? null : estimate(kl),
+      sqnrDb: decibels(signal, noise)
+    })
+  }
 }
 
 export const lossIncrease = Effect.fn("Measured.lossIncrease")(function* (options: Options) {
@@ -95,54 +133,77 @@ const measure = (options: Options) =>
       graph,
       split,
       loss,
+      from: options.from ?? 0,
       samples: options.samples,
       batchSize: options.batchSize ?? 128
     })
-    const lossy = Gradient.withLoss(graph, samples.loss.kind, samples.labelShape)
-    const stage = "loss increase of each layer"
-    const runs = Math.ceil(samples.count / samples.batchSize) * (layers.length * bits.length + 1)
+    const { kind } = samples.loss
+    const lossy = Gradient.withLoss(graph, kind, samples.labelShape)
+    const classAxis = kind === "meanSquaredError" ? undefined : lossy.classAxis
+    const floatSession = yield* Session.make(Model.encode(lossy.graph), { name: graph.name, ...threads })
+    const stage = options.stage ?? "loss increase of each layer"
+    const runsPerBatch = 1 + layers.length * (bits.length + (options.outputs === true ? 1 : 0))
+    const runs = Math.ceil(samples.count / samples.batchSize) * runsPerBatch
     let done = 0
 
-    /** The losses of all samples, one array for each of the given weights of one layer. */
-    const lossesWith = (weight: string | undefined, candidates: ReadonlyArray<Tensor.Tensor>) =>
+    const feedsOf = (batch: Samples.Batch) => ({
+      [samples.input]: batch.inputs,
+      [lossy.target]: batch.target
+    })
+    const run = (session: Session.Session, feeds: Readonly<Record<string, Value.Value>>, names: string[]) =>
+      Effect.andThen(Progress.step({ stage, done: done++, total: runs }), session.run(feeds, names))
+    const put = (losses: Float64Array, batch: Samples.Batch, { data }: Value.Value) => {
+      if (Value.isNumeric(data)) losses.set(data, batch.from)
+    }
+
+    const before = new Float64Array(samples.count)
+    yield* Samples.each(samples, (batch) =>
+      Effect.map(run(floatSession, feedsOf(batch), [lossy.losses]), (results) =>
+        put(before, batch, results[lossy.losses]!)
+      )
+    )
+
+    /** The increases with the given weights of one layer. */
+    const increases = (layer: Layer.Layer) =>
       Effect.scoped(
         Effect.gen(function* () {
-          const freed = weight === undefined ? lossy.graph : Gradient.freeConstants(lossy.graph, [weight])
+          const freed = Gradient.freeConstants(lossy.graph, [layer.weight])
           const session = yield* Session.make(Model.encode(freed), { name: graph.name, ...threads })
-          const feeds =
-            weight === undefined ? [{}] : candidates.map((tensor) => ({ [weight]: Value.fromTensor(tensor) }))
-          const losses = feeds.map(() => new Float64Array(samples.count))
+          const candidates = bits.map((width) => ({
+            width,
+            weights: Value.fromTensor(rounded(graph, layer, width)),
+            losses: new Float64Array(samples.count),
+            comparison: outputComparison(samples.count, classAxis)
+          }))
           yield* Samples.each(samples, (batch) =>
             Effect.gen(function* () {
-              for (const [i, feed] of feeds.entries()) {
-                yield* Progress.step({ stage, done: done++, total: runs })
-                const all = { [samples.input]: batch.inputs, [lossy.target]: batch.target, ...feed }
-                const result = (yield* session.run(all, [lossy.losses]))[lossy.losses]!
-                if (Value.isNumeric(result.data)) losses[i]!.set(result.data, batch.from)
+              const feeds = feedsOf(batch)
+              const reference =
+                options.outputs === true
+                  ? (yield* run(floatSession, feeds, [lossy.output]))[lossy.output]
+                  : undefined
+              const wanted = reference === undefined ? [lossy.losses] : [lossy.losses, lossy.output]
+              for (const { weights, losses, comparison } of candidates) {
+                const results = yield* run(session, { ...feeds, [layer.weight]: weights }, wanted)
+                put(losses, batch, results[lossy.losses]!)
+                if (reference !== undefined) comparison.add(batch.from, reference, results[lossy.output]!)
               }
             })
           )
-          return losses
+          return Object.fromEntries(
+            candidates.map(({ width, losses, comparison }): [string, Increase] => {
+              const { value: deltaLoss, stdErr } = pairedDifference(before, losses)
+              const deltaWeightSq = squaredNorm(roundingError(graph, layer, width))
+              const outputs = options.outputs === true ? { outputs: comparison.result() } : {}
+              return [String(width), { deltaWeightSq, deltaLoss, stdErr, ...outputs }]
+            })
+          )
         })
       )
 
-    const before = (yield* lossesWith(undefined, []))[0]!
     const measured: Array<LayerIncrease> = []
-    for (const layer of layers) {
-      const weights = graph.constants.get(layer.weight)!
-      const candidates = bits.map((width) => rounded(graph, layer, width))
-      const after = yield* lossesWith(layer.weight, candidates)
-      const byBits = Object.fromEntries(
-        bits.map((width, i): [string, Increase] => [
-          String(width),
-          {
-            deltaWeightSq: squaredDistance(weights, candidates[i]!),
-            ...pairedDifference(before, after[i]!)
-          }
-        ])
-      )
-      measured.push({ id: layer.id, params: layer.weightElements, byBits })
-    }
+    for (const layer of layers)
+      measured.push({ id: layer.id, params: layer.weightElements, byBits: yield* increases(layer) })
     yield* Progress.step({ stage, done: runs, total: runs })
     const result: LossIncrease = { loss, samples: samples.count, floatLoss: mean(before), layers: measured }
     return result

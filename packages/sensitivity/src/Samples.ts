@@ -1,5 +1,5 @@
 /**
- * The samples a sensitivity is measured on: a split's first ones, batch by batch, each with the loss's target.
+ * The samples a sensitivity is measured on: consecutive ones of a split, batch by batch, each with the loss's target.
  *
  * Targets that come from the float model are computed batch by batch too, so memory is bounded by one batch,
  * whatever the number of samples.
@@ -16,13 +16,18 @@ export interface Options {
   readonly graph: Graph.Graph
   readonly split: Data.Split
   readonly loss: LossName
-  /** The first so many; all when there are fewer. */
+  /** Position of the first sample in the split; 0 when absent. */
+  readonly from?: number
+  /** So many from there; all that are left when there are fewer. */
   readonly samples: number
   readonly batchSize: number
   readonly threads?: number
+  /** The last batch is filled up with its last sample, for graphs whose batch size is fixed. */
+  readonly filled?: boolean
 }
 
 export interface Batch {
+  /** Counted from the first sample used; `to` is past the last real sample. */
   readonly from: number
   readonly to: number
   readonly inputs: Value.Value
@@ -54,6 +59,17 @@ const argmax = (scores: Value.Value, axis: number): BigInt64Array => {
     winners[row] = BigInt(best)
   }
   return winners
+}
+
+/** The value with its last row repeated until there are `rows`. */
+const filledTo = (value: Value.Value, rows: number): Value.Value => {
+  const have = value.shape[0]!
+  if (have === rows) return value
+  const width = value.data.length / have
+  const data = Value.zeros(value.dtype, rows * width)
+  for (let i = 0; i < data.length; i++)
+    data[i] = value.data[Math.min(Math.floor(i / width), have - 1) * width + (i % width)]!
+  return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
 }
 
 /** Why the samples do not fit the model's one input, if they do not. */
@@ -111,7 +127,10 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
         mend: "Mend the data set's descriptor, or choose another loss"
       })
     const input = graph.inputs[0]!.name
-    const count = Math.min(options.samples, split.size)
+    const start = options.from ?? 0
+    const count = Math.min(options.samples, split.size - start)
+    if (!(count >= 1)) throw new Error(`Samples.open: no samples from ${start} in ${split.size}`)
+    const size = Math.min(batchSize, count)
     const labelShape = labelShapeOf(graph, split, loss)
     const output = Gradient.scoredOutput(graph, loss.kind)
     const reference =
@@ -137,19 +156,18 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
 
     return {
       count,
-      batchSize: Math.min(batchSize, count),
+      batchSize: size,
       loss,
       labelShape,
       input,
       batch: (from) =>
         Effect.gen(function* () {
-          const { inputs, labels } = yield* split.batch(from, Math.min(from + batchSize, count))
-          return {
-            from,
-            to: from + inputs.shape[0]!,
-            inputs,
-            target: yield* targetOf(inputs, labels)
-          }
+          const to = Math.min(from + size, count)
+          const { inputs, labels } = yield* split.batch(start + from, start + to)
+          const target = yield* targetOf(inputs, labels)
+          return options.filled === true
+            ? { from, to, inputs: filledTo(inputs, size), target: filledTo(target, size) }
+            : { from, to, inputs, target }
         })
     }
   })

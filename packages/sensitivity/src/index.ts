@@ -1,3 +1,8 @@
+export * as Curvature from "./Curvature.ts"
 export * as GaussNewton from "./GaussNewton.ts"
 export * as Loss from "./Loss.ts"
 export * as Measured from "./Measured.ts"
+export * as Referee from "./Referee.ts"
+export type * as Report from "./Report.ts"
+export * as Sensitivity from "./Sensitivity.ts"
+export * as Statistics from "./Statistics.ts"

@@ -152,7 +152,10 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
           doubleBuffered: level.doubleBuffered === true,
           writesThrough: level.writesThrough === true,
           duplex: level.duplex === true,
-          bytesPerMs: (stack?.gbPerS?.[level.id] ?? level.gbPerS).value * 1e6 * bandwidth,
+          bytesPerMs:
+            (stack?.gbPerS?.[level.id] ?? level.gbPerS).value *
+            1e6 *
+            (level.backing === true ? bandwidth : 1),
           readPjPerBit: level.readPjPerBit?.value ?? null,
           writePjPerBit: (level.writePjPerBit ?? level.readPjPerBit)?.value ?? null
         }

@@ -68,6 +68,16 @@ const Efficiency = Schema.Struct(
   }
 )
 
+/** What a fit was made of and how near it came; written by `devices fit`. */
+const Fit = Schema.Struct({
+  measurements: Schema.NonEmptyString,
+  rows: Schema.Int,
+  parameters: Schema.Array(Schema.String),
+  medianApePct: Schema.Finite,
+  /** With each network (or layer shape) left out of the fit in turn; null where there is only one. */
+  leaveOneOutMedianApePct: Schema.NullOr(Schema.Finite)
+})
+
 /** How far software gets with the hardware: sustained shares and overheads, published or fitted. */
 export const Stack = Schema.Struct({
   /** As in the `software` column of measurements; the first stack of a profile is its default. */
@@ -90,16 +100,8 @@ export const Stack = Schema.Struct({
   /** Multiplications saved on 3×3 stride-1 convolutions by Winograd kernels (2.25 for F(2×2, 3×3)). */
   winograd: Schema.optionalKey(Positive),
   activeMw: Schema.optionalKey(Positive),
-  /** Written by `devices fit`. */
-  fit: Schema.optionalKey(
-    Schema.Struct({
-      measurements: Schema.NonEmptyString,
-      rows: Schema.Int,
-      parameters: Schema.Array(Schema.String),
-      medianApePct: Schema.Finite,
-      leaveOneOutMedianApePct: Schema.NullOr(Schema.Finite)
-    })
-  )
+  /** How well the fit meets the rows of this stack. */
+  fit: Schema.optionalKey(Fit)
 })
 export type Stack = typeof Stack.Type
 
@@ -144,6 +146,8 @@ export const Profile = Schema.Struct({
   energy: Schema.optionalKey(Energy),
   areaMm2: Schema.optionalKey(Positive),
   stacks: Schema.optionalKey(Schema.Array(Stack)),
+  /** Over all its stacks. */
+  fit: Schema.optionalKey(Fit),
   notes: Schema.optionalKey(Schema.Array(Schema.String))
 })
 export type Profile = typeof Profile.Type

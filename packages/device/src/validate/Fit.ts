@@ -1,131 +1,19 @@
 /**
- * Fits the factors of a software stack to measurements: the share of the mapped peak each class of step sustains,
- * the share of the bandwidth, and the overheads per step and per inference. Few, physically meaningful, and held
- * near what is usual by priors in log space, so that a device with four rows moves only what four rows can tell.
- * One fit per software and precision. The leave-one-out error refits without each network in turn.
+ * Fits the factors of a device's software stacks to measurements: the share of the mapped peak each class of step
+ * sustains, the share of the bandwidth, the overheads per step and per inference. All stacks together, by partial
+ * pooling (`Pooling`), on log-ratios with Huber weights. Nothing is fitted per network; the leave-one-out error
+ * refits without each network (or layer shape), in every stack at once, and is the one to expect elsewhere.
  */
-import { Precision, Work } from "@bitbudget/graph"
-import { time, type Physical } from "../cost/FlowCost.ts"
-import { build, machineFor, stackFor, type Factors, type Machine } from "../cost/Machine.ts"
-import { prepare } from "../cost/Simulate.ts"
-import { canHold } from "../profile/Holding.ts"
+import { build, stackFor, type Factors } from "../cost/Machine.ts"
 import type { ComputeKind } from "../profile/ComputeSchema.ts"
 import type { Figure } from "../profile/Figure.ts"
 import { stepClasses, type Profile, type Stack, type StepClass } from "../profile/Profile.ts"
+import { caseOf, predictMs, type Case } from "./Case.ts"
 import { minimise } from "./LeastSquares.ts"
-import { batchOf, isPerImage, layerIndex, type Measurement } from "./Measurement.ts"
+import type { Measurement } from "./Measurement.ts"
+import { design, factorNames, factorsAt, locals, type Design, type StackKey, type Usual } from "./Pooling.ts"
 import { median } from "./Score.ts"
 import type { WorkloadOf } from "./Validation.ts"
-
-interface Case {
-  readonly network: string
-  readonly measuredMs: number
-  readonly flows: ReadonlyArray<Physical>
-  readonly whole: boolean
-}
-
-/** Time a latency-like row measured, for its whole batch; undefined for other metrics. */
-const measuredMs = (row: Measurement, machine: Machine, macs: number): number | undefined => {
-  const batch = batchOf(row)
-  const samples = isPerImage(row) ? batch : 1
-  switch (row.metric) {
-    case "latency_ms":
-      return row.value * samples
-    case "cycles":
-      return (row.value * samples) / machine.cyclesPerMs
-    case "throughput_per_s":
-      return (batch / row.value) * 1000
-    case "gops":
-      return (2 * macs) / row.value / 1e6
-    default:
-      return undefined
-  }
-}
-
-const caseOf = (profile: Profile, row: Measurement, workloadOf: WorkloadOf): Case | undefined => {
-  const precision = Precision.parsePrecision(row.precision)
-  if (row.onnx === "" || precision === undefined || !canHold(profile, precision).held) return undefined
-  const workload = workloadOf(row.onnx, batchOf(row))
-  if (typeof workload === "string") return undefined
-  const network = prepare(profile, workload, () => precision, { software: row.software })
-  const index = layerIndex(row)
-  const layer = index === undefined ? undefined : workload.steps.filter(Work.isLayer)[index]
-  const chosen =
-    index === undefined ? network.flows : network.flows.filter(({ flow }) => flow.step.id === layer?.id)
-  const machine = network.flows[0]?.machine
-  if (chosen.length === 0 || machine === undefined || index === -1) return undefined
-  const flows = chosen.map((each) => each.physical)
-  const ms = measuredMs(
-    row,
-    machine,
-    flows.reduce((sum, flow) => sum + flow.macs, 0)
-  )
-  return ms === undefined
-    ? undefined
-    : {
-        network: index === undefined ? row.onnx : `${row.onnx}#${index}`,
-        measuredMs: ms,
-        flows,
-        whole: index === undefined
-      }
-}
-
-const predict = (machine: Machine, each: Case): number =>
-  each.flows.reduce(
-    (sum, flow) => sum + time(machine, flow).latencyMs,
-    each.whole ? machine.perInferenceMs : 0
-  )
-
-/** A parameter: where it starts, and how far (in log space) it may stray. */
-interface Parameter {
-  readonly name: StepClass | "bandwidth" | "perStepUs" | "perInferenceUs"
-  readonly start: number
-  readonly spread: number
-}
-
-const isClass = (name: Parameter["name"]): name is StepClass => stepClasses.some((each) => each === name)
-
-/** Classes that take at least 2 % of the mapped time of the cases, and the overheads the rows can show. */
-const parametersOf = (
-  machine: Machine,
-  cases: ReadonlyArray<Case>,
-  priors: Priors
-): ReadonlyArray<Parameter> => {
-  const share = new Map<StepClass, number>()
-  for (const each of cases) {
-    const total = each.flows.reduce((sum, flow) => sum + time(machine, flow).latencyMs, 0)
-    for (const flow of each.flows)
-      share.set(
-        flow.class,
-        (share.get(flow.class) ?? 0) + time(machine, flow).latencyMs / total / cases.length
-      )
-  }
-  const present = stepClasses.filter((name) => (share.get(name) ?? 0) >= 0.02)
-  const main = present
-    .filter((name) => name !== "vector" && name !== "depthwise")
-    .toSorted((a, b) => share.get(b)! - share.get(a)!)[0]
-  return [
-    ...present.map((name): Parameter => ({
-      name,
-      start: Math.log(priors.efficiency[name] ?? 0.5),
-      spread: name === main ? 1.5 : 0.6
-    })),
-    ...(machine.levels.length > 0
-      ? [{ name: "bandwidth" as const, start: Math.log(priors.bandwidth), spread: 0.5 }]
-      : []),
-    { name: "perStepUs", start: Math.log(priors.perStepUs), spread: 1 },
-    ...(cases.some((each) => each.whole)
-      ? [{ name: "perInferenceUs" as const, start: Math.log(priors.perInferenceUs), spread: 1 }]
-      : [])
-  ]
-}
-
-interface Priors {
-  readonly efficiency: Partial<Record<StepClass, number>>
-  readonly bandwidth: number
-  readonly perStepUs: number
-  readonly perInferenceUs: number
-}
 
 /** What is usual for a kind of arithmetic, whatever was fitted before: a fit does not depend on the last one. */
 const usualEfficiency: { readonly [K in ComputeKind]: number } = {
@@ -133,140 +21,176 @@ const usualEfficiency: { readonly [K in ComputeKind]: number } = {
   spatial: 0.5,
   rowStationary: 0.8,
   simd: 0.5,
-  scalar: 0.5,
-  tensorCore: 0.1,
+  scalar: 0.7,
+  tensorCore: 0.3,
   bitSerial: 0.5,
   bitFusion: 0.8
 }
 
-const priorsOf = (profile: Profile): Priors => ({
-  efficiency: Object.fromEntries(stepClasses.map((name) => [name, usualEfficiency[profile.compute.kind]])),
-  bandwidth: 0.8,
-  perStepUs: 1,
-  perInferenceUs: 10
-})
+const usualOf = (profile: Profile): Usual => {
+  const efficiency = usualEfficiency[profile.compute.kind]
+  return {
+    stem: efficiency,
+    dense: efficiency,
+    pointwise: efficiency,
+    depthwise: efficiency,
+    grouped: efficiency,
+    gemm: efficiency,
+    attention: efficiency,
+    vector: efficiency,
+    bandwidth: 0.8,
+    perStepUs: 1,
+    perInferenceUs: 20
+  }
+}
 
 /** Log-ratio errors are measured in units of a typical 10 %. */
 const tolerance = 0.1
 
-const factorsOf = (parameters: ReadonlyArray<Parameter>, values: Float64Array): Factors => {
-  const value = (name: Parameter["name"]): number | undefined => {
-    const index = parameters.findIndex((parameter) => parameter.name === name)
-    return index < 0 ? undefined : Math.exp(values[index]!)
-  }
-  const efficiency: Partial<Record<StepClass, number>> = {}
-  for (const { name } of parameters) if (isClass(name)) efficiency[name] = value(name)!
-  const of = (key: keyof Factors, name: Parameter["name"]) => {
-    const found = value(name)
-    return found === undefined ? {} : { [key]: found }
-  }
-  return {
-    efficiency,
-    ...of("bandwidthEfficiency", "bandwidth"),
-    ...of("perStepUs", "perStepUs"),
-    ...of("perInferenceUs", "perInferenceUs")
-  }
+/** Many layers of one network tell less than as many networks: together they weigh like this many rows. */
+const rowsPerNetwork = 12
+
+const stackKey = ({ native, software }: StackKey): string => `${software}|${native}`
+
+const weights = (cases: ReadonlyArray<Case>): ReadonlyArray<number> => {
+  const count = new Map<string, number>()
+  const key = (each: Case) => `${stackKey(each)}|${each.onnx}`
+  for (const each of cases) count.set(key(each), (count.get(key(each)) ?? 0) + 1)
+  return cases.map((each) => 1 / Math.sqrt(Math.max(1, count.get(key(each))! / rowsPerNetwork)))
 }
 
-const fitCases = (
-  profile: Profile,
-  stack: Stack | undefined,
-  parameters: ReadonlyArray<Parameter>,
+interface Problem {
+  readonly profile: Profile
+  readonly design: Design
+  /** The stack of the profile each measured one starts from: clock, cores, what the software does. */
+  readonly bases: ReadonlyArray<Stack | undefined>
+}
+
+/** The factors of each stack of the design that explain the cases best. */
+const solve = (
+  { bases, design: plan, profile }: Problem,
   cases: ReadonlyArray<Case>
-): Factors => {
-  // Many layers of one network tell less than as many networks: each network weighs like a few rows.
-  const perNetwork = new Map<string, number>()
-  const file = (each: Case) => each.network.replace(/#.*/, "")
-  for (const each of cases) perNetwork.set(file(each), (perNetwork.get(file(each)) ?? 0) + 1)
-  const weight = (each: Case) => 1 / Math.sqrt(Math.max(1, perNetwork.get(file(each))! / 12))
+): ReadonlyArray<Factors> => {
+  const width = factorNames.length
+  const stackOf = new Map(plan.stacks.map((stack, s) => [stackKey(stack), s]))
+  const at = cases.map((each) => stackOf.get(stackKey(each))!)
+  const weight = weights(cases)
+  const logTimes = (local: Float64Array): Float64Array => {
+    const machines = plan.stacks.map((_, s) => build(profile, bases[s], factorsAt(local, s)))
+    return Float64Array.from(cases, (each, i) => Math.log(predictMs(machines[at[i]!]!, each)))
+  }
   const residuals = (values: Float64Array): Float64Array => {
-    const machine = build(profile, stack, factorsOf(parameters, values))
+    const times = logTimes(locals(plan, values))
     return Float64Array.from([
-      ...cases.map((each) => (weight(each) * Math.log(predict(machine, each) / each.measuredMs)) / tolerance),
-      ...parameters.map((parameter, i) => (values[i]! - parameter.start) / parameter.spread)
+      ...cases.map((each, i) => (weight[i]! * (times[i]! - Math.log(each.measuredMs))) / tolerance),
+      ...plan.effects.map((effect, e) => values[e]! / effect.spread)
     ])
   }
-  const start = Float64Array.from(parameters, (parameter) => parameter.start)
-  return factorsOf(parameters, minimise(residuals, start, parameters.length).parameters)
+  // One factor of every stack moved at once gives that column for all cases; effects only add columns up.
+  const jacobian = (values: Float64Array): Float64Array => {
+    const step = 1e-4
+    const [n, m] = [plan.effects.length, cases.length]
+    const local = locals(plan, values)
+    const times = logTimes(local)
+    const slopes = new Float64Array(m * width)
+    for (let f = 0; f < width; f++) {
+      const moved = local.map((value, i) => (i % width === f ? value + step : value))
+      logTimes(moved).forEach((time, i) => (slopes[i * width + f] = (time - times[i]!) / step))
+    }
+    const result = new Float64Array((m + n) * n)
+    plan.effects.forEach((effect, e) => {
+      const targets = new Set(effect.targets)
+      for (let i = 0; i < m; i++) {
+        let slope = 0
+        for (let f = 0; f < width; f++) if (targets.has(at[i]! * width + f)) slope += slopes[i * width + f]!
+        result[i * n + e] = (weight[i]! * slope) / tolerance
+      }
+      result[(m + e) * n + e] = 1 / effect.spread
+    })
+    return result
+  }
+  const start = new Float64Array(plan.effects.length)
+  const { parameters } = minimise(residuals, start, start.length, 1.5, 60, jacobian)
+  const fitted = locals(plan, parameters)
+  return plan.stacks.map((_, s) => factorsAt(fitted, s))
 }
 
-const errors = (profile: Profile, stack: Stack | undefined, factors: Factors, cases: ReadonlyArray<Case>) => {
-  const machine = build(profile, stack, factors)
-  return cases.map((each) => Math.abs(predict(machine, each) / each.measuredMs - 1))
+/** Milliseconds of each case under the factors of its stack. */
+const predictions = (
+  { bases, design: plan, profile }: Problem,
+  factors: ReadonlyArray<Factors>,
+  cases: ReadonlyArray<Case>
+): ReadonlyArray<number> => {
+  const machines = new Map(
+    plan.stacks.map((stack, s) => [stackKey(stack), build(profile, bases[s], factors[s])])
+  )
+  return cases.map((each) => predictMs(machines.get(stackKey(each))!, each))
 }
 
-export interface FittedStack {
-  readonly stack: Stack
+export interface FitReport {
+  readonly software: string
+  readonly precision: string
   readonly rows: number
   readonly medianApePct: number
   /** Median error on networks the fit did not see; null where there is only one. */
   readonly leaveOneOutMedianApePct: number | null
 }
 
+export interface FitRow {
+  readonly software: string
+  readonly precision: string
+  readonly network: string
+  readonly measuredMs: number
+  readonly fittedMs: number
+  /** Predicted by the fit that did not see this network; null where there is only one. */
+  readonly leftOutMs: number | null
+}
+
+export interface Fitted {
+  readonly profile: Profile
+  readonly stacks: ReadonlyArray<FitReport>
+  readonly rows: ReadonlyArray<FitRow>
+}
+
 const round = (value: number): number => Number(value.toPrecision(4))
 
-const fitStack = (
-  profile: Profile,
-  software: string,
-  native: string,
-  cases: ReadonlyArray<Case>,
-  source: string
-): FittedStack => {
-  const base = stackFor(profile, software, native)
-  const machine = machineFor(profile, software, native)
-  const parameters = parametersOf(machine, cases, priorsOf(profile))
-  const factors = fitCases(profile, base, parameters, cases)
-  const networks = [...new Set(cases.map((each) => each.network))]
-  const left =
-    networks.length < 2
-      ? []
-      : networks.flatMap((network) => {
-          const without = fitCases(
-            profile,
-            base,
-            parameters,
-            cases.filter((each) => each.network !== network)
-          )
-          return errors(
-            profile,
-            base,
-            without,
-            cases.filter((each) => each.network === network)
-          )
-        })
-  const medianApePct = 100 * median(errors(profile, base, factors, cases))!
-  const leftOut = median(left)
+const percent = (value: number | null): number | null => (value === null ? null : round(100 * value))
+
+const ape = (predicted: number, { measuredMs }: FitRow): number => Math.abs(predicted / measuredMs - 1)
+
+/** The base stack with the fitted factors in it; classes no measurement exercised are marked as carried over. */
+const stackWith = (
+  base: Stack | undefined,
+  key: StackKey,
+  factors: Factors,
+  seen: ReadonlySet<StepClass>,
+  source: string,
+  fit: NonNullable<Stack["fit"]>
+): Stack => {
   const fitted = (value: number): Figure => ({
     value: round(value),
     source: `fitted on ${source}`,
     confidence: "fitted"
   })
-  const efficiency = Object.fromEntries(
-    Object.entries(factors.efficiency ?? {}).map(([name, value]) => [name, fitted(value)])
-  )
-  const stack: Stack = {
-    ...base,
-    software,
-    precisions: [native],
-    efficiency: { ...base?.efficiency, ...efficiency },
-    ...(factors.bandwidthEfficiency === undefined
-      ? {}
-      : { bandwidthEfficiency: fitted(factors.bandwidthEfficiency) }),
-    ...(factors.perStepUs === undefined ? {} : { perStepUs: fitted(factors.perStepUs) }),
-    ...(factors.perInferenceUs === undefined ? {} : { perInferenceUs: fitted(factors.perInferenceUs) }),
-    fit: {
-      measurements: source,
-      rows: cases.length,
-      parameters: parameters.map((parameter) => parameter.name),
-      medianApePct: round(medianApePct),
-      leaveOneOutMedianApePct: leftOut === null ? null : round(100 * leftOut)
-    }
-  }
+  const pooled = (value: number): Figure => ({
+    value: round(value),
+    source: "no step of this class was measured: pooled from the other classes",
+    confidence: "assumed"
+  })
   return {
-    stack,
-    rows: cases.length,
-    medianApePct,
-    leaveOneOutMedianApePct: leftOut === null ? null : 100 * leftOut
+    ...base,
+    software: key.software,
+    precisions: [key.native],
+    efficiency: Object.fromEntries(
+      stepClasses.map((name) => {
+        const value = factors.efficiency?.[name] ?? 1
+        return [name, seen.has(name) ? fitted(value) : pooled(value)]
+      })
+    ),
+    bandwidthEfficiency: fitted(factors.bandwidthEfficiency ?? 1),
+    perStepUs: fitted(factors.perStepUs ?? 0),
+    perInferenceUs: fitted(factors.perInferenceUs ?? 0),
+    fit
   }
 }
 
@@ -276,30 +200,78 @@ export const fit = (
   measurements: ReadonlyArray<Measurement>,
   workloadOf: WorkloadOf,
   source: string
-): { readonly profile: Profile; readonly stacks: ReadonlyArray<FittedStack> } => {
-  const rows = measurements.filter((row) => row.device === profile.id)
-  const nativeOf = (row: Measurement): string => {
-    const precision = Precision.parsePrecision(row.precision)
-    const holding = precision === undefined ? undefined : canHold(profile, precision)
-    return holding?.held === true ? Precision.showPrecision(holding.native.precision) : ""
-  }
-  const groups = Map.groupBy(rows, (row) => `${row.software}|${nativeOf(row)}`)
-  const stacks = [...groups.values()].flatMap((group) => {
-    const cases = group.flatMap((row) => caseOf(profile, row, workloadOf) ?? [])
-    return cases.length === 0
-      ? []
-      : [fitStack(profile, group[0]!.software, nativeOf(group[0]!), cases, source)]
+): Fitted => {
+  const cases = measurements
+    .filter((row) => row.device === profile.id)
+    .flatMap((row) => caseOf(profile, row, workloadOf) ?? [])
+  if (cases.length === 0) return { profile, stacks: [], rows: [] }
+  const keys = [...new Map(cases.map((each) => [stackKey(each), each])).values()].map(
+    ({ native, software }): StackKey => ({ software, native })
+  )
+  const bases = keys.map(({ native, software }) => stackFor(profile, software, native))
+  const problem: Problem = { profile, design: design(keys, usualOf(profile)), bases }
+  const factors = solve(problem, cases)
+  const fittedMs = predictions(problem, factors, cases)
+  const units = [...new Set(cases.map((each) => each.unit))]
+  const leftOutMs = new Map<Case, number>()
+  if (units.length > 1)
+    for (const unit of units) {
+      const inside = cases.filter((each) => each.unit === unit)
+      const outside = cases.filter((each) => each.unit !== unit)
+      const found = predictions(problem, solve(problem, outside), inside)
+      inside.forEach((each, i) => leftOutMs.set(each, found[i]!))
+    }
+  const rows = cases.map((each, i): FitRow => ({
+    software: each.software,
+    precision: each.native,
+    network: each.onnx,
+    measuredMs: each.measuredMs,
+    fittedMs: fittedMs[i]!,
+    leftOutMs: leftOutMs.get(each) ?? null
+  }))
+  const reportOf = (own: ReadonlyArray<FitRow>): NonNullable<Profile["fit"]> => ({
+    measurements: source,
+    rows: own.length,
+    parameters: factorNames,
+    medianApePct: percent(median(own.map((row) => ape(row.fittedMs, row)))) ?? 0,
+    leaveOneOutMedianApePct: percent(
+      median(own.flatMap((row) => (row.leftOutMs === null ? [] : [ape(row.leftOutMs, row)])))
+    )
   })
-  const replaced = new Set(stacks.map(({ stack }) => `${stack.software}|${stack.precisions?.[0]}`))
-  const kept = (profile.stacks ?? []).filter(
+  const seen = new Set(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
+  const stacks = keys.map((key, s) =>
+    stackWith(
+      bases[s],
+      key,
+      factors[s]!,
+      seen,
+      source,
+      reportOf(rows.filter((row) => row.software === key.software && row.precision === key.native))
+    )
+  )
+  return {
+    profile: { ...profile, fit: reportOf(rows), stacks: merge(profile.stacks ?? [], stacks) },
+    stacks: stacks.map(({ fit: report, software }, s) => ({
+      software,
+      precision: keys[s]!.native,
+      rows: report!.rows,
+      medianApePct: report!.medianApePct,
+      leaveOneOutMedianApePct: report!.leaveOneOutMedianApePct
+    })),
+    rows
+  }
+}
+
+/** Fitted stacks in place of the ones they came from, in the author's order: the first software is the default. */
+const merge = (before: ReadonlyArray<Stack>, fitted: ReadonlyArray<Stack>): ReadonlyArray<Stack> => {
+  const replaced = new Set(fitted.map((stack) => `${stack.software}|${stack.precisions?.[0]}`))
+  const kept = before.filter(
     (stack) =>
       !replaced.has(`${stack.software}|${stack.precisions?.[0]}`) &&
-      !(stack.precisions === undefined && stacks.some((each) => each.stack.software === stack.software))
+      !(stack.precisions === undefined && fitted.some((each) => each.software === stack.software))
   )
-  // The author's order stays: the first software is the default.
-  const order = [...new Set((profile.stacks ?? []).map((stack) => stack.software))]
+  const order = [...new Set(before.map((stack) => stack.software))]
   const position = ({ software }: Stack): number =>
     order.includes(software) ? order.indexOf(software) : order.length
-  const merged = [...stacks.map(({ stack }) => stack), ...kept].toSorted((a, b) => position(a) - position(b))
-  return { profile: { ...profile, stacks: merged }, stacks }
+  return [...fitted, ...kept].toSorted((a, b) => position(a) - position(b))
 }

@@ -1,6 +1,6 @@
 /**
- * Robust non-linear least squares for a handful of parameters: Levenberg-Marquardt with a numeric Jacobian on
- * Huber-weighted residuals. Deterministic; small enough to need no library.
+ * Robust non-linear least squares: Levenberg-Marquardt on Huber-weighted residuals, with a numeric Jacobian unless
+ * the caller knows a cheaper one. Deterministic; small enough to need no library.
  */
 export interface Solution {
   readonly parameters: Float64Array
@@ -8,6 +8,25 @@ export interface Solution {
 }
 
 export type Residuals = (parameters: Float64Array) => Float64Array
+
+/** ∂residual/∂parameter, residuals × parameters, row-major. */
+export type Jacobian = (parameters: Float64Array, values: Float64Array) => Float64Array
+
+const numeric =
+  (residuals: Residuals): Jacobian =>
+  (parameters, values) => {
+    const n = parameters.length
+    const jacobian = new Float64Array(values.length * n)
+    for (let j = 0; j < n; j++) {
+      const step = 1e-4
+      const moved = parameters.slice()
+      moved[j]! += step
+      residuals(moved).forEach((value, i) => {
+        jacobian[i * n + j] = (value - values[i]!) / step
+      })
+    }
+    return jacobian
+  }
 
 /** Solves A·x = b in place by Gaussian elimination with pivoting; A is n×n, row-major. */
 const solve = (A: Float64Array, b: Float64Array): Float64Array => {
@@ -45,7 +64,8 @@ export const minimise = (
   start: Float64Array,
   plain: number,
   delta = 1.5,
-  iterations = 60
+  iterations = 60,
+  jacobianAt: Jacobian = numeric(residuals)
 ): Solution => {
   const n = start.length
   const costOf = (values: Float64Array): number =>
@@ -62,20 +82,13 @@ export const minimise = (
     const weights = values.map((value, i) =>
       i < m - plain && Math.abs(value) > delta ? delta / Math.abs(value) : 1
     )
-    const jacobian = new Float64Array(m * n)
-    for (let j = 0; j < n; j++) {
-      const step = 1e-4
-      const moved = parameters.slice()
-      moved[j]! += step
-      residuals(moved).forEach((value, i) => {
-        jacobian[i * n + j] = (value - values[i]!) / step
-      })
-    }
+    const jacobian = jacobianAt(parameters, values)
     const normal = new Float64Array(n * n)
     const gradient = new Float64Array(n)
     for (let i = 0; i < m; i++)
       for (let j = 0; j < n; j++) {
         const weighted = weights[i]! * jacobian[i * n + j]!
+        if (weighted === 0) continue
         gradient[j]! -= weighted * values[i]!
         for (let k = 0; k < n; k++) normal[j * n + k]! += weighted * jacobian[i * n + k]!
       }

@@ -165,32 +165,28 @@ export interface Stated {
   readonly rows: number
 }
 
-/** Median of values that count as often as their weights say; null without any. */
-const weightedMedian = (entries: ReadonlyArray<readonly [value: number, weight: number]>): number | null => {
-  const sorted = entries.toSorted(([a], [b]) => a - b)
-  let left = sorted.reduce((sum, [, weight]) => sum + weight, 0) / 2
-  for (const [value, weight] of sorted) if ((left -= weight) <= 0) return value
-  return null
-}
-
 /**
  * The error a profile carries with it, over all its software or that of one: to print beside every prediction.
- * Null where no measurement stands behind the profile.
+ * Null where no measurement stands behind the profile. Over all software the rows are pooled; where one software
+ * computes at several precisions its figures are the row-weighted means of their medians.
  */
 export const stated = (profile: Profile, software?: string): Stated | null => {
-  const fits = (profile.stacks ?? []).flatMap((stack) =>
-    stack.fit === undefined || (software !== undefined && stack.software !== software) ? [] : [stack.fit]
-  )
-  const medianApePct = weightedMedian(fits.map((fit) => [fit.medianApePct, fit.rows]))
-  if (medianApePct === null) return null
+  const fits =
+    software === undefined
+      ? [profile.fit]
+      : (profile.stacks ?? []).filter((stack) => stack.software === software).map((stack) => stack.fit)
+  const known = fits.filter((fit) => fit !== undefined)
+  const rows = known.reduce((sum, fit) => sum + fit.rows, 0)
+  if (rows === 0) return null
+  const left = known.filter((fit) => fit.leaveOneOutMedianApePct !== null)
+  const leftRows = left.reduce((sum, fit) => sum + fit.rows, 0)
   return {
-    medianApePct,
-    leaveOneOutApePct: weightedMedian(
-      fits.flatMap(({ leaveOneOutMedianApePct: left, rows }) =>
-        left === null ? [] : [[left, rows] as const]
-      )
-    ),
-    rows: fits.reduce((sum, fit) => sum + fit.rows, 0)
+    medianApePct: known.reduce((sum, fit) => sum + fit.medianApePct * fit.rows, 0) / rows,
+    leaveOneOutApePct:
+      leftRows === 0
+        ? null
+        : left.reduce((sum, fit) => sum + (fit.leaveOneOutMedianApePct ?? 0) * fit.rows, 0) / leftRows,
+    rows
   }
 }
 

@@ -94,14 +94,8 @@ export const fitProfile = Effect.fn("fitProfile")(function* (request: {
   return {
     device: profile.id,
     file: request.out,
-    stacks: fitted.stacks.map(({ stack, rows, medianApePct, leaveOneOutMedianApePct }) => ({
-      software: stack.software,
-      precisions: stack.precisions ?? [],
-      rows,
-      parameters: stack.fit?.parameters ?? [],
-      medianApePct,
-      leaveOneOutMedianApePct
-    }))
+    stacks: fitted.stacks,
+    rows: fitted.rows
   }
 })
 

@@ -35,7 +35,7 @@ export const fitted = (result: Success<typeof Tasks.fitProfile>): string =>
       ["software", "precision", "rows", "error %", "unseen %"],
       result.stacks.map((stack) => [
         tail(stack.software, 30),
-        stack.precisions.join(" "),
+        stack.precision,
         stack.rows,
         figure(stack.medianApePct),
         figure(stack.leaveOneOutMedianApePct)

@@ -41,7 +41,7 @@ export const search = (result: Plan.SearchResult): string => {
       result.layers.map((layer) => [
         tail(layer.name, 18),
         `${layer.weightBits}/${layer.activationBits}`,
-        `${layer.deltaLoss.toExponential(1)} ± ${layer.deltaLossStdErr.toExponential(0)}`,
+        `${layer.deltaLoss.toExponential(1)} ± ${layer.deltaLossStdErr?.toExponential(0) ?? "?"}`,
         figure(layer.latencyMs),
         figure(layer.energyPj),
         figure(layer.bytes),

@@ -1,0 +1,67 @@
+/**
+ * The referee: how well each metric ranks what rounding really costs.
+ *
+ * The truth is the loss's increase measured one layer and bit width at a time, on samples that no metric saw; a
+ * metric is scored by Spearman's rank correlation with it over all (layer, bits) pairs. The best one wins, the first
+ * in the table where two are equal.
+ */
+import type { LossIncrease } from "./Measured.ts"
+import type { FormatReport, LayerReport } from "./Report.ts"
+import type { RankCorrelation } from "./Statistics.ts"
+import { spearman } from "./Statistics.ts"
+
+type Predictor = (format: FormatReport) => number | null | undefined
+
+/** Predicted harm by each metric; undefined or null where it was not taken. */
+const predictors = {
+  /** Measured increase on the metric's own samples. */
+  deltaLoss: ({ deltaLoss }) => deltaLoss,
+  /** Taylor to second order: gᵀΔW + ½ΔWᵀGΔW. */
+  taylor: ({ linear, quadratic }) =>
+    linear === undefined || quadratic === undefined ? undefined : linear + quadratic,
+  quadratic: ({ quadratic }) => quadratic,
+  klDivergence: ({ klDivergence }) => klDivergence,
+  /** Noise over signal. */
+  outputSqnrDb: ({ outputSqnrDb }) =>
+    outputSqnrDb === undefined || outputSqnrDb === null ? undefined : -outputSqnrDb,
+  omega: ({ omega }) => omega,
+  lambdaOmega: ({ lambdaOmega }) => lambdaOmega,
+  fisherOmega: ({ fisherOmega }) => fisherOmega,
+  /** The baseline: no knowledge of the loss. */
+  deltaWeightSq: ({ deltaWeightSq }) => deltaWeightSq
+} as const satisfies Record<string, Predictor>
+
+export type Judged = keyof typeof predictors
+
+export interface Verdict {
+  readonly referee: Readonly<Partial<Record<Judged, RankCorrelation>>>
+  readonly winner: Judged | null
+}
+
+/** Judges every metric that all (layer, bits) pairs have. */
+export const judge = (layers: ReadonlyArray<LayerReport>, truth: LossIncrease): Verdict => {
+  const increases = new Map(truth.layers.map(({ id, byBits }) => [id, byBits]))
+  const pairs = layers.flatMap(({ id, byBits }) =>
+    Object.entries(byBits).flatMap(([bits, format]) => {
+      const increase = increases.get(id)?.[bits]
+      return increase === undefined ? [] : [{ format, deltaLoss: increase.deltaLoss }]
+    })
+  )
+  const referee: Partial<Record<Judged, RankCorrelation>> = {}
+  let winner: Judged | null = null
+  let best = -Infinity
+  for (const name of Object.keys(predictors) as ReadonlyArray<Judged>) {
+    const predicted = pairs.map(({ format }) => predictors[name](format) ?? Number.NaN)
+    if (predicted.some(Number.isNaN)) continue
+    const correlation = spearman(
+      predicted,
+      pairs.map(({ deltaLoss }) => deltaLoss)
+    )
+    referee[name] = correlation
+    if (correlation.spearman !== null && correlation.spearman > best) {
+      best = correlation.spearman
+      winner = name
+    }
+  }
+  return { referee, winner }
+}

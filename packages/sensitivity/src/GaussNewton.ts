@@ -55,17 +55,6 @@ export interface LayerTrace {
 const exactUpTo = 128
 const randomDirections = 16
 
-/** The value with its last row repeated until there are `rows`. */
-const filledUp = (value: Value.Value, rows: number): Value.Value => {
-  const have = value.shape[0]!
-  if (have === rows) return value
-  const length = value.data.length / have
-  const data = Value.zeros(value.dtype, rows * length)
-  for (let i = 0; i < data.length; i++)
-    data[i] = value.data[Math.min(Math.floor(i / length), have - 1) * length + (i % length)]!
-  return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
-}
-
 /** Running sums of one layer: of each sample's squared norms, and of their squares. */
 interface Sums {
   readonly norms: Float64Array
@@ -124,7 +113,8 @@ export const traces = (
         split,
         loss,
         samples: count,
-        batchSize: run.samples
+        batchSize: run.samples,
+        filled: true
       })
       const made = yield* Gradient.attempt(() => traceGraph(graph, layers, target, run))
       const session = yield* Session.make(Model.encode(made.graph), {
@@ -140,14 +130,13 @@ export const traces = (
       const stage = "Gauss-Newton traces"
       yield* Samples.each(samples, (batch) =>
         Effect.gen(function* () {
-          const inputs = filledUp(batch.inputs, run.samples)
           for (let first = 0; first < total; first += run.directions) {
             yield* Progress.step({ stage, done: batch.from * total + first, total: count * total })
             const block = { ...run, fromSample: batch.from, first }
             const data = exact
               ? units(block, size, target.free)
               : signs(block, size, target.free, total, seed)
-            const feeds = { [samples.input]: inputs, [made.direction]: Value.float32(shape, data) }
+            const feeds = { [samples.input]: batch.inputs, [made.direction]: Value.float32(shape, data) }
             const results = yield* session.run(feeds)
             made.norms.forEach((name, l) => add(sums[l]!, results[name]!, batch, run.directions))
           }

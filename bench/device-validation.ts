@@ -13,7 +13,7 @@ import {
   Roofline,
   Score,
   Validation,
-  type Profile
+  Profile
 } from "../packages/device/src/index.ts"
 import { Model, Precision, type Work } from "../packages/graph/src/index.ts"
 import { Effect } from "../packages/device/node_modules/effect/dist/index.js"
@@ -33,16 +33,6 @@ const workloadOf = (onnx: string, batch: number): Work.Workload => {
   workloads.set(key, workload)
   return workload
 }
-
-/** JSON with one figure a line. */
-const print = (profile: Profile.Profile): string =>
-  JSON.stringify(profile, null, 2)
-    .replace(
-      /\{\s*"value": ([^,\n]+),\s*"source": ("(?:[^"\\]|\\.)*"),\s*"confidence": ("[a-z]+")\s*\}/g,
-      '{ "value": $1, "source": $2, "confidence": $3 }'
-    )
-    .replace(/\[\s*((?:-?\d+,\s*)*-?\d+)\s*\]/g, (_, list: string) => `[${list.split(/,\s*/).join(", ")}]`) +
-  "\n"
 
 const percent = (value: number | null | undefined): string =>
   value === null || value === undefined ? "–" : `${value.toFixed(1)} %`
@@ -87,7 +77,7 @@ for (const loaded of profiles) {
   let profile = loaded
   if (process.argv.includes("--fit")) {
     profile = Fit.fit(loaded, rows, workloadOf, "hw-profiles/validation/measurements.csv").profile
-    writeFileSync(`${dir}${profile.id}.json`, print(profile))
+    writeFileSync(`${dir}${profile.id}.json`, Profile.print(profile))
   }
   const baseline = rooflineApe(profile)
   for (const each of Validation.run(profile, rows, workloadOf).summary)

@@ -1,8 +1,8 @@
 /**
  * GPUs with matrix units: a layer is cut into tiles of outputs, one thread block each, and the blocks run in waves
  * over the multiprocessors. The last, partly filled wave and the padded edge tiles are where small layers lose.
- * A tuned library picks the tile, so the fastest of the halvings is taken, and splits a long reduction over idle
- * multiprocessors.
+ * A tuned library picks the tile, so the fastest of the halvings is taken, and splits a long reduction over
+ * multiprocessors that would idle (split-K, as in CUTLASS): every part then adds its sums to the others'.
  */
 import type { ComputeOf } from "../profile/ComputeSchema.ts"
 import type { Loops } from "../work/Loops.ts"
@@ -11,20 +11,29 @@ import { ceilDiv, type Datapath, type Mapped } from "./Mapping.ts"
 /** Smallest side of a tile that still feeds the matrix unit. */
 const smallestTile = 16
 
+/** Parts a reduction may be split into. */
+const splits = [1, 2, 4, 8, 16]
+
+/** Outputs a multiprocessor requantises and stores, or adds to another part's, in a cycle. */
+const outputsPerCycle = 64
+
 export const tensorCore = (gpu: ComputeOf<"tensorCore">, loops: Loops, path: Datapath): Mapped => {
   const processors = gpu.multiprocessors.value
   const positions = loops.batch * loops.P * loops.Q
   const depth = (gpu.tileDepthBytes.value * 8) / path.nativeBits
-  const reduction = ceilDiv(loops.C * loops.R * loops.S, depth) * depth
+  const steps = ceilDiv(loops.C * loops.R * loops.S, depth)
   let best = { cycles: Infinity, rows: 1, cols: 1 }
   for (let rows = gpu.tileRows.value; rows >= smallestTile; rows /= 2)
     for (let cols = gpu.tileCols.value; cols >= smallestTile; cols /= 2) {
       const tiles = loops.groups * ceilDiv(positions, rows) * ceilDiv(loops.M, cols)
       // Operands are loaded once per tile: a small tile waits for them.
       const feed = 1 + (smallestTile * (rows + cols)) / (rows * cols)
-      const perTile = (rows * cols * reduction * feed) / path.rate
-      const cycles = ceilDiv(tiles, processors) * perTile
-      if (cycles < best.cycles) best = { cycles, rows, cols }
+      for (const parts of splits) {
+        const multiply = (rows * cols * ceilDiv(steps, parts) * depth * feed) / path.rate
+        const store = ((parts === 1 ? 1 : 2) * rows * cols) / outputsPerCycle
+        const cycles = ceilDiv(tiles * parts, processors) * (multiply + store)
+        if (cycles < best.cycles) best = { cycles, rows, cols }
+      }
     }
   return {
     cycles: Math.ceil(best.cycles),

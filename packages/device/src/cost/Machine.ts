@@ -37,6 +37,8 @@ export interface Machine {
   readonly overlap: number
   readonly perStepMs: number
   readonly perInferenceMs: number
+  /** Only measurements of single layers ask for it. */
+  readonly alone: number
   readonly memo: Map<string, unknown>
 }
 
@@ -46,6 +48,7 @@ export interface Factors {
   readonly bandwidthEfficiency?: number
   readonly perStepUs?: number
   readonly perInferenceUs?: number
+  readonly alone?: number
   readonly overlap?: number
 }
 
@@ -166,6 +169,7 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
     overlap: factors?.overlap ?? stack?.overlap?.value ?? 1,
     perStepMs: (factors?.perStepUs ?? stack?.perStepUs?.value ?? 0) / 1000,
     perInferenceMs: (factors?.perInferenceUs ?? stack?.perInferenceUs?.value ?? 0) / 1000,
+    alone: factors?.alone ?? stack?.alone?.value ?? 1,
     memo: new Map()
   }
 }

@@ -88,12 +88,15 @@ export interface Prepared {
   readonly vectorOps: number
   /** Bytes of all activations alive during this flow. */
   readonly liveBytes: number
+  /** Latency over the interval between results: above 1 where samples overlap in a pipeline. */
+  readonly inFlight: number
 }
 
 export interface PreparedNetwork {
   readonly flows: ReadonlyArray<Prepared>
   readonly peakActivationBytes: number
   readonly perInferenceMs: number
+  readonly inFlight: number
 }
 
 const nativeOf = (profile: Profile, step: Work.Step, precision: Precision.Precision): NativePair => {
@@ -146,7 +149,9 @@ export const prepare = (
   const natives = flows.map(({ step }) => nativeOf(profile, step, precisionOf(step)))
   const machines = natives.map((native) => machine(Precision.showPrecision(native.precision)))
   const main = machines[flows.findIndex(({ step }) => Work.isLayer(step))] ?? machines[0]
-  if (main === undefined) return { flows: [], peakActivationBytes: 0, perInferenceMs: 0 }
+  if (main === undefined) return { flows: [], peakActivationBytes: 0, perInferenceMs: 0, inFlight: 1 }
+  // A batch of N fills the pipeline once and then leaves it at the pace of its slowest stage.
+  const inFlight = 1 + ((profile.framesInFlight?.value ?? 1) - 1) / workload.batch
   const stays = residency(
     main,
     flows,
@@ -178,7 +183,7 @@ export const prepare = (
         }))
       ]
       const physical = vector(on, ops, precision.activations.bits, natives[index]!, moves)
-      return { flow, machine: on, physical, precision, vectorOps: ops, liveBytes }
+      return { flow, machine: on, physical, precision, vectorOps: ops, liveBytes, inFlight }
     }
     const constant = Work.isLayer(step)
     const [first, second] = flow.inputs
@@ -197,21 +202,26 @@ export const prepare = (
     })
     for (const tensor of flow.inputs.slice(constant ? 1 : 2))
       alsoRead(on, physical, bitsOf(tensor), placed(tensor))
-    return { flow, machine: on, physical, precision, vectorOps: 0, liveBytes }
+    return { flow, machine: on, physical, precision, vectorOps: 0, liveBytes, inFlight }
   })
-  return { flows: prepared, peakActivationBytes: live.peakBytes, perInferenceMs: main.perInferenceMs }
+  return {
+    flows: prepared,
+    peakActivationBytes: live.peakBytes,
+    perInferenceMs: main.perInferenceMs * inFlight,
+    inFlight
+  }
 }
 
 /** Latency of a prepared network, ms: what fitting evaluates. */
 export const latencyMs = (network: PreparedNetwork): number =>
   network.flows.reduce(
-    (sum, { machine, physical }) => sum + time(machine, physical).latencyMs,
+    (sum, { inFlight, machine, physical }) => sum + time(machine, physical).latencyMs * inFlight,
     network.perInferenceMs
   )
 
 const noEnergy: EnergyPj = { mac: 0, register: 0, sram: 0, dram: 0, static: 0, total: 0 }
 
-export const stepCost = ({ flow, machine, physical, precision, vectorOps }: Prepared): StepCost => {
+export const stepCost = ({ flow, inFlight, machine, physical, precision, vectorOps }: Prepared): StepCost => {
   const { step } = flow
   const timed = time(machine, physical)
   const cycles = timed.latencyMs * machine.cyclesPerMs
@@ -228,7 +238,7 @@ export const stepCost = ({ flow, machine, physical, precision, vectorOps }: Prep
     macs: physical.macs,
     computeCycles: physical.cycles,
     stallCycles: timed.stallCycles,
-    latencyMs: timed.latencyMs,
+    latencyMs: timed.latencyMs * inFlight,
     utilisation: physical.macs === 0 ? null : physical.macs / (cycles * physical.peakMacsPerCycle),
     boundBy: timed.boundBy,
     roofline: rooflinePosition(machine, physical, timed.latencyMs, vectorOps),
@@ -318,7 +328,7 @@ export const network = (
   const energies = layers.map((cost) => cost.energyPj.total)
   const activeMw =
     profile.energy?.kind === "power" ? (main?.stack?.activeMw ?? profile.energy.activeMw).value : 0
-  const overheadPj = activeMw * prepared.perInferenceMs * 1e6
+  const overheadPj = (activeMw * prepared.perInferenceMs * 1e6) / prepared.inFlight
   const energyPj = energies.reduce<number | null>(
     (a, b) => (a === null || b === null ? null : a + b),
     overheadPj
@@ -331,7 +341,7 @@ export const network = (
     clockMhz: main === undefined ? profile.clockMhz.value : main.cyclesPerMs / 1000,
     totals: {
       latencyMs: latency,
-      throughputPerS: (workload.batch / latency) * 1000,
+      throughputPerS: (workload.batch * prepared.inFlight * 1000) / latency,
       energyMj: profile.energy === undefined || energyPj === null ? null : energyPj / 1e9,
       dramBytes:
         profile.memory.length === 0 || main === undefined ? null : sum((cost) => dramBytesOf(main, cost)),
@@ -340,7 +350,10 @@ export const network = (
       macs,
       bops: sum((cost) => cost.macs * (cost.weightBits ?? cost.activationBits) * cost.activationBits),
       computeCycles: sum((cost) => cost.computeCycles),
-      utilisation: macs === 0 || main === undefined ? null : macs / (latency * main.cyclesPerMs * peakMacs),
+      utilisation:
+        macs === 0 || main === undefined
+          ? null
+          : (macs * prepared.inFlight) / (latency * main.cyclesPerMs * peakMacs),
       breakdown: breakdownOf(prepared, layers)
     },
     area: areaOf(profile),

@@ -99,6 +99,8 @@ export const Stack = Schema.Struct({
   perInferenceUs: Schema.optionalKey(NonNegative),
   /** Multiplications saved on 3×3 stride-1 convolutions by Winograd kernels (2.25 for F(2×2, 3×3)). */
   winograd: Schema.optionalKey(Positive),
+  /** A layer timed on its own over the same layer inside its network: cold caches, conversions not fused away. */
+  alone: Schema.optionalKey(Positive),
   activeMw: Schema.optionalKey(Positive),
   /** How well the fit meets the rows of this stack. */
   fit: Schema.optionalKey(Fit)
@@ -145,6 +147,8 @@ export const Profile = Schema.Struct({
   fuses: Schema.optionalKey(Schema.Array(Schema.Literals(["activation", "normalization", "add", "pool"]))),
   energy: Schema.optionalKey(Energy),
   areaMm2: Schema.optionalKey(Positive),
+  /** Of a dataflow chip that works on successive samples at once: a sample's latency over the interval between them. */
+  framesInFlight: Schema.optionalKey(Positive),
   stacks: Schema.optionalKey(Schema.Array(Stack)),
   /** Over all its stacks. */
   fit: Schema.optionalKey(Fit),
@@ -232,6 +236,18 @@ const crossFaults = (profile: Profile): ReadonlyArray<string> => {
   })
   return faults
 }
+
+/** A profile as the text of its file: one figure, or one list of words or numbers, a line. */
+export const print = (profile: Profile): string =>
+  JSON.stringify(profile, null, 2)
+    .replace(
+      /\{\s*"value": ([^,\n]+),\s*"source": ("(?:[^"\\]|\\.)*"),\s*"confidence": ("[a-z]+")\s*\}/g,
+      '{ "value": $1, "source": $2, "confidence": $3 }'
+    )
+    .replace(
+      /\[\s*((?:(?:-?\d+|"\w+"),\s*)*(?:-?\d+|"\w+"))\s*\]/g,
+      (_, list: string) => `[${list.split(/,\s*/).join(", ")}]`
+    ) + "\n"
 
 /** Decodes a profile's JSON text; `file` only names it in errors. */
 export const decode = (json: string, file: string): Effect.Effect<Profile, MalformedProfile> =>

@@ -8,8 +8,15 @@ import type { Machine } from "../cost/Machine.ts"
 import { prepare } from "../cost/Simulate.ts"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
-import { batchOf, isPerImage, layerIndex, type Measurement } from "./Measurement.ts"
-import type { WorkloadOf } from "./Validation.ts"
+import {
+  batchOf,
+  isPerImage,
+  layerIndex,
+  precisionsOf,
+  workloadOfRow,
+  type Measurement,
+  type WorkloadOf
+} from "./Measurement.ts"
 
 export interface Case {
   readonly software: string
@@ -22,21 +29,22 @@ export interface Case {
   readonly flows: ReadonlyArray<Physical>
   /** A network, not one of its layers: it pays the overhead per inference. */
   readonly whole: boolean
-  /** Measured as a rate: on a pipelined device, frames overlap. */
-  readonly rate: boolean
 }
 
-const rates = new Set(["throughput_per_s", "gops"])
-
-/** Time a latency-like row measured, for its whole batch; undefined for other metrics. */
-const measuredMs = (row: Measurement, machine: Machine, macs: number): number | undefined => {
+/** Time between batches a row measured; undefined for other metrics. */
+const measuredMs = (
+  row: Measurement,
+  machine: Machine,
+  macs: number,
+  inFlight: number
+): number | undefined => {
   const batch = batchOf(row)
   const samples = isPerImage(row) ? batch : 1
   switch (row.metric) {
     case "latency_ms":
-      return row.value * samples
+      return (row.value * samples) / inFlight
     case "cycles":
-      return (row.value * samples) / machine.cyclesPerMs
+      return (row.value * samples) / machine.cyclesPerMs / inFlight
     case "throughput_per_s":
       return (batch / row.value) * 1000
     case "gops":
@@ -52,9 +60,11 @@ export const caseOf = (profile: Profile, row: Measurement, workloadOf: WorkloadO
   if (row.onnx === "" || precision === undefined) return undefined
   const holding = canHold(profile, precision)
   if (!holding.held) return undefined
-  const workload = workloadOf(row.onnx, batchOf(row))
+  const workload = workloadOfRow(row, workloadOf)
   if (typeof workload === "string") return undefined
-  const network = prepare(profile, workload, () => precision, { software: row.software })
+  const network = prepare(profile, workload, precisionsOf(row, precision, workload), {
+    software: row.software
+  })
   const index = layerIndex(row)
   const layer = index === undefined ? undefined : workload.steps.filter(Work.isLayer)[index]
   const chosen =
@@ -65,7 +75,8 @@ export const caseOf = (profile: Profile, row: Measurement, workloadOf: WorkloadO
   const ms = measuredMs(
     row,
     machine,
-    flows.reduce((sum, flow) => sum + flow.macs, 0)
+    flows.reduce((sum, flow) => sum + flow.macs, 0),
+    network.inFlight
   )
   if (ms === undefined) return undefined
   return {
@@ -75,14 +86,12 @@ export const caseOf = (profile: Profile, row: Measurement, workloadOf: WorkloadO
     onnx: row.onnx,
     measuredMs: ms,
     flows,
-    whole: index === undefined,
-    rate: rates.has(row.metric)
+    whole: index === undefined
   }
 }
 
 /** Milliseconds a machine takes for a case. */
-export const predictMs = (machine: Machine, each: Case): number =>
-  each.flows.reduce(
-    (sum, flow) => sum + time(machine, flow).latencyMs,
-    each.whole ? machine.perInferenceMs : 0
-  )
+export const predictMs = (machine: Machine, each: Case): number => {
+  const steps = each.flows.reduce((sum, flow) => sum + time(machine, flow).latencyMs, 0)
+  return each.whole ? steps + machine.perInferenceMs : steps * machine.alone
+}

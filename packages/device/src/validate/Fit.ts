@@ -7,28 +7,46 @@
 import { build, stackFor, type Factors } from "../cost/Machine.ts"
 import type { ComputeKind } from "../profile/ComputeSchema.ts"
 import type { Figure } from "../profile/Figure.ts"
-import { stepClasses, type Profile, type Stack, type StepClass } from "../profile/Profile.ts"
+import { stepClasses, type Profile, type Stack } from "../profile/Profile.ts"
 import { caseOf, predictMs, type Case } from "./Case.ts"
 import { minimise } from "./LeastSquares.ts"
-import type { Measurement } from "./Measurement.ts"
-import { design, factorNames, factorsAt, locals, type Design, type StackKey, type Usual } from "./Pooling.ts"
+import type { Measurement, WorkloadOf } from "./Measurement.ts"
+import {
+  design,
+  factorNames,
+  factorsAt,
+  isClass,
+  locals,
+  type Design,
+  type StackKey,
+  type Usual
+} from "./Pooling.ts"
 import { median } from "./Score.ts"
-import type { WorkloadOf } from "./Validation.ts"
 
-/** What is usual for a kind of arithmetic, whatever was fitted before: a fit does not depend on the last one. */
-const usualEfficiency: { readonly [K in ComputeKind]: number } = {
-  systolic: 0.5,
-  spatial: 0.5,
-  rowStationary: 0.8,
-  simd: 0.5,
-  scalar: 0.7,
-  tensorCore: 0.3,
-  bitSerial: 0.5,
-  bitFusion: 0.8
+interface UsualOfKind {
+  readonly efficiency: number
+  readonly perStepUs: number
+  readonly perInferenceUs: number
+}
+
+/**
+ * What is usual for a kind of arithmetic, whatever was fitted before: a fit does not depend on the last one.
+ * A step costs a command (arrays), a function call (microcontrollers), waking the threads (CPUs) or a kernel
+ * launch (GPUs: a few microseconds).
+ */
+const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
+  systolic: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
+  spatial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
+  rowStationary: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 },
+  simd: { efficiency: 0.5, perStepUs: 10, perInferenceUs: 50 },
+  scalar: { efficiency: 0.7, perStepUs: 5, perInferenceUs: 20 },
+  tensorCore: { efficiency: 0.4, perStepUs: 3, perInferenceUs: 100 },
+  bitSerial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
+  bitFusion: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 }
 }
 
 const usualOf = (profile: Profile): Usual => {
-  const efficiency = usualEfficiency[profile.compute.kind]
+  const { efficiency, perInferenceUs, perStepUs } = usual[profile.compute.kind]
   return {
     stem: efficiency,
     dense: efficiency,
@@ -39,8 +57,9 @@ const usualOf = (profile: Profile): Usual => {
     attention: efficiency,
     vector: efficiency,
     bandwidth: 0.8,
-    perStepUs: 1,
-    perInferenceUs: 20
+    perStepUs,
+    perInferenceUs,
+    alone: 1
   }
 }
 
@@ -163,7 +182,7 @@ const stackWith = (
   base: Stack | undefined,
   key: StackKey,
   factors: Factors,
-  seen: ReadonlySet<StepClass>,
+  seen: ReadonlySet<string>,
   source: string,
   fit: NonNullable<Stack["fit"]>
 ): Stack => {
@@ -190,6 +209,7 @@ const stackWith = (
     bandwidthEfficiency: fitted(factors.bandwidthEfficiency ?? 1),
     perStepUs: fitted(factors.perStepUs ?? 0),
     perInferenceUs: fitted(factors.perInferenceUs ?? 0),
+    ...(factors.alone === undefined || factors.alone === 1 ? {} : { alone: fitted(factors.alone) }),
     fit
   }
 }
@@ -208,8 +228,16 @@ export const fit = (
   const keys = [...new Map(cases.map((each) => [stackKey(each), each])).values()].map(
     ({ native, software }): StackKey => ({ software, native })
   )
+  const timedBothWays = new Set(
+    keys
+      .map((key) => key.software)
+      .filter(
+        (software) =>
+          new Set(cases.filter((each) => each.software === software).map((each) => each.whole)).size > 1
+      )
+  )
   const bases = keys.map(({ native, software }) => stackFor(profile, software, native))
-  const problem: Problem = { profile, design: design(keys, usualOf(profile)), bases }
+  const problem: Problem = { profile, design: design(keys, usualOf(profile), timedBothWays), bases }
   const factors = solve(problem, cases)
   const fittedMs = predictions(problem, factors, cases)
   const units = [...new Set(cases.map((each) => each.unit))]
@@ -229,22 +257,29 @@ export const fit = (
     fittedMs: fittedMs[i]!,
     leftOutMs: leftOutMs.get(each) ?? null
   }))
+  const moved = new Set<string>(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
+  const parameters = factorNames.filter((name) =>
+    isClass(name)
+      ? moved.has(name)
+      : name === "alone"
+        ? timedBothWays.size > 0
+        : name !== "perInferenceUs" || cases.some((each) => each.whole)
+  )
   const reportOf = (own: ReadonlyArray<FitRow>): NonNullable<Profile["fit"]> => ({
     measurements: source,
     rows: own.length,
-    parameters: factorNames,
+    parameters,
     medianApePct: percent(median(own.map((row) => ape(row.fittedMs, row)))) ?? 0,
     leaveOneOutMedianApePct: percent(
       median(own.flatMap((row) => (row.leftOutMs === null ? [] : [ape(row.leftOutMs, row)])))
     )
   })
-  const seen = new Set(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
   const stacks = keys.map((key, s) =>
     stackWith(
       bases[s],
       key,
       factors[s]!,
-      seen,
+      moved,
       source,
       reportOf(rows.filter((row) => row.software === key.software && row.precision === key.native))
     )

@@ -4,6 +4,8 @@
  */
 import { parse } from "csv-parse/sync"
 import { Effect, Schema } from "effect"
+import { Precision, Work } from "@bitbudget/graph"
+import { scale } from "../work/Batch.ts"
 
 const Row = Schema.Struct({
   device: Schema.NonEmptyString,
@@ -67,6 +69,37 @@ const offlineBatch = 16
 export const batchOf = (row: Measurement): number => {
   if (/^\d+$/.test(row.batch)) return Math.max(1, Number(row.batch))
   return row.metric === "throughput_per_s" ? offlineBatch : 1
+}
+
+/** The work of a row's model file at a batch size; a text says why there is none. */
+export type WorkloadOf = (onnx: string, batch: number) => Work.Workload | string
+
+/**
+ * Share of the file's positions a row really computed. MLPerf's BERT runs SQuAD unpadded: questions of up to 384
+ * tokens, on average 2.2 times shorter (Krell et al., Efficient Sequence Packing without Cross-contamination, 2021).
+ */
+const filledShare = (row: Measurement): number => (/real lengths are shorter/.test(row.note) ? 176 / 384 : 1)
+
+/** What a row ran: unpadded samples of a batch are so many fewer positions of the same layers. */
+export const workloadOfRow = (row: Measurement, workloadOf: WorkloadOf): Work.Workload | string => {
+  const workload = workloadOf(row.onnx, batchOf(row))
+  const share = filledShare(row)
+  return typeof workload === "string" || share === 1
+    ? workload
+    : { ...scale(workload, share), batch: workload.batch }
+}
+
+/** The format each layer of a row ran at; some keep the first and the last layer at 8 bits. */
+export const precisionsOf = (
+  row: Measurement,
+  precision: Precision.Precision,
+  workload: Work.Workload
+): ((step: Work.Step) => Precision.Precision) => {
+  if (!/first and last layer 8 bit/.test(row.note)) return () => precision
+  const layers = workload.steps.filter(Work.isLayer)
+  const ends = new Set([layers[0]?.id, layers.at(-1)?.id])
+  const wide = Precision.wa(8, 8)
+  return (step) => (ends.has(step.id) && precision.weights.bits < 8 ? wide : precision)
 }
 
 export const isPerImage = (row: Measurement): boolean => /per image/.test(row.note)

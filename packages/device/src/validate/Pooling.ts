@@ -8,16 +8,17 @@
 import type { Factors } from "../cost/Machine.ts"
 import { stepClasses, type StepClass } from "../profile/Profile.ts"
 
-export type FactorName = StepClass | "bandwidth" | "perStepUs" | "perInferenceUs"
+export type FactorName = StepClass | "bandwidth" | "perStepUs" | "perInferenceUs" | "alone"
 
 export const factorNames: ReadonlyArray<FactorName> = [
   ...stepClasses,
   "bandwidth",
   "perStepUs",
-  "perInferenceUs"
+  "perInferenceUs",
+  "alone"
 ]
 
-const isClass = (name: FactorName): name is StepClass => stepClasses.some((each) => each === name)
+export const isClass = (name: FactorName): name is StepClass => stepClasses.some((each) => each === name)
 
 /** A software stack computing at a native precision. */
 export interface StackKey {
@@ -42,8 +43,10 @@ const spread = {
     attention: 0.5,
     vector: 0.7
   },
-  precision: 0.3,
+  precision: { efficiency: 0.3, bandwidth: 0.1, perStepUs: 0.7, perInferenceUs: 0.7 },
   software: { efficiency: 0.4, bandwidth: 0.2, perStepUs: 0.7, perInferenceUs: 0.7 },
+  /** How single layers were timed is a matter of the software and its tools. */
+  alone: 0.3,
   classAtPrecision: 0.2,
   stack: { efficiency: 0.2, bandwidth: 0.1, perStepUs: 0.4, perInferenceUs: 0.4 },
   classInStack: 0.12
@@ -62,8 +65,15 @@ export interface Design {
   readonly effects: ReadonlyArray<Effect>
 }
 
-/** The effects that the measured stacks can tell apart. */
-export const design = (stacks: ReadonlyArray<StackKey>, usual: Usual): Design => {
+/**
+ * The effects that the measured stacks can tell apart. `timedBothWays`: software whose layers were measured on
+ * their own and inside networks.
+ */
+export const design = (
+  stacks: ReadonlyArray<StackKey>,
+  usual: Usual,
+  timedBothWays: ReadonlySet<string>
+): Design => {
   const width = factorNames.length
   const effects: Array<Effect> = []
   const add = (spreadOf: number, wanted: (stack: StackKey, factor: FactorName) => boolean): void => {
@@ -77,12 +87,21 @@ export const design = (stacks: ReadonlyArray<StackKey>, usual: Usual): Design =>
   const others = ["bandwidth", "perStepUs", "perInferenceUs"] as const
   add(spread.device.efficiency, (_, factor) => isClass(factor))
   for (const name of stepClasses) add(spread.class[name], (_, factor) => factor === name)
-  for (const name of others) add(spread.device[name], (_, factor) => factor === name)
+  for (const name of others)
+    add(
+      spread.device[name],
+      (_, factor) => factor === name,
+      name === "bandwidth" ? 0 : 1.5 * spread.device[name]
+    )
+  for (const software of timedBothWays)
+    add(spread.alone, (stack, factor) => stack.software === software && factor === "alone")
   if (natives.length > 1)
     for (const native of natives) {
-      add(spread.precision, (stack, factor) => stack.native === native && isClass(factor))
+      add(spread.precision.efficiency, (stack, factor) => stack.native === native && isClass(factor))
       for (const name of stepClasses)
         add(spread.classAtPrecision, (stack, factor) => stack.native === native && factor === name)
+      for (const name of others)
+        add(spread.precision[name], (stack, factor) => stack.native === native && factor === name)
     }
   if (softwares.length > 1)
     for (const software of softwares) {
@@ -120,6 +139,7 @@ export const factorsAt = (local: Float64Array, stack: number): Factors => {
     efficiency: Object.fromEntries(stepClasses.map((name) => [name, value(name)])),
     bandwidthEfficiency: value("bandwidth"),
     perStepUs: value("perStepUs"),
-    perInferenceUs: value("perInferenceUs")
+    perInferenceUs: value("perInferenceUs"),
+    alone: value("alone")
   }
 }

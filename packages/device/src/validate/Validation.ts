@@ -5,11 +5,22 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { areaOf } from "../energy/Area.ts"
-import { network, prepare, type NetworkCost } from "../cost/Simulate.ts"
+import { network, prepare, type NetworkCost, type PrecisionOf } from "../cost/Simulate.ts"
+import { machineFor } from "../cost/Machine.ts"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
-import { batchOf, isPerImage, layerIndex, type Measurement } from "./Measurement.ts"
+import {
+  batchOf,
+  isPerImage,
+  layerIndex,
+  precisionsOf,
+  workloadOfRow,
+  type Measurement,
+  type WorkloadOf
+} from "./Measurement.ts"
 import { summarise, type Summary } from "./Score.ts"
+
+export type { WorkloadOf } from "./Measurement.ts"
 
 export interface ValidationRow {
   readonly device: string
@@ -31,18 +42,15 @@ export interface Validation {
   readonly summary: ReadonlyArray<Summary>
 }
 
-/** The work of a row's model file at a batch size; a text says why there is none. */
-export type WorkloadOf = (onnx: string, batch: number) => Work.Workload | string
-
 export type Predictor = (
   profile: Profile,
   workload: Work.Workload,
-  precision: Precision.Precision,
+  precisionOf: PrecisionOf,
   software: string
 ) => NetworkCost
 
-const simulate: Predictor = (profile, workload, precision, software) =>
-  network(profile, workload, () => precision, { software })
+const simulate: Predictor = (profile, workload, precisionOf, software) =>
+  network(profile, workload, precisionOf, { software })
 
 type Prediction = number | { readonly why: string }
 
@@ -50,11 +58,11 @@ const metrics: {
   readonly [metric: string]: (cost: Target, samples: number) => number | null
 } = {
   latency_ms: (cost, samples) => cost.latencyMs / samples,
-  throughput_per_s: (cost) => (cost.batch / cost.latencyMs) * 1000,
+  throughput_per_s: (cost) => (cost.batch / cost.intervalMs) * 1000,
   cycles: (cost, samples) => (cost.latencyMs * cost.cyclesPerMs) / samples,
-  gops: (cost) => (2 * cost.macs) / cost.latencyMs / 1e6,
+  gops: (cost) => (2 * cost.macs) / cost.intervalMs / 1e6,
   energy_mJ: (cost, samples) => (cost.energyMj === null ? null : cost.energyMj / samples),
-  power_mW: (cost) => (cost.energyMj === null ? null : (cost.energyMj / cost.latencyMs) * 1000),
+  power_mW: (cost) => (cost.energyMj === null ? null : (cost.energyMj / cost.intervalMs) * 1000),
   utilisation_pct: (cost) => (cost.utilisation === null ? null : cost.utilisation * 100),
   dram_MB: (cost, samples) => (cost.dramBytes === null ? null : cost.dramBytes / samples / 1e6)
 }
@@ -64,6 +72,8 @@ interface Target {
   readonly batch: number
   readonly cyclesPerMs: number
   readonly latencyMs: number
+  /** Between one batch and the next; less than the latency in a pipeline. */
+  readonly intervalMs: number
   readonly macs: number
   readonly energyMj: number | null
   readonly dramBytes: number | null
@@ -74,17 +84,20 @@ const target = (
   profile: Profile,
   cost: NetworkCost,
   index: number | undefined,
-  cyclesPerMs: number
+  cyclesPerMs: number,
+  alone: number
 ): Target | undefined => {
   const { batch, totals } = cost
-  if (index === undefined) return { batch, cyclesPerMs, ...totals }
+  const intervalMs = (batch / totals.throughputPerS) * 1000
+  if (index === undefined) return { batch, cyclesPerMs, intervalMs, ...totals }
   const layer = cost.layers.filter((each) => each.weightBits !== null)[index]
   if (layer === undefined) return undefined
   const far = profile.memory.filter((level) => ["dram", "link", "flash"].includes(level.kind))
   return {
     batch,
     cyclesPerMs,
-    latencyMs: layer.latencyMs,
+    latencyMs: layer.latencyMs * alone,
+    intervalMs: (layer.latencyMs * alone * intervalMs) / totals.latencyMs,
     macs: layer.macs,
     energyMj: layer.energyPj.total === null ? null : layer.energyPj.total / 1e9,
     dramBytes: far.reduce((sum, level) => sum + (layer.trafficBytes[level.id] ?? 0), 0),
@@ -146,13 +159,13 @@ const predict = (
   const metric = metrics[row.metric]
   if (metric === undefined) return { why: `no prediction of ${row.metric}` }
   if (row.onnx === "") return { why: "the row names no model file" }
-  const batch = batchOf(row)
-  const workload = workloadOf(row.onnx, batch)
+  const workload = workloadOfRow(row, workloadOf)
   if (typeof workload === "string") return { why: workload }
-  const cost = predictor(profile, workload, precision, row.software)
-  const found = target(profile, cost, layerIndex(row), cost.clockMhz * 1000)
+  const cost = predictor(profile, workload, precisionsOf(row, precision, workload), row.software)
+  const { alone } = machineFor(profile, row.software, Precision.showPrecision(holding.native.precision))
+  const found = target(profile, cost, layerIndex(row), cost.clockMhz * 1000, alone)
   if (found === undefined) return { why: `the model has no layer ${row.layer}` }
-  const value = metric(found, isPerImage(row) ? batch : 1)
+  const value = metric(found, isPerImage(row) ? batchOf(row) : 1)
   return value ?? { why: `the profile has no figures for ${row.metric}` }
 }
 

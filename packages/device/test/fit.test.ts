@@ -58,7 +58,7 @@ describe("fit", () => {
     for (const row of fitted) expect(Math.abs(row.fittedMs / row.measuredMs - 1)).toBeLessThan(0.05)
     const found = profile.stacks![0]!
     expect(found.efficiency!.dense!.value).toBeGreaterThan(0.15)
-    expect(found.efficiency!.dense!.value).toBeLessThan(0.27)
+    expect(found.efficiency!.dense!.value).toBeLessThan(0.3)
   })
 
   it("leaves a network out of its own prediction: one wild row does not bend its left-out figure", () => {

@@ -87,12 +87,7 @@ export const design = (
   const others = ["bandwidth", "perStepUs", "perInferenceUs"] as const
   add(spread.device.efficiency, (_, factor) => isClass(factor))
   for (const name of stepClasses) add(spread.class[name], (_, factor) => factor === name)
-  for (const name of others)
-    add(
-      spread.device[name],
-      (_, factor) => factor === name,
-      name === "bandwidth" ? 0 : 1.5 * spread.device[name]
-    )
+  for (const name of others) add(spread.device[name], (_, factor) => factor === name)
   for (const software of timedBothWays)
     add(spread.alone, (stack, factor) => stack.software === software && factor === "alone")
   if (natives.length > 1)

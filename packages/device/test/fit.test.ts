@@ -48,12 +48,11 @@ describe("fit", () => {
         }
       ]
     }
-    const measured = rows
-      .filter((row) => row.device === coral.id)
-      .map((row): Measurement => {
-        const cost = Simulate.network(made, workloadOf(row.onnx, 1), () => Precision.wa(8, 8))
-        return { ...row, value: cost.totals.latencyMs }
-      })
+    const timeOf = (onnx: string): number =>
+      Simulate.network(made, workloadOf(onnx, 1), () => Precision.wa(8, 8)).totals.latencyMs
+    const measured = rows.flatMap((row): ReadonlyArray<Measurement> =>
+      row.device === coral.id ? [Object.assign({}, row, { value: timeOf(row.onnx) })] : []
+    )
     const { profile, rows: fitted } = fit(coral, measured, workloadOf, "made up")
     for (const row of fitted) expect(Math.abs(row.fittedMs / row.measuredMs - 1)).toBeLessThan(0.05)
     const found = profile.stacks![0]!

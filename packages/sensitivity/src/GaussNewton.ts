@@ -53,7 +53,7 @@ export interface LayerTrace {
 }
 
 const exactUpTo = 128
-const randomDirections = 16
+export const randomDirections = 16
 
 /** Running sums of one layer: of each sample's squared norms, and of their squares. */
 interface Sums {

@@ -6,24 +6,30 @@
  * Each metric is a stage with a plain JSON result: a caller that stores stages can resume an interrupted analysis.
  * The seed decides every random choice; the number of threads decides nothing but the time.
  */
-import type { Graph } from "@bitbudget/graph"
-import { Gradient, Layer } from "@bitbudget/graph"
+import type { Gradient, Graph } from "@bitbudget/graph"
+import { Layer } from "@bitbudget/graph"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
 import * as Curvature from "./Curvature.ts"
-import * as GaussNewton from "./GaussNewton.ts"
 import type { LossName } from "./Loss.ts"
 import { defaultFor, named } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
 import * as Referee from "./Referee.ts"
-import type { FormatReport, LayerReport, SensitivityReport } from "./Report.ts"
+import { interactionsOf, layerReports } from "./layerReports.ts"
+import * as Projections from "./Projections.ts"
+import type { SensitivityReport } from "./Report.ts"
+import * as Traces from "./Traces.ts"
 
-export const metrics = ["trace", "deltaLoss", "klDivergence"] as const
+/**
+ * What can be asked for. `trace` brings Ω with it, `quadratic` the linear term, `klDivergence` the measured increase
+ * and the outputs' signal to noise; `interactions` are those of the quadratic forms.
+ */
+export const metrics = ["trace", "quadratic", "interactions", "klDivergence", "deltaLoss"] as const
 
 export type Metric = (typeof metrics)[number]
 
-/** What is measured when nothing is said. */
-export const defaultMetrics: ReadonlyArray<Metric> = ["trace", "deltaLoss", "klDivergence"]
+/** What is measured when nothing is said, as far as the network allows. */
+export const defaultMetrics: ReadonlyArray<Metric> = ["trace", "quadratic", "klDivergence", "deltaLoss"]
 
 /** A metric that was asked for cannot be taken of this network. */
 export class MetricUnavailable extends Schema.TaggedError<MetricUnavailable>()("MetricUnavailable", {
@@ -48,6 +54,12 @@ export interface Options<F = never> {
   readonly metrics?: ReadonlyArray<Metric>
   /** 0 when absent. */
   readonly seed?: number
+  /** Standard error over value at which random probes of a trace stop; 0.05 when absent. */
+  readonly tolerance?: number
+  /** Probes at most, 400 when absent. */
+  readonly maxProbes?: number
+  /** "hutchinson" probes the Hessian even where the exact trace is to be had. */
+  readonly traceMethod?: "auto" | "hutchinson"
   /** What the data's labels allow when absent. */
   readonly loss?: LossName
   /**
@@ -63,16 +75,17 @@ export interface Options<F = never> {
 
 const withoutStore = <A, E, R>(_: string, work: Effect.Effect<A, E, R>) => work
 
-/** What has no derivative is said with the name of the metric that needed it. */
-const refusing = <A, E, R>(
-  model: string,
-  metric: Metric,
-  work: Effect.Effect<A, E | Gradient.NotDifferentiable, R>
-) =>
-  Effect.mapError(work, (error) =>
-    error instanceof Gradient.NotDifferentiable
-      ? new MetricUnavailable({ model, metric, why: error.message })
-      : error
+/** A stage's result, or why the network does not allow it; both are stored. */
+type Outcome<A> = { readonly found: A } | { readonly unavailable: string }
+
+const outcome = <A>(
+  work: Effect.Effect<A, Evaluate.Failure | Gradient.NotDifferentiable>
+): Effect.Effect<Outcome<A>, Evaluate.Failure> =>
+  work.pipe(
+    Effect.map((found): Outcome<A> => ({ found })),
+    Effect.catchTag("NotDifferentiable", ({ message }) =>
+      Effect.succeed<Outcome<A>>({ unavailable: message })
+    )
   )
 
 /** Data for the referee: what was asked for, or the samples after those of the metrics. */
@@ -87,34 +100,10 @@ const refereeData = <F>({ referee, split, samples }: Options<F>) => {
 const overlaps = (split: Data.Split, samples: number, other: { split: Data.Split; from: number }): boolean =>
   other.split.name === split.name && other.split.file === split.file && other.from < samples
 
-const formatReport = (
-  layer: Layer.Layer,
-  measured: Measured.Increase | undefined,
-  deltaWeightSq: number,
-  trace: { readonly trace: number; readonly stdErr: number } | undefined,
-  wantsLoss: boolean
-): FormatReport => {
-  const perWeight = deltaWeightSq / layer.weightElements
-  return {
-    deltaWeightSq,
-    ...(trace === undefined ? {} : { omega: trace.trace * perWeight, omegaStdErr: trace.stdErr * perWeight }),
-    ...(measured?.outputs === undefined
-      ? {}
-      : {
-          klDivergence: measured.outputs.klDivergence?.value ?? null,
-          klDivergenceStdErr: measured.outputs.klDivergence?.stdErr ?? null,
-          outputSqnrDb: measured.outputs.sqnrDb.value,
-          outputSqnrStdErrDb: measured.outputs.sqnrDb.stdErr
-        }),
-    ...(measured === undefined || !wantsLoss
-      ? {}
-      : { deltaLoss: measured.deltaLoss, stdErr: measured.stdErr })
-  }
-}
-
 export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(options: Options<F>) {
   const { graph, split, bits } = options
   const loss = options.loss ?? defaultFor(split)
+  const seed = options.seed ?? 0
   const stage: Stage<F> = options.stage ?? withoutStore
   const wanted = new Set(options.metrics ?? defaultMetrics)
   const layers = Layer.layersOf(graph)
@@ -124,52 +113,50 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
   const common = {
     graph,
     split,
+    layers,
+    samples,
+    loss,
+    seed,
     ...(options.batchSize === undefined ? {} : { batchSize: options.batchSize }),
     ...(options.threads === undefined ? {} : { threads: options.threads })
   }
 
-  const traces = wanted.has("trace")
-    ? yield* stage("trace", refusing(graph.name, "trace", GaussNewton.traces({ ...common, samples })))
-    : undefined
-  const measured =
-    wanted.has("deltaLoss") || wanted.has("klDivergence")
-      ? yield* stage(
-          "deltaLoss",
-          Measured.lossIncrease({ ...common, bits, loss, samples, outputs: wanted.has("klDivergence") })
-        )
-      : undefined
-
-  const traceOf = (l: number) => {
-    const found = traces?.[l]
-    return found === undefined ? undefined : { ...found, stdErr: 0 }
-  }
-  const layerReport = (layer: Layer.Layer, l: number): LayerReport => {
-    const trace = traceOf(l)
-    const breach = statement.layers.get(layer.id) ?? null
-    const byBits = bits.map((width) => {
-      const increase = measured?.layers[l]?.byBits[String(width)]
-      const squared = Measured.squaredNorm(Measured.roundingError(graph, layer, width))
-      const format = formatReport(layer, increase, squared, trace, wanted.has("deltaLoss"))
-      return [String(width), format] as const
+  /** The metric's stage where it is wanted. What was not asked for by name may be left out with a note. */
+  const metric = <A>(
+    name: Metric,
+    work: Effect.Effect<A, Evaluate.Failure | Gradient.NotDifferentiable>
+  ): Effect.Effect<A | undefined, Evaluate.Failure | MetricUnavailable | F> =>
+    Effect.flatMap(stage(name, outcome(work)), (result): Effect.Effect<A | undefined, MetricUnavailable> => {
+      if ("found" in result) return Effect.succeed(result.found)
+      const error = new MetricUnavailable({ model: graph.name, metric: name, why: result.unavailable })
+      if (options.metrics !== undefined) return Effect.fail(error)
+      notes.push(`no ${name}: ${result.unavailable}`)
+      return Effect.succeed(undefined)
     })
-    return {
-      id: layer.id,
-      params: layer.weightElements,
-      ...(trace === undefined
-        ? {}
-        : {
-            trace: trace.trace,
-            traceStdErr: trace.stdErr,
-            traceSamplingStdErr: trace.samplingStdErr,
-            exact: breach === null,
-            traceMethod: "gaussNewton"
-          }),
-      gaussNewtonEqualsHessian: breach === null,
-      brokenBy: breach,
-      byBits: Object.fromEntries(byBits)
-    }
-  }
-  const reports = layers.map(layerReport)
+
+  const traces = wanted.has("trace")
+    ? yield* metric(
+        "trace",
+        Traces.traces({
+          ...common,
+          statement,
+          tolerance: options.tolerance ?? 0.05,
+          maxProbes: options.maxProbes ?? 400,
+          method: options.traceMethod ?? "auto"
+        })
+      )
+    : undefined
+  const interactions = wanted.has("interactions")
+  const projections =
+    interactions || wanted.has("quadratic")
+      ? yield* metric("quadratic", Projections.projections({ ...common, bits, interactions }))
+      : undefined
+  const outputs = wanted.has("klDivergence")
+  const measured =
+    outputs || wanted.has("deltaLoss")
+      ? yield* metric("deltaLoss", Measured.lossIncrease({ ...common, bits, outputs }))
+      : undefined
+  const reports = layerReports(graph, bits, { statement, traces, projections, measured })
 
   const apart = refereeData(options)
   if (apart === undefined && options.referee !== false)
@@ -181,18 +168,13 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
       ? undefined
       : yield* stage(
           "referee",
-          Measured.lossIncrease({
-            ...common,
-            ...apart,
-            bits,
-            loss,
-            stage: "referee: loss increase elsewhere"
-          })
+          Measured.lossIncrease({ ...common, ...apart, bits, stage: "referee: loss increase elsewhere" })
         )
+  const pairs = projections?.interactions ?? undefined
   const report: SensitivityReport = {
     loss,
     samples,
-    seed: options.seed ?? 0,
+    seed,
     bits,
     floatLoss: measured?.floatLoss ?? null,
     gaussNewtonEqualsHessian: { holds: statement.holds, brokenBy: statement.brokenBy },
@@ -203,6 +185,7 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
           ...Referee.judge(reports, truth),
           refereeSamples: { split: apart.split.name, from: apart.from, samples: apart.samples }
         }),
+    ...(pairs === undefined ? {} : { interactions: interactionsOf(layers, bits, pairs) }),
     notes
   }
   return report

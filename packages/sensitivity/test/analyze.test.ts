@@ -20,8 +20,9 @@ test("a report has every figure of every layer, and a referee on other samples",
   for (const { params, trace, exact, byBits } of report.layers) {
     expect(exact).toBe(true)
     expect(Object.keys(byBits)).toEqual(["2", "4", "8"])
-    for (const { deltaWeightSq, omega, klDivergence, outputSqnrDb } of Object.values(byBits)) {
+    for (const { deltaWeightSq, omega, quadratic, klDivergence, outputSqnrDb } of Object.values(byBits)) {
       expect(omega).toBeCloseTo((trace! / params) * deltaWeightSq, 10)
+      expect(quadratic).toBeGreaterThan(0)
       expect(klDivergence).toBeGreaterThan(0)
       expect(outputSqnrDb).toBeGreaterThan(-10)
     }

@@ -20,7 +20,7 @@ export interface Operands {
 }
 
 /** Where the samples lie in a value of the network: the axis that follows the batch, the first when it is fixed. */
-const sampleAxis = (graph: Graph.Graph, name: string): number => {
+export const sampleAxis = (graph: Graph.Graph, name: string): number => {
   const shape = graph.values.get(name)!.shape
   const symbolic = shape.findIndex((dim) => !Dim.isStatic(dim))
   return symbolic === -1 ? 0 : symbolic

@@ -1,0 +1,238 @@
+/**
+ * What rounding each layer to each format costs to second order, by the actual rounding error ΔW and not by its norm:
+ * ½·ΔWᵀGΔW with the Gauss–Newton matrix G, and gᵀΔW to first order.
+ *
+ * With G = E_n Σ_j J_nᵀ s_j s_jᵀ J_n the form is ½·E_n Σ_j u², u = ⟨∂⟨s_j, z_n⟩/∂y_l, op(x_l, ΔW)⟩: the backward passes
+ * of the exact trace, met by one forward response for each format. All layers and formats come from the same passes,
+ * and so do their interactions ½·ΔW_aᵀGΔW_b, products of the u (CLADO, Deng et al., DAC 2023, measures them pair by
+ * pair), and the traces with respect to layers' inputs, ‖∂⟨s_j, z_n⟩/∂x_l‖².
+ */
+import type { Graph, Layer } from "@bitbudget/graph"
+import { Dim, Gradient, GraphBuilder, Model, Tensor } from "@bitbudget/graph"
+import type { Data, Evaluate } from "@bitbudget/runtime"
+import { Progress, Session, Value } from "@bitbudget/runtime"
+import { Effect } from "effect"
+import { bySample, responseTo, result } from "./Directional.ts"
+import type { Target } from "./gaussnewton/curvature.ts"
+import { curvatureOf, targetOf } from "./gaussnewton/curvature.ts"
+import { signs, units } from "./gaussnewton/directions.ts"
+import type { LossName } from "./Loss.ts"
+import { named } from "./Loss.ts"
+import * as Measured from "./Measured.ts"
+import { batchSizeFor } from "./Memory.ts"
+import * as Samples from "./Samples.ts"
+import type { Estimate } from "./Statistics.ts"
+import { estimate } from "./Statistics.ts"
+
+export interface Options {
+  readonly graph: Graph.Graph
+  readonly layers: ReadonlyArray<Layer.Layer>
+  readonly split: Data.Split
+  readonly samples: number
+  readonly loss: LossName
+  readonly bits: ReadonlyArray<number>
+  readonly seed: number
+  /** Whether the interactions of all pairs of (layer, bits) are taken. */
+  readonly interactions: boolean
+  readonly batchSize?: number
+  readonly threads?: number
+}
+
+/** Figures of one layer and format; standard errors over samples, which hold the output directions' too. */
+export interface Projection {
+  readonly quadratic: Estimate
+  readonly linear: Estimate
+}
+
+/** Trace of the Gauss–Newton matrix with respect to the layer's input of one sample. */
+export interface InputTrace extends Estimate {
+  readonly exact: boolean
+}
+
+export interface Projections {
+  readonly layers: ReadonlyArray<{
+    readonly id: string
+    readonly byBits: Readonly<Record<string, Projection>>
+    readonly input: InputTrace
+  }>
+  /** ½·ΔW_aᵀGΔW_b over (layer, bits) in order, layers outermost; null where not asked for. */
+  readonly interactions: ReadonlyArray<ReadonlyArray<number>> | null
+}
+
+/** Output directions: all up to so many, else so many random ones a sample. */
+const EXACT_UP_TO = 128
+const RANDOM_DIRECTIONS = 32
+const DIRECTIONS_A_RUN = 16
+const LARGEST_BATCH = 32
+
+interface Made {
+  readonly graph: Graph.Graph
+  /** float32 [batch, directions, …output of one sample]. */
+  readonly direction: string
+  /** Of each layer, [batch, 1 + directions, formats]: first along the loss's own gradient. */
+  readonly responses: ReadonlyArray<string>
+  /** Of each layer, [batch, directions]: squared norms of the gradient of its input. */
+  readonly inputs: ReadonlyArray<string>
+}
+
+const projectionGraph = (
+  options: Options,
+  lossy: Gradient.Lossy,
+  target: Target,
+  batch: number,
+  directions: number
+): Made => {
+  const { graph, layers, bits } = options
+  const outputs = [lossy.losses, lossy.output]
+  const builder = GraphBuilder.from(Gradient.bindBatch({ ...lossy.graph, outputs }, batch))
+  const e = new Gradient.Algebra(builder, "projection/")
+  const curvature = curvatureOf(e, target)
+  const fed = builder.fresh("projection/direction")
+  const direction = builder.input(fed, "float32", [batch, directions, ...target.shape])
+  const values = [...layers.map(({ output }) => output), ...layers.map(({ input }) => input)]
+  const slopes = Gradient.reverse(e, new Map([[e.total(lossy.losses), e.number(1)]]), values)
+  const passes = Array.from({ length: directions }, (_, d) => {
+    const one = e.reshape(e.slice(direction, [1], [d], [d + 1]), [batch, ...target.shape])
+    return Gradient.reverse(e, new Map([[lossy.output, curvature(one)]]), values)
+  })
+  /** Gradients of the value at `index` as rows: [batch, passes, elements]. */
+  const stacked = (all: ReadonlyArray<ReadonlyArray<string>>, index: number) => {
+    const rows = all.map((gradients) => bySample(e, graph, gradients[index]!, values[index]!))
+    return e.concat(
+      rows.map((row) => e.reshape(row, [batch, 1, e.shape(row)[1]!])),
+      1
+    )
+  }
+  const responses = layers.map((layer, l) => {
+    const moved = bits.map((width) => {
+      const error = Measured.roundingError(graph, layer, width)
+      const response = responseTo(e, layer, e.constant(Tensor.float32(layer.weightShape, error)))
+      const row = bySample(e, graph, response, layer.output)
+      return e.reshape(row, [batch, 1, e.shape(row)[1]!])
+    })
+    const product = e.matmul(stacked([slopes, ...passes], l), e.transposeLast(e.concat(moved, 1)))
+    return result(builder, product, `response/${l}`)
+  })
+  const inputs = layers.map((_, l) => {
+    const rows = stacked(passes, layers.length + l)
+    const norms = e.apply("ReduceSumSquare", [rows], { axes: [2], keepDims: false })
+    return result(builder, norms, `input/${l}`)
+  })
+  const finished = builder.finish([...responses, ...inputs])
+  return { graph: Gradient.lower(finished), direction, responses, inputs }
+}
+
+/** Sums over directions and batches, sample by sample. */
+const accumulator = (layers: number, formats: number, samples: number, interactions: boolean) => {
+  const cells = layers * formats
+  const table = (rows: number) => Array.from({ length: rows }, () => new Float64Array(samples))
+  const [quadratic, linear, input] = [table(cells), table(cells), table(layers)] as const
+  const pairs = interactions ? table(cells).map(() => new Float64Array(cells)) : null
+  const u = new Float64Array(cells)
+  return {
+    quadratic,
+    linear,
+    input,
+    pairs,
+    /** Adds one batch of `directions`, each weighing `weight`. */
+    add: (made: Made, results: Results, batch: Samples.Batch, directions: number, weight: number) => {
+      const rows = (names: ReadonlyArray<string>) => names.map((name) => numbersOf(results[name]!))
+      const [responses, norms] = [rows(made.responses), rows(made.inputs)]
+      for (let i = 0; i < batch.to - batch.from; i++) {
+        const n = batch.from + i
+        for (let d = 0; d <= directions; d++) {
+          for (let l = 0; l < layers; l++)
+            for (let f = 0; f < formats; f++)
+              u[l * formats + f] = responses[l]![(i * (directions + 1) + d) * formats + f]!
+          for (let a = 0; a < cells; a++) {
+            if (d === 0) linear[a]![n] = u[a]!
+            else quadratic[a]![n]! += 0.5 * weight * u[a]! ** 2
+          }
+          if (d === 0) continue
+          for (let l = 0; l < layers; l++) input[l]![n]! += weight * norms[l]![i * directions + d - 1]!
+          pairs?.forEach((row, a) => {
+            for (let b = 0; b < cells; b++) row[b]! += (0.5 * weight * u[a]! * u[b]!) / samples
+          })
+        }
+      }
+    }
+  }
+}
+
+type Results = Readonly<Record<string, Value.Value>>
+
+const numbersOf = ({ data }: Value.Value) => {
+  if (!Value.isNumeric(data)) throw new Error("Projections: results are floats")
+  return data
+}
+
+export const projections = (
+  options: Options
+): Effect.Effect<Projections, Evaluate.Failure | Gradient.NotDifferentiable> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { graph, split, layers, bits, loss, seed } = options
+      const threads = options.threads === undefined ? {} : { threads: options.threads }
+      const target = targetOf(graph, named(loss), split)
+      const all = target.free.length
+      const exact = all <= EXACT_UP_TO
+      const total = exact ? all : RANDOM_DIRECTIONS
+      const directions = Math.min(total, DIRECTIONS_A_RUN)
+      const copies = 2 + directions + bits.length
+      const samples = yield* Samples.open({
+        ...threads,
+        graph,
+        split,
+        loss,
+        samples: options.samples,
+        batchSize: options.batchSize ?? batchSizeFor(graph, copies, LARGEST_BATCH),
+        filled: true
+      })
+      const rows = samples.batchSize
+      const lossy = Gradient.withLoss(graph, samples.loss.kind, samples.labelShape)
+      const made = yield* Gradient.attempt(() => projectionGraph(options, lossy, target, rows, directions))
+      const session = yield* Session.make(Model.encode(made.graph), {
+        name: `rounding errors of ${graph.name}`,
+        ...threads
+      })
+      const size = Dim.elements(target.shape)
+      const shape = [rows, directions, ...target.shape]
+      const sums = accumulator(layers.length, bits.length, samples.count, options.interactions)
+      const stage = "quadratic forms of the rounding errors"
+      yield* Samples.each(samples, (batch) =>
+        Effect.gen(function* () {
+          for (let first = 0; first < total; first += directions) {
+            yield* Progress.step({ stage, done: batch.from * total + first, total: samples.count * total })
+            const block = { fromSample: batch.from, samples: rows, first, directions }
+            const data = exact
+              ? units(block, size, target.free)
+              : signs(block, size, target.free, total, seed)
+            const feeds = {
+              [samples.input]: batch.inputs,
+              [lossy.target]: batch.target,
+              [made.direction]: Value.float32(shape, data)
+            }
+            sums.add(made, yield* session.run(feeds), batch, directions, exact ? 1 : 1 / total)
+          }
+        })
+      )
+      yield* Progress.step({ stage, done: samples.count * total, total: samples.count * total })
+      const layer = ({ id }: Layer.Layer, l: number) => ({
+        id,
+        byBits: Object.fromEntries(
+          bits.map((width, f): [string, Projection] => {
+            const cell = l * bits.length + f
+            return [
+              String(width),
+              { quadratic: estimate(sums.quadratic[cell]!), linear: estimate(sums.linear[cell]!) }
+            ]
+          })
+        ),
+        input: { ...estimate(sums.input[l]!), exact }
+      })
+      return {
+        layers: layers.map(layer),
+        interactions: sums.pairs?.map((row) => Array.from(row)) ?? null
+      }
+    })
+  )

@@ -1,0 +1,97 @@
+/** Puts the stages' results together, layer by layer: plain data in, plain data out. */
+import type { Graph } from "@bitbudget/graph"
+import { Layer } from "@bitbudget/graph"
+import type { Statement } from "./Curvature.ts"
+import * as Measured from "./Measured.ts"
+import type { Projections } from "./Projections.ts"
+import type { FormatReport, Interactions, LayerReport } from "./Report.ts"
+import type { LayerTrace } from "./Traces.ts"
+
+/** What the stages found, layers in execution order; undefined where a stage was not asked for or does not apply. */
+export interface Found {
+  readonly statement: Statement
+  readonly traces: ReadonlyArray<LayerTrace> | undefined
+  readonly projections: Projections | undefined
+  readonly measured: Measured.LossIncrease | undefined
+}
+
+/** The fields of a stage that was run. */
+const fields = <A, B extends object>(found: A | undefined, of: (found: A) => B): B | Record<never, never> =>
+  found === undefined ? {} : of(found)
+
+const formatReport = (graph: Graph.Graph, found: Found, layer: Layer.Layer, l: number, bits: number) => {
+  const key = String(bits)
+  const deltaWeightSq = Measured.squaredNorm(Measured.roundingError(graph, layer, bits))
+  const perWeight = deltaWeightSq / layer.weightElements
+  const increase = found.measured?.layers[l]?.byBits[key]
+  const report: FormatReport = {
+    deltaWeightSq,
+    ...fields(found.traces?.[l], ({ trace, stdErr }) => ({
+      omega: trace * perWeight,
+      omegaStdErr: stdErr * perWeight
+    })),
+    ...fields(found.projections?.layers[l]?.byBits[key], ({ quadratic, linear }) => ({
+      quadratic: quadratic.value,
+      quadraticStdErr: quadratic.stdErr,
+      linear: linear.value,
+      linearStdErr: linear.stdErr
+    })),
+    ...fields(increase?.outputs, ({ klDivergence, sqnrDb }) => ({
+      klDivergence: klDivergence?.value ?? null,
+      klDivergenceStdErr: klDivergence?.stdErr ?? null,
+      outputSqnrDb: sqnrDb.value,
+      outputSqnrStdErrDb: sqnrDb.stdErr
+    })),
+    ...fields(increase, ({ deltaLoss, stdErr }) => ({ deltaLoss, stdErr }))
+  }
+  return report
+}
+
+const traceFields = ({ trace, stdErr, samplingStdErr, exact, method, gaussNewton }: LayerTrace) => ({
+  trace,
+  traceStdErr: stdErr,
+  traceSamplingStdErr: samplingStdErr,
+  exact,
+  traceMethod: method,
+  ...fields(method === "hutchinson" ? (gaussNewton ?? undefined) : undefined, (own) => ({
+    gaussNewtonTrace: own.trace,
+    gaussNewtonTraceStdErr: own.stdErr
+  }))
+})
+
+const layerReport = (
+  graph: Graph.Graph,
+  bits: ReadonlyArray<number>,
+  found: Found,
+  layer: Layer.Layer,
+  l: number
+): LayerReport => {
+  const breach = found.statement.layers.get(layer.id) ?? null
+  return {
+    id: layer.id,
+    params: layer.weightElements,
+    ...fields(found.traces?.[l], traceFields),
+    gaussNewtonEqualsHessian: breach === null,
+    brokenBy: breach,
+    byBits: Object.fromEntries(
+      bits.map((width) => [String(width), formatReport(graph, found, layer, l, width)])
+    )
+  }
+}
+
+export const layerReports = (
+  graph: Graph.Graph,
+  bits: ReadonlyArray<number>,
+  found: Found
+): ReadonlyArray<LayerReport> =>
+  Layer.layersOf(graph).map((layer, l) => layerReport(graph, bits, found, layer, l))
+
+/** The pairs' matrix with its rows named. */
+export const interactionsOf = (
+  layers: ReadonlyArray<Layer.Layer>,
+  bits: ReadonlyArray<number>,
+  matrix: ReadonlyArray<ReadonlyArray<number>>
+): Interactions => ({
+  choices: layers.flatMap(({ id }) => bits.map((width) => ({ layer: id, bits: width }))),
+  matrix
+})

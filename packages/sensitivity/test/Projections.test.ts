@@ -1,0 +1,80 @@
+import { Layer } from "@bitbudget/graph"
+import { Effect } from "effect"
+import { expect, test } from "vitest"
+import * as Projections from "../src/Projections.ts"
+import { Measured } from "../src/index.ts"
+import { golden, model, split } from "./golden.ts"
+import * as Tiny from "./tiny.ts"
+
+const close = (found: number, truth: number, relative: number, what: string, absolute = 0) =>
+  expect(Math.abs(found - truth), `${what}: ${found}, ${truth}`).toBeLessThan(
+    absolute + relative * Math.abs(truth)
+  )
+
+test("forms, interactions and slopes of a tiny network against differences in float64", async () => {
+  const { graph } = Tiny
+  const [layers, bits] = [Layer.layersOf(graph), [2, 4]]
+  const found = await Effect.runPromise(
+    Projections.projections({
+      graph,
+      layers,
+      split: Tiny.split,
+      samples: Tiny.samples,
+      loss: "crossEntropy",
+      bits,
+      seed: 0,
+      interactions: true,
+      // Two whole batches and one of two samples.
+      batchSize: 5
+    })
+  )
+  const choices = layers.flatMap((layer, l) =>
+    bits.map((width) => ({ l, width, error: Measured.roundingError(graph, layer, width) }))
+  )
+  for (const [a, { l, width, error }] of choices.entries()) {
+    const { quadratic, linear } = found.layers[l]!.byBits[String(width)]!
+    close(
+      quadratic.value,
+      0.5 * Tiny.form(Tiny.gaussNewtonBlock(l, l), error, error),
+      1e-4,
+      `layer ${l}, ${width} bits`
+    )
+    const slopes = Tiny.sampleGradients(l).map((g) => g.reduce((sum, x, i) => sum + x * error[i]!, 0))
+    close(linear.value, slopes.reduce((sum, x) => sum + x, 0) / Tiny.samples, 1e-4, `slope of ${l}`, 1e-7)
+    expect(found.interactions![a]![a]).toBeCloseTo(quadratic.value, 12)
+    for (const [b, other] of choices.entries()) {
+      const truth = 0.5 * Tiny.form(Tiny.gaussNewtonBlock(l, other.l), error, other.error)
+      close(found.interactions![a]![b]!, truth, 1e-4, `pair ${a}, ${b}`, 1e-6)
+    }
+  }
+})
+
+test.each(["resnet8", "dscnn"] as const)(
+  "%s: Taylor's terms of the rounding errors are those of PyTorch in float64",
+  async (name) => {
+    const bits = [2, 3, 4, 8]
+    const found = await Effect.runPromise(
+      Effect.gen(function* () {
+        const { graph } = yield* model(name)
+        return yield* Projections.projections({
+          graph,
+          layers: Layer.layersOf(graph),
+          split: yield* split(name),
+          samples: 256,
+          loss: "crossEntropy",
+          bits,
+          seed: 0,
+          interactions: false
+        })
+      })
+    )
+    for (const [l, wanted] of golden(name).layers.entries())
+      for (const width of bits) {
+        const { quadratic, linear } = found.layers[l]!.byBits[String(width)]!
+        const { first, second } = wanted.taylor![String(width)]!
+        close(quadratic.value, second, 2e-3, `${wanted.onnx_node} at ${width} bits`, 1e-9)
+        close(linear.value, first, 2e-3, `${wanted.onnx_node} at ${width} bits`, 1e-7)
+        expect(linear.stdErr).toBeGreaterThan(0)
+      }
+  }
+)

@@ -1,17 +1,43 @@
 /** The commands put together. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Effect } from "effect"
-import { Command } from "effect/cli"
+import { Console, Effect } from "effect"
+import { CliOutput, Command } from "effect/cli"
 import { compare, simulate } from "./commands/cost.ts"
 import { devices } from "./commands/devices.ts"
 import { evaluate, inspect, quantize } from "./commands/network.ts"
 import { runs } from "./commands/runs.ts"
 import { search, solve } from "./commands/search.ts"
+import { sensitivity } from "./commands/sensitivity.ts"
 import { shared } from "./shared.ts"
+
+/** Stdout belongs to results: what is wrong with a command line is said on stderr, shortly. */
+const presenter = CliOutput.layerPresenter({
+  present: (event) =>
+    event._tag === "InvalidInvocation"
+      ? Console.error(
+          [
+            ...event.errors.map(({ message }) => `bitbudget: ${message}`),
+            `See \`${event.commandPath.join(" ")} --help\`.`
+          ].join("\n")
+        )
+      : CliOutput.defaultPresenter.present(event)
+})
 
 /** The program; its errors are judged by their tags in `main.ts`. */
 export const program: Effect.Effect<void, unknown> = shared.pipe(
-  Command.withSubcommands([inspect, simulate, compare, search, solve, evaluate, quantize, devices, runs]),
+  Command.withSubcommands([
+    inspect,
+    simulate,
+    compare,
+    sensitivity,
+    search,
+    solve,
+    evaluate,
+    quantize,
+    devices,
+    runs
+  ]),
   Command.run({ version: "0.1.0" }),
+  Effect.provide(presenter),
   Effect.provide(NodeServices.layer)
 )

@@ -49,12 +49,15 @@ export const withServices = <A, R>(work: Effect.Effect<A, unknown, R>) =>
 export const withProgress = <A, R>(work: Effect.Effect<A, unknown, R>) =>
   Effect.flatMap(shared, ({ quiet }) => Effect.provide(work, progress(quiet)))
 
-/** A comma-separated list without empty entries. */
-export const listOf = (text: string): ReadonlyArray<string> =>
-  text
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "")
+/** A comma-separated list. */
+export const listFlag = (name: string) =>
+  Flag.String(name).pipe(
+    Flag.map((text) => text.split(",").map((part) => part.trim())),
+    Flag.filter(
+      (parts) => parts.every((part) => part !== ""),
+      () => "names with commas between them"
+    )
+  )
 
 export const bitList = (text: string) =>
   Effect.gen(function* () {
@@ -97,7 +100,26 @@ export const dataFlag = Flag.String("data").pipe(
   Flag.withDescription("Folder, .npz, x.npy,y.npy, images.gz,labels.gz, text file, or descriptor .json")
 )
 
-export const batchFlag = Flag.Int("batch").pipe(
+/** A whole number from `least` on. */
+export const countFlag = (name: string, least = 1) =>
+  Flag.Int(name).pipe(
+    Flag.filter(
+      (count) => count >= least,
+      () => `a whole number from ${least} on`
+    )
+  )
+
+export const seedFlag = countFlag("seed", 0).pipe(
+  Flag.withDefault(0),
+  Flag.withDescription("Of every random choice (default 0)")
+)
+
+export const threadsFlag = countFlag("threads").pipe(
+  Flag.optional,
+  Flag.withDescription("Threads of ONNX Runtime; results do not depend on it (default: all cores)")
+)
+
+export const batchFlag = countFlag("batch").pipe(
   Flag.withDefault(1),
   Flag.withDescription("Samples a batch (default 1)")
 )

@@ -1,29 +1,27 @@
 /**
  * The main job, from a network, a device and data to a measured, packed and logged mixed-precision network:
  *
- *   open → sensitivity → ranges → costs → solve → measure → export
+ *   open → sensitivity → ranges → costs → solve → select → measure → export
  *
  * Every stage's result is stored as it ends; the same request finds it, an interrupted one goes on behind it.
  */
-import { CostTable, Simulate } from "@bitbudget/device"
-import type { Profile } from "@bitbudget/device"
-import { Layer, Model, Precision, Workload } from "@bitbudget/graph"
-import { BitPlan, FakeQuant, FileBytes, LayerFormat, Pack } from "@bitbudget/quant"
-import type { Ranges } from "@bitbudget/quant"
-import type { Metrics } from "@bitbudget/runtime"
-import { Data, Evaluate } from "@bitbudget/runtime"
-import type { Problem } from "@bitbudget/search"
-import { Solver } from "@bitbudget/search"
-import { Measured } from "@bitbudget/sensitivity"
+import { type Profile, type Simulate, Validation } from "@bitbudget/device"
+import { Layer, Model, Precision } from "@bitbudget/graph"
+import { BitPlan, FakeQuant, FileBytes, type LayerFormat, Pack, type Ranges } from "@bitbudget/quant"
+import { Data, Evaluate, type Metrics } from "@bitbudget/runtime"
+import { Referee, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import * as path from "node:path"
-import type { Budget, Quantity } from "./Budget.ts"
+import type { Budget } from "./Budget.ts"
 import { calibrate } from "./calibrate.ts"
-import { Infeasible, UnusableRequest } from "./errors.ts"
+import { UnusableRequest } from "./errors.ts"
 import { writeFile } from "./files.ts"
+import { costsOn, keeps, limitsOf, quantitiesOf } from "./plan/costs.ts"
+import { lossTable, type MetricChoice } from "./plan/losses.ts"
+import { formatsOf, solve, solveGreedily } from "./plan/program.ts"
+import { refereeRowsOf, rowsOf } from "./Sensitivities.ts"
 import { RunStore } from "./store/RunStore.ts"
-import { tiedLayers } from "./ties.ts"
 
 export interface Request {
   readonly model: Model.Model
@@ -33,58 +31,46 @@ export interface Request {
   readonly weightBits: ReadonlyArray<number>
   readonly activationBits: number
   readonly ties: boolean
-  /** Samples the sensitivities are measured on. */
+  /** What is minimised. */
+  readonly metric: MetricChoice
+  /** Samples the sensitivities are measured on; as many more judge the metrics. */
   readonly samples: number
+  readonly seed: number
+  readonly threads?: number | undefined
   readonly out: string
   readonly force: boolean
 }
 
+/** Metrics a search can minimise. */
+export const metricChoices = Referee.judged
+
 type Estimates = { readonly [metric: string]: Metrics.Estimate }
+
+/** A plan that could be taken. */
+interface Candidate {
+  readonly name: string
+  readonly formats: LayerFormat.Formats
+}
 
 /** Samples over which activation ranges are taken. */
 const CALIBRATION_SAMPLES = 512
-/** Times the solution is checked against its own simulation before the budgets are given up. */
-const TIGHTENINGS = 8
 
-const costOf = (totals: Simulate.Totals): { readonly [Q in Quantity]: number | null } => ({
-  latency: totals.latencyMs,
-  energy: totals.energyMj,
-  size: totals.modelBytes,
-  peakMemory: totals.peakActivationBytes,
-  bops: totals.bops,
-  dram: totals.dramBytes
-})
+const hash = (text: string): string => createHash("sha256").update(text).digest("hex")
 
+/** What a run depends on: asking for the same again finds it. */
 const identity = (request: Request, dataFingerprint: string): string => {
-  const { model, profile, budgets, weightBits, activationBits, ties, samples } = request
-  const parts = [
-    model.sha256,
-    JSON.stringify(profile),
-    dataFingerprint,
-    budgets.map(({ text }) => text),
-    weightBits,
-    activationBits,
-    ties,
-    samples
-  ]
-  return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 16)
+  const { model, profile, budgets, weightBits, activationBits, ties, metric, samples, seed } = request
+  const limits = budgets.map(({ text }) => text)
+  const options = { limits, weightBits, activationBits, ties, metric, samples, seed }
+  return hash(JSON.stringify([model.sha256, profile, dataFingerprint, options])).slice(0, 16)
 }
 
-/** Measured increases, made monotone: fewer bits never look better than more, nor better than float. */
-const monotoneLoss = (
-  increases: Measured.LayerIncrease,
-  bits: ReadonlyArray<number>
-): ReadonlyMap<number, number> => {
-  let worst = 0
-  return new Map(
-    bits
-      .toSorted((a, b) => b - a)
-      .map((width) => {
-        worst = Math.max(worst, increases.byBits[String(width)]!.deltaLoss)
-        return [width, worst]
-      })
+/** Whether two plans are the same. */
+const sameFormats = (a: LayerFormat.Formats, b: LayerFormat.Formats): boolean =>
+  [...a].every(
+    ([id, { precision }]) =>
+      Precision.showPrecision(precision) === Precision.showPrecision(b.get(id)!.precision)
   )
-}
 
 export const search = Effect.fn("Plan.search")(function* (request: Request) {
   const { model, profile, data, out } = request
@@ -95,34 +81,39 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
   const store = yield* RunStore
   const run = identity(request, yield* Data.fingerprint(data))
   if (request.force) yield* store.forget(run)
+  const profileJson = JSON.stringify(profile)
   const begun = yield* store.begin({
     id: run,
+    kind: "search",
     model,
-    profile: {
-      id: profile.id,
-      sha256: createHash("sha256").update(JSON.stringify(profile)).digest("hex"),
-      json: JSON.stringify(profile)
-    },
+    profile: { id: profile.id, sha256: hash(profileJson), json: profileJson },
     options: JSON.stringify({
       budgets: request.budgets.map(({ text }) => text),
       bits: request.weightBits,
+      metric: request.metric,
       out
     })
   })
 
+  // What each layer costs at each width, and what is allowed: wrong budgets are refused before the long work.
+  const choices = request.weightBits.map((bits) => Precision.wa(bits, request.activationBits))
+  const costs = yield* costsOn(profile, graph, choices)
+  const limits = yield* limitsOf(profile, graph, costs, request.budgets)
+
   // What each layer suffers at each width.
-  const sensitivity = yield* store.stage(
-    run,
-    "sensitivity",
-    Effect.flatMap(data.split("sensitivity"), (split) =>
-      Measured.lossIncrease({
-        graph,
-        bits: request.weightBits,
-        split,
-        samples: Math.min(request.samples, split.size)
-      })
-    )
-  )
+  const tuning = yield* data.split("sensitivity")
+  const threads = request.threads === undefined ? {} : { threads: request.threads }
+  const sensitivity = yield* Sensitivity.analyze({
+    ...threads,
+    graph,
+    bits: request.weightBits,
+    split: tuning,
+    samples: request.samples,
+    seed: request.seed,
+    ...(request.metric === "auto" ? {} : { referee: false }),
+    stage: (name, work) => store.stage(run, name, work)
+  })
+  const losses = yield* lossTable(sensitivity, request.metric)
   const ranges: Ranges.Ranges = new Map(
     yield* store.stage(
       run,
@@ -133,222 +124,111 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
     )
   )
 
-  // What each layer costs at each width.
-  const choices = request.weightBits.map((bits) => Precision.wa(bits, request.activationBits))
-  const workload = Workload.workloadOf(graph, 1)
-  const table = CostTable.costTable(profile, workload, choices)
-  const structure = FileBytes.structureOf(graph)
-  const fileBytes = (formats: LayerFormat.Formats) => FileBytes.predict(structure, layers, formats)
-  const predict = (formats: LayerFormat.Formats) => {
-    const cost = Simulate.network(profile, workload, (step) => formats.get(step.id)?.precision ?? choices[0]!)
-    return { ...cost, totals: { ...cost.totals, modelBytes: fileBytes(formats) } }
+  // The best assignment, and what others would do at the same budgets.
+  const program = { graph, costs, losses, limits, ties: request.ties }
+  const solved = yield* store.stage(run, "solve", solve(program))
+  const greedy = yield* store.stage(run, "greedy", solveGreedily(program))
+  const plans: ReadonlyArray<Candidate> = [
+    { name: "ilp", formats: formatsOf(costs, solved.choice) },
+    ...(greedy.status === "infeasible" ? [] : [{ name: "greedy", formats: formatsOf(costs, greedy.choice) }]),
+    ...[
+      "f32",
+      ...request.weightBits.toSorted((a, b) => b - a).map((bits) => `w${bits}a${request.activationBits}`)
+    ].map((name) => ({ name, formats: BitPlan.fromShorthand(graph, name)! }))
+  ]
+  // A device may not hold float at all; its accuracy is still worth knowing.
+  const predicted = new Map<string, Simulate.Totals | null>()
+  for (const { name, formats } of plans) {
+    const cost = yield* Effect.option(costs.tryPredict(formats))
+    predicted.set(name, cost._tag === "Some" ? cost.value.totals : null)
   }
-  const tryPredict = (formats: LayerFormat.Formats) =>
-    Effect.try({
-      try: () => predict(formats),
-      catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
-    })
-
-  const unsupported = choices.find((_, c) => table.layers.every(({ costs }) => costs[c] === null))
-  if (unsupported !== undefined) {
-    return yield* new UnusableRequest({
-      why: `${profile.id} cannot hold ${Precision.showPrecision(unsupported)}; leave that width out of --bits`
-    })
-  }
-
-  const widest = costOf(predict(BitPlan.uniform(graph, choices.at(-1)!)).totals)
-  const limits: Array<{ readonly budget: Budget; readonly limit: number }> = []
-  for (const budget of request.budgets) {
-    if (widest[budget.quantity] === null) {
-      return yield* new UnusableRequest({ why: `${profile.id} has no figure for ${budget.quantity}` })
-    }
-    if (typeof budget.limit === "number") {
-      limits.push({ budget, limit: budget.limit })
-      continue
-    }
-    const { fraction, of } = budget.limit
-    const reference = costOf((yield* tryPredict(BitPlan.fromShorthand(graph, of)!)).totals)[budget.quantity]
-    if (reference === null) {
-      return yield* new UnusableRequest({
-        why: `${profile.id} has no figure for ${budget.quantity} at ${of}`
-      })
-    }
-    limits.push({ budget, limit: reference * fraction })
+  const fits = ({ name }: Candidate): boolean => {
+    const totals = predicted.get(name) ?? null
+    return totals !== null && keeps(limits, totals)
   }
 
-  const fixed: { readonly [Q in Quantity]: number } = {
-    latency: table.fixed.latencyMs,
-    energy: table.fixed.energyMj ?? 0,
-    size: structure.otherBytes,
-    peakMemory: 0,
-    bops: table.fixed.bops,
-    dram: table.fixed.dramBytes ?? 0
-  }
-  const costsOf = (
-    layer: Layer.Layer,
-    precision: Precision.Precision,
-    cost: CostTable.LayerCost
-  ): { readonly [Q in Quantity]: number } => ({
-    latency: cost.latencyMs,
-    energy: cost.energyMj ?? 0,
-    size: FileBytes.layerBytes(structure, layer, LayerFormat.layerFormat(precision)),
-    peakMemory: cost.peakActivationBytes,
-    bops: cost.bops,
-    dram: cost.dramBytes ?? 0
-  })
-
-  /** The integer program, with every budget tightened by its factor. */
-  const problemWith = (factors: ReadonlyMap<Quantity, number>): Problem.Problem => {
-    const peak = limits.find(({ budget }) => budget.quantity === "peakMemory")?.limit ?? Infinity
-    const summed = limits.filter(({ budget }) => budget.quantity !== "peakMemory")
-    const groups = layers.map((layer, l) => {
-      const loss = monotoneLoss(sensitivity.layers[l]!, request.weightBits)
-      return {
-        id: layer.id,
-        choices: choices.flatMap((precision, c) => {
-          const cost = table.layers[l]!.costs[c]
-          // The peak is a maximum over layers, so it forbids choices instead of being summed.
-          if (cost === null || cost === undefined || cost.peakActivationBytes > peak) return []
-          const all = costsOf(layer, precision, cost)
-          const costs = Object.fromEntries(
-            summed.map(({ budget }) => [budget.quantity, all[budget.quantity]])
-          )
-          return [{ id: Precision.showPrecision(precision), loss: loss.get(precision.weights.bits)!, costs }]
-        })
-      }
-    })
-    const budgets = Object.fromEntries(
-      summed.map(({ budget: { quantity }, limit }) => [
-        quantity,
-        Math.max(0, limit * (factors.get(quantity) ?? 1) - fixed[quantity])
-      ])
-    )
-    return { groups, budgets, ...(request.ties ? { ties: tiedLayers(graph) } : {}) }
-  }
-
-  /** Least value of each quantity: every layer at its cheapest choice, whatever that does to the others. */
-  const infeasible = () =>
-    new Infeasible({
-      limits: limits.map(({ budget: { text, quantity }, limit }) => {
-        const cheapest = layers.map((layer, l) =>
-          Math.min(
-            ...choices.flatMap((precision, c) => {
-              const cost = table.layers[l]!.costs[c]
-              return cost === null || cost === undefined ? [] : [costsOf(layer, precision, cost)[quantity]]
-            })
-          )
-        )
-        const least =
-          quantity === "peakMemory"
-            ? Math.max(...cheapest)
-            : cheapest.reduce((a, b) => a + b, fixed[quantity])
-        return { name: text, limit, least }
-      })
-    })
-
-  const formatsOf = (choice: { readonly [group: string]: string }): LayerFormat.Formats =>
-    new Map(layers.map(({ id }) => [id, LayerFormat.layerFormat(Precision.parsePrecision(choice[id]!)!)]))
-
-  // Layers interact a little (shared memories); a solution that breaks a budget when simulated whole is tightened.
-  const solved = yield* store.stage(
-    run,
-    "solve",
-    Effect.gen(function* () {
-      const factors = new Map<Quantity, number>()
-      for (let i = 0; i < TIGHTENINGS; i++) {
-        const problem = problemWith(factors)
-        if (problem.groups.some(({ choices }) => choices.length === 0)) return yield* infeasible()
-        // Without a time limit the solver ends with an answer; anything else is a fault of this tool.
-        const solution = yield* Effect.orDie(Solver.solve(problem))
-        if (solution.status === "infeasible") return yield* infeasible()
-        const costs = costOf(predict(formatsOf(solution.choice)).totals)
-        const broken = limits.filter(({ budget, limit }) => (costs[budget.quantity] ?? 0) > limit)
-        if (broken.length === 0) return solution
-        for (const { budget, limit } of broken) {
-          factors.set(
-            budget.quantity,
-            ((factors.get(budget.quantity) ?? 1) * limit) / costs[budget.quantity]! - 1e-9
-          )
-        }
-      }
-      return yield* infeasible()
-    })
-  )
-
-  // What the plans really do on data nothing was chosen on.
-  const test = yield* data.split("test")
-  const measure = (name: string, formats: LayerFormat.Formats) =>
+  const evaluate = ({ name, formats }: Candidate, split: Data.Split, stage: string, limit?: number) =>
     store.stage(
       run,
-      `measure ${name}`,
+      `${stage} ${name}`,
       Effect.map(
-        Evaluate.run(Model.encode(FakeQuant.rewrite(graph, formats, ranges)), test, {
-          stage: `measuring ${name}`
+        Evaluate.run(Model.encode(FakeQuant.rewrite(graph, formats, ranges)), split, {
+          stage: `${stage} ${name}`,
+          ...(limit === undefined ? {} : { limit })
         }),
         ({ metrics }): Estimates => metrics as Estimates
       )
     )
-  const chosenFormats = formatsOf(solved.choice)
-  // The field's usual search, at the same budgets.
-  const greedy = yield* store.stage(
-    run,
-    "greedy",
-    Effect.orDie(Solver.solve(problemWith(new Map()), { method: "greedy" }))
+
+  // The program knows layers one at a time. Whole plans are tried on the tuning data, and the best one is taken, so
+  // that the answer is never worse than a uniform plan within the same budgets.
+  const rivals = plans.filter(
+    (plan, i) =>
+      plan.name !== "f32" &&
+      fits(plan) &&
+      plans.findIndex((other) => sameFormats(plan.formats, other.formats)) === i
   )
-  const chosen = predict(chosenFormats)
-  const measured = yield* measure("chosen", chosenFormats)
+  let chosen = plans[0]!
+  let least = Infinity
+  for (const rival of rivals) {
+    if (rivals.length === 1) break
+    const metrics = yield* evaluate(rival, tuning, "trying", request.samples)
+    const loss = metrics["loss"] ?? metrics["mse"]
+    // Without labels there is nothing to tell plans apart by but the program's own objective.
+    if (loss === undefined || loss.value >= least) continue
+    least = loss.value
+    chosen = rival
+  }
+
+  // What the plans really do on data nothing was chosen on.
+  const test = yield* data.split("test")
+  const measured = yield* evaluate(chosen, test, "measuring")
   const baselines = []
-  const named: ReadonlyArray<readonly [string, LayerFormat.Formats]> = [
-    ...(greedy.status === "infeasible" ? [] : [["greedy", formatsOf(greedy.choice)] as const]),
-    ...[
-      "f32",
-      ...request.weightBits.toSorted((a, b) => b - a).map((bits) => `w${bits}a${request.activationBits}`)
-    ].map((name) => [name, BitPlan.fromShorthand(graph, name)!] as const)
-  ]
-  for (const [name, formats] of named) {
-    // A device may not hold float at all; its accuracy is still worth knowing.
-    const cost = yield* Effect.option(tryPredict(formats))
-    const totals = cost._tag === "Some" ? cost.value.totals : null
-    const withinBudgets =
-      totals !== null && limits.every(({ budget, limit }) => (costOf(totals)[budget.quantity] ?? 0) <= limit)
+  for (const plan of plans) {
+    if (plan === chosen) continue
     baselines.push({
-      name,
-      plan: BitPlan.toDocument(model.sha256, formats),
-      predicted: totals,
-      modelBytes: fileBytes(formats),
-      withinBudgets,
-      measured: yield* measure(name, formats)
+      name: plan.name,
+      plan: BitPlan.toDocument(model.sha256, plan.formats),
+      predicted: predicted.get(plan.name) ?? null,
+      modelBytes: costs.fileBytes(plan.formats),
+      withinBudgets: fits(plan),
+      measured: sameFormats(plan.formats, chosen.formats)
+        ? measured
+        : yield* evaluate(plan, test, "measuring")
     })
   }
 
   const planFile = path.join(out, "plan.json")
   const modelFile = path.join(out, "mixed.onnx")
-  const plan = BitPlan.toDocument(model.sha256, chosenFormats)
-  const packed = Pack.encode(graph, chosenFormats, ranges)
+  const plan = BitPlan.toDocument(model.sha256, chosen.formats)
+  const packed = Pack.encode(graph, chosen.formats, ranges)
   yield* writeFile(planFile, `${JSON.stringify(plan, null, 2)}\n`)
   yield* writeFile(modelFile, packed)
 
-  const steps = new Map(chosen.layers.map((step) => [step.id, step]))
+  const cost = costs.predict(chosen.formats)
+  const steps = new Map(cost.layers.map((step) => [step.id, step]))
   const layerTable = layers.map((layer, l) => {
-    const { precision } = chosenFormats.get(layer.id)!
+    const format = chosen.formats.get(layer.id)!
+    const { weights, activations } = format.precision
     const step = steps.get(layer.id)
-    const increase = sensitivity.layers[l]!.byBits[String(precision.weights.bits)]!
+    // A rival may be float, of which nothing was measured because nothing is lost.
+    const suffers = sensitivity.layers[l]!.byBits[String(weights.bits)]
     return {
       id: layer.id,
       name: layer.name,
-      weightBits: precision.weights.bits,
-      activationBits: precision.activations.bits,
-      deltaLoss: increase.deltaLoss,
-      deltaLossStdErr: increase.stdErr,
+      weightBits: weights.bits,
+      activationBits: activations.bits,
+      deltaLoss: suffers?.deltaLoss ?? null,
+      deltaLossStdErr: suffers?.stdErr ?? null,
       latencyMs: step?.latencyMs ?? null,
       energyPj: step?.energyPj.total ?? null,
-      bytes: FileBytes.weightBytes(layer, chosenFormats.get(layer.id)!),
+      bytes: FileBytes.weightBytes(layer, format),
       boundBy: step?.boundBy ?? null
     }
   })
   if (begun.status !== "done" || request.force) {
-    const all = [{ name: "chosen", measured }, ...baselines]
-    yield* store.finish(
+    yield* store.sensitivities(run, rowsOf(sensitivity), refereeRowsOf(sensitivity))
+    yield* store.results(
       run,
       layerTable.map(({ id, weightBits, activationBits, latencyMs, energyPj, bytes, deltaLoss }) => ({
         layer: id,
@@ -359,7 +239,7 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
         bytes,
         deltaLoss
       })),
-      all.flatMap(({ name, measured }) =>
+      [{ name: "chosen", measured }, ...baselines].flatMap(({ name, measured }) =>
         Object.entries(measured).map(([metric, { value, low, high, n }]) => ({
           plan: name,
           metric,
@@ -370,17 +250,22 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
         }))
       )
     )
+    yield* store.done(run)
   }
-  const costs = costOf(chosen.totals)
+  const values = quantitiesOf(cost.totals)
   return {
     run,
     status: "done" as const,
     device: profile.id,
+    validation: Validation.stated(profile),
     plan,
+    chosen: chosen.name,
+    metric: losses.metric,
+    referee: refereeRowsOf(sensitivity),
     layers: layerTable,
-    predicted: chosen.totals,
+    predicted: cost.totals,
     budgets: limits.map(({ budget, limit }) => {
-      const value = costs[budget.quantity]
+      const value = values[budget.quantity]
       return { name: budget.text, limit, value, slack: value === null ? null : limit - value }
     }),
     measured,

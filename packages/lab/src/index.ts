@@ -1,6 +1,7 @@
 export * as Budget from "./Budget.ts"
 export { Infeasible, UnusableRequest } from "./errors.ts"
 export * as Files from "./files.ts"
+export * as Sensitivities from "./Sensitivities.ts"
 export * as Plan from "./Plan.ts"
 export * as Tasks from "./Tasks.ts"
 export { RunNotFound, RunStore, StoreFailure } from "./store/RunStore.ts"

@@ -33,6 +33,13 @@ const predictors = {
 
 export type Judged = keyof typeof predictors
 
+/** The metrics that can be judged, the first preferred where two are equal. */
+export const judged = Object.keys(predictors) as ReadonlyArray<Judged>
+
+/** The harm a metric predicts of one layer at one width; undefined where it was not taken. */
+export const harm = (metric: Judged, format: FormatReport): number | undefined =>
+  predictors[metric](format) ?? undefined
+
 export interface Verdict {
   readonly referee: Readonly<Partial<Record<Judged, RankCorrelation>>>
   readonly winner: Judged | null
@@ -50,7 +57,7 @@ export const judge = (layers: ReadonlyArray<LayerReport>, truth: LossIncrease): 
   const referee: Partial<Record<Judged, RankCorrelation>> = {}
   let winner: Judged | null = null
   let best = -Infinity
-  for (const name of Object.keys(predictors) as ReadonlyArray<Judged>) {
+  for (const name of judged) {
     const predicted = pairs.map(({ format }) => predictors[name](format) ?? Number.NaN)
     if (predicted.some(Number.isNaN)) continue
     const correlation = spearman(

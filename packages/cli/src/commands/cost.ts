@@ -8,7 +8,7 @@ import {
   costModelArgument,
   deviceFlag,
   dimFlag,
-  listOf,
+  listFlag,
   print,
   profiles,
   readingOf
@@ -54,9 +54,9 @@ export const compare = Command.make(
   "compare",
   {
     model: costModelArgument,
-    devices: Flag.String("devices").pipe(Flag.withDescription("Device ids or profile paths, with commas")),
-    plans: Flag.String("plans").pipe(
-      Flag.withDefault("w8a8"),
+    devices: listFlag("devices").pipe(Flag.withDescription("Device ids or profile paths, with commas")),
+    plans: listFlag("plans").pipe(
+      Flag.withDefault(["w8a8"]),
       Flag.withDescription("Shorthands or plan files, with commas (default w8a8)")
     ),
     batch: batchFlag,
@@ -67,8 +67,8 @@ export const compare = Command.make(
       const result = yield* Tasks.compare({
         model,
         batch,
-        devices: listOf(devices),
-        plans: listOf(plans),
+        devices: devices,
+        plans: plans,
         reading: yield* readingOf(dim),
         profiles
       })

@@ -3,7 +3,7 @@ import { Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { dataFlag, dimFlag, modelArgument, print, readingOf, withProgress } from "../shared.ts"
+import { countFlag, dataFlag, dimFlag, modelArgument, print, readingOf, withProgress } from "../shared.ts"
 
 export const inspect = Command.make("inspect", { model: modelArgument, dim: dimFlag }, ({ model, dim }) =>
   Effect.gen(function* () {
@@ -23,7 +23,7 @@ export const evaluate = Command.make(
       Flag.optional,
       Flag.withDescription("Shorthand or plan.json (default: as the file is)")
     ),
-    samples: Flag.Int("samples").pipe(
+    samples: countFlag("samples").pipe(
       Flag.optional,
       Flag.withDescription("Only the first so many (default all)")
     ),

@@ -5,6 +5,7 @@ import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import {
   bitList,
+  countFlag,
   dataFlag,
   deviceFlag,
   dimFlag,
@@ -12,6 +13,8 @@ import {
   print,
   profiles,
   readingOf,
+  seedFlag,
+  threadsFlag,
   withServices
 } from "../shared.ts"
 
@@ -29,18 +32,24 @@ export const search = Command.make(
       Flag.withDefault("2,4,8"),
       Flag.withDescription("Weight widths to choose from (default 2,4,8)")
     ),
-    activationBits: Flag.Int("activation-bits").pipe(
+    activationBits: countFlag("activation-bits", 2).pipe(
       Flag.withDefault(8),
       Flag.withDescription("Activation width (default 8)")
     ),
-    samples: Flag.Int("samples").pipe(
-      Flag.withDefault(1024),
-      Flag.withDescription("Samples for sensitivities (default 1024)")
+    samples: countFlag("samples").pipe(
+      Flag.withDefault(512),
+      Flag.withDescription("Samples for sensitivities, and as many to judge them (default 512)")
     ),
     ties: Flag.Literals("ties", ["residual", "none"]).pipe(
       Flag.withDefault("residual"),
       Flag.withDescription("Same widths for layers whose results are added (default residual)")
     ),
+    metric: Flag.Literals("metric", ["auto", ...Plan.metricChoices]).pipe(
+      Flag.withDefault("auto" as const),
+      Flag.withDescription("What is minimised (default auto: what ranks best on data kept apart)")
+    ),
+    seed: seedFlag,
+    threads: threadsFlag,
     out: Flag.String("out").pipe(
       Flag.withDefault("out"),
       Flag.withDescription("Folder for plan.json and mixed.onnx (default out)")
@@ -72,7 +81,10 @@ export const search = Command.make(
           weightBits: yield* bitList(flags.bits),
           activationBits: flags.activationBits,
           ties: flags.ties === "residual",
+          metric: flags.metric,
           samples: flags.samples,
+          seed: flags.seed,
+          threads: Option.getOrUndefined(flags.threads),
           out: flags.out,
           force: flags.force
         })
@@ -102,7 +114,7 @@ export const solve = Command.make(
       Flag.withDefault("ilp"),
       Flag.withDescription("ilp and highs are exact (default ilp)")
     ),
-    pareto: Flag.Int("pareto").pipe(
+    pareto: countFlag("pareto", 2).pipe(
       Flag.optional,
       Flag.withDescription("Points of the front over --over (default 10)")
     ),

@@ -7,6 +7,7 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql"
+import { migrations } from "./migrations.ts"
 import * as Sqlite3 from "./sqlite3Client.ts"
 
 /** The database cannot be used: locked, damaged, not a database, not writable. */
@@ -25,9 +26,14 @@ export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound"
   }
 }
 
+/** What was asked for. */
+export type RunKind = "search" | "sensitivity"
+
 export interface RunRow {
   readonly id: string
+  readonly kind: RunKind
   readonly model: string
+  /** "" for a run that is about no device. */
   readonly device: string
   readonly options: string
   readonly status: "running" | "done"
@@ -54,27 +60,27 @@ export interface MeasurementRow {
   readonly n: number
 }
 
-const migrations = Migrator.fromRecord({
-  "0001_runs": Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    yield* sql`CREATE TABLE models (sha256 TEXT PRIMARY KEY, name TEXT NOT NULL)`
-    yield* sql`CREATE TABLE profiles (id TEXT NOT NULL, sha256 TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (id, sha256))`
-    yield* sql`CREATE TABLE runs (id TEXT PRIMARY KEY, model TEXT NOT NULL REFERENCES models (sha256), device TEXT NOT NULL,
-      options TEXT NOT NULL, status TEXT NOT NULL, startedAt TEXT NOT NULL, finishedAt TEXT)`
-    yield* sql`CREATE TABLE stages (run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, stage TEXT NOT NULL,
-      result TEXT NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (run, stage))`
-    yield* sql`CREATE TABLE layers (run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, layer TEXT NOT NULL,
-      weightBits INTEGER NOT NULL, activationBits INTEGER NOT NULL, latencyMs REAL, energyPj REAL, bytes INTEGER NOT NULL,
-      deltaLoss REAL, PRIMARY KEY (run, layer))`
-    yield* sql`CREATE TABLE measurements (run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, plan TEXT NOT NULL,
-      metric TEXT NOT NULL, value REAL NOT NULL, low REAL, high REAL, n INTEGER NOT NULL, PRIMARY KEY (run, plan, metric))`
-  })
-})
+/** One figure of one metric: of a layer, or of a layer at one bit width. */
+export interface SensitivityRow {
+  readonly layer: string
+  readonly bits: number | null
+  readonly metric: string
+  readonly value: number
+  readonly stdErr: number | null
+}
+
+export interface RefereeRow {
+  readonly metric: string
+  readonly spearman: number | null
+  readonly n: number
+}
 
 export interface NewRun {
   readonly id: string
+  readonly kind: RunKind
   readonly model: { readonly sha256: string; readonly name: string }
-  readonly profile: { readonly id: string; readonly sha256: string; readonly json: string }
+  /** Absent where the run is about no device. */
+  readonly profile?: { readonly id: string; readonly sha256: string; readonly json: string }
   readonly options: string
 }
 
@@ -89,11 +95,19 @@ export class RunStore extends Context.Service<
       stage: string,
       work: Effect.Effect<A, E, R>
     ) => Effect.Effect<A, E | StoreFailure, R>
-    readonly finish: (
+    /** Layers and measurements of a search, in place of those the run had. */
+    readonly results: (
       run: string,
       layers: ReadonlyArray<LayerRow>,
       measurements: ReadonlyArray<MeasurementRow>
     ) => Effect.Effect<void, StoreFailure>
+    /** Figures of a sensitivity analysis, in place of those the run had. */
+    readonly sensitivities: (
+      run: string,
+      rows: ReadonlyArray<SensitivityRow>,
+      referee: ReadonlyArray<RefereeRow>
+    ) => Effect.Effect<void, StoreFailure>
+    readonly done: (run: string) => Effect.Effect<void, StoreFailure>
     readonly forget: (run: string) => Effect.Effect<void, StoreFailure>
     readonly list: Effect.Effect<ReadonlyArray<RunRow & { readonly modelName: string }>, StoreFailure>
     /** The run whose id begins so. */
@@ -103,6 +117,8 @@ export class RunStore extends Context.Service<
         readonly stages: ReadonlyArray<{ readonly stage: string; readonly seconds: number }>
         readonly layers: ReadonlyArray<LayerRow>
         readonly measurements: ReadonlyArray<MeasurementRow>
+        readonly sensitivities: ReadonlyArray<SensitivityRow>
+        readonly referee: ReadonlyArray<RefereeRow>
       },
       StoreFailure | RunNotFound
     >
@@ -134,16 +150,17 @@ const make = Effect.fnUntraced(function* (file: string) {
     Effect.map(sql<RunRow>`SELECT * FROM runs WHERE id LIKE ${`${id}%`} LIMIT 1`, (rows) => rows[0])
 
   return RunStore.of({
-    begin: ({ id, model, profile, options }) =>
+    begin: ({ id, kind, model, profile, options }) =>
       safe(
         sql.withTransaction(
           Effect.gen(function* () {
             yield* sql`INSERT OR IGNORE INTO models ${sql.insert({ sha256: model.sha256, name: model.name })}`
-            yield* sql`INSERT OR IGNORE INTO profiles ${sql.insert(profile)}`
+            if (profile !== undefined) yield* sql`INSERT OR IGNORE INTO profiles ${sql.insert(profile)}`
             const run = {
               id,
+              kind,
               model: model.sha256,
-              device: profile.id,
+              device: profile?.id ?? "",
               options,
               status: "running",
               startedAt: yield* now
@@ -167,7 +184,7 @@ const make = Effect.fnUntraced(function* (file: string) {
           return result
         })
       ),
-    finish: (run, layers, measurements) =>
+    results: (run, layers, measurements) =>
       safe(
         sql.withTransaction(
           Effect.gen(function* () {
@@ -176,9 +193,25 @@ const make = Effect.fnUntraced(function* (file: string) {
             for (const row of layers) yield* sql`INSERT INTO layers ${sql.insert({ run, ...row })}`
             for (const row of measurements)
               yield* sql`INSERT INTO measurements ${sql.insert({ run, ...row })}`
-            yield* sql`UPDATE runs SET status = 'done', finishedAt = ${yield* now} WHERE id = ${run}`
           })
         )
+      ),
+    sensitivities: (run, rows, referee) =>
+      safe(
+        sql.withTransaction(
+          Effect.gen(function* () {
+            yield* sql`DELETE FROM sensitivities WHERE run = ${run}`
+            yield* sql`DELETE FROM referees WHERE run = ${run}`
+            for (const row of rows) yield* sql`INSERT INTO sensitivities ${sql.insert({ run, ...row })}`
+            for (const row of referee) yield* sql`INSERT INTO referees ${sql.insert({ run, ...row })}`
+          })
+        )
+      ),
+    done: (run) =>
+      safe(
+        Effect.gen(function* () {
+          yield* sql`UPDATE runs SET status = 'done', finishedAt = ${yield* now} WHERE id = ${run}`
+        })
       ),
     forget: (run) => safe(Effect.asVoid(sql`DELETE FROM runs WHERE id = ${run}`)),
     list: safe(
@@ -201,6 +234,11 @@ const make = Effect.fnUntraced(function* (file: string) {
               FROM layers WHERE run = ${run.id} ORDER BY rowid`,
             measurements:
               yield* sql<MeasurementRow>`SELECT plan, metric, value, low, high, n FROM measurements
+              WHERE run = ${run.id} ORDER BY rowid`,
+            sensitivities:
+              yield* sql<SensitivityRow>`SELECT layer, bits, metric, value, stdErr FROM sensitivities
+              WHERE run = ${run.id} ORDER BY rowid`,
+            referee: yield* sql<RefereeRow>`SELECT metric, spearman, n FROM referees
               WHERE run = ${run.id} ORDER BY rowid`
           }
         })

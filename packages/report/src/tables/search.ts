@@ -1,6 +1,6 @@
 /** `search` and `solve` as tables. */
 import type { Plan, Tasks } from "@bitbudget/lab"
-import { figure, table, tail, type Success } from "./table.ts"
+import { figure, knownError, table, tail, type Success } from "./table.ts"
 
 type Metric = { readonly value: number; readonly low: number; readonly high: number; readonly n: number }
 
@@ -34,14 +34,17 @@ export const search = (result: Plan.SearchResult): string => {
   ]
   const { certificate } = result
   return [
-    `plan for ${result.device}`,
+    `plan for ${result.device} (${result.chosen}), minimising ${result.metric}`,
+    `prediction: ${knownError(result.validation)}`,
     "",
     table(
       ["layer", "bits", "Δloss ± s.e.", "ms", "pJ", "bytes", "bound by"],
       result.layers.map((layer) => [
         tail(layer.name, 18),
         `${layer.weightBits}/${layer.activationBits}`,
-        `${layer.deltaLoss.toExponential(1)} ± ${layer.deltaLossStdErr?.toExponential(0) ?? "?"}`,
+        layer.deltaLoss === null
+          ? null
+          : `${layer.deltaLoss.toExponential(1)} ± ${layer.deltaLossStdErr?.toExponential(0) ?? "?"}`,
         figure(layer.latencyMs),
         figure(layer.energyPj),
         figure(layer.bytes),

@@ -1,0 +1,75 @@
+/** `sensitivity`: how much each layer suffers from each width, by several metrics and the truth. */
+import { Sensitivities, Tasks } from "@bitbudget/lab"
+import { Tables } from "@bitbudget/report"
+import { Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import {
+  bitList,
+  countFlag,
+  dataFlag,
+  dimFlag,
+  modelArgument,
+  print,
+  readingOf,
+  seedFlag,
+  threadsFlag,
+  withServices
+} from "../shared.ts"
+
+export const sensitivity = Command.make(
+  "sensitivity",
+  {
+    model: modelArgument,
+    data: dataFlag,
+    metrics: Flag.String("metrics").pipe(
+      Flag.optional,
+      Flag.withDescription(
+        `Of ${Sensitivities.metricNames.join(", ")} (default ${Sensitivities.defaultMetricNames.join(",")})`
+      )
+    ),
+    samples: countFlag("samples", 2).pipe(
+      Flag.withDefault(256),
+      Flag.withDescription("Samples, and as many after them for the referee (default 256)")
+    ),
+    bits: Flag.String("bits").pipe(
+      Flag.withDefault("2,4,8"),
+      Flag.withDescription("Weight widths (default 2,4,8)")
+    ),
+    loss: Flag.Literals("loss", Sensitivities.lossNames).pipe(
+      Flag.optional,
+      Flag.withDescription("Default: what the labels allow")
+    ),
+    seed: seedFlag,
+    threads: threadsFlag,
+    force: Flag.Boolean("force").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Repeat an analysis that is in the store")
+    ),
+    dim: dimFlag
+  },
+  (flags) =>
+    withServices(
+      Effect.gen(function* () {
+        const result = yield* Sensitivities.analyze({
+          metrics: yield* Sensitivities.metricsOf(Option.getOrUndefined(flags.metrics)),
+          bits: yield* bitList(flags.bits),
+          model: yield* Tasks.Model.read(flags.model, yield* readingOf(flags.dim)),
+          data: yield* Tasks.Data.open(flags.data),
+          samples: flags.samples,
+          seed: flags.seed,
+          loss: Option.getOrUndefined(flags.loss),
+          threads: Option.getOrUndefined(flags.threads),
+          force: flags.force
+        })
+        yield* print(result, Tables.sensitivity)
+      })
+    )
+).pipe(
+  Command.withDescription("How much each layer suffers from each width, each figure with its error"),
+  Command.withExamples([
+    {
+      command: "bitbudget sensitivity m.onnx --data d.json --bits 2,4,8",
+      description: "traces, measured loss increases, and which metric ranks them best"
+    }
+  ])
+)

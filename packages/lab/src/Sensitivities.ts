@@ -1,0 +1,117 @@
+/**
+ * How much each layer suffers from each width, stored as it is found: what `sensitivity` prints and what the main
+ * job minimises. Every metric is a stage of the run, so an interrupted analysis goes on behind the last one.
+ */
+import type { Model } from "@bitbudget/graph"
+import { Data } from "@bitbudget/runtime"
+import { Loss, type Report, Sensitivity } from "@bitbudget/sensitivity"
+import { Effect } from "effect"
+import { createHash } from "node:crypto"
+import { type RequestFailure, UnusableRequest } from "./errors.ts"
+import { type RefereeRow, RunStore, type SensitivityRow, type StoreFailure } from "./store/RunStore.ts"
+
+export interface Request {
+  readonly model: Model.Model
+  readonly data: Data.Dataset
+  readonly metrics: ReadonlyArray<Sensitivity.Metric>
+  readonly bits: ReadonlyArray<number>
+  readonly samples: number
+  readonly seed: number
+  /** What the data's labels allow when absent. */
+  readonly loss?: Loss.LossName | undefined
+  readonly threads?: number | undefined
+  readonly force: boolean
+}
+
+interface Stored extends Report.SensitivityReport {
+  readonly run: string
+}
+
+export const metricNames = Sensitivity.metrics
+export const defaultMetricNames = Sensitivity.defaultMetrics
+export const lossNames = Loss.names
+
+/** Metrics as a user names them, with commas; all that are usual where nothing is said. */
+export const metricsOf = (
+  text: string | undefined
+): Effect.Effect<ReadonlyArray<Sensitivity.Metric>, UnusableRequest> => {
+  if (text === undefined) return Effect.succeed(Sensitivity.defaultMetrics)
+  const names = text.split(",").map((name) => name.trim())
+  const unknown = names.find((name) => !Sensitivity.metrics.some((metric) => metric === name))
+  return unknown === undefined
+    ? Effect.succeed(Sensitivity.metrics.filter((metric) => names.includes(metric)))
+    : Effect.fail(
+        new UnusableRequest({
+          why: `--metrics: "${unknown}" is not one of ${Sensitivity.metrics.join(", ")}`
+        })
+      )
+}
+
+const layerFigures = ["trace", "gaussNewtonTrace", "topEigenvalue", "fisher"] as const
+const layerErrors = {
+  trace: "traceStdErr",
+  gaussNewtonTrace: "gaussNewtonTraceStdErr",
+  topEigenvalue: "topEigenvalueResidual",
+  fisher: "fisherStdErr"
+} as const
+const formatFigures = [
+  ["deltaWeightSq", undefined],
+  ["omega", "omegaStdErr"],
+  ["lambdaOmega", undefined],
+  ["fisherOmega", undefined],
+  ["quadratic", "quadraticStdErr"],
+  ["linear", "linearStdErr"],
+  ["klDivergence", "klDivergenceStdErr"],
+  ["outputSqnrDb", "outputSqnrStdErrDb"],
+  ["deltaLoss", "stdErr"]
+] as const
+
+/** The figures of a report, one a row. */
+export const rowsOf = ({ layers }: Report.SensitivityReport): ReadonlyArray<SensitivityRow> =>
+  layers.flatMap((layer) => [
+    ...layerFigures.flatMap((metric): ReadonlyArray<SensitivityRow> => {
+      const value = layer[metric]
+      return value === undefined
+        ? []
+        : [{ layer: layer.id, bits: null, metric, value, stdErr: layer[layerErrors[metric]] ?? null }]
+    }),
+    ...Object.entries(layer.byBits).flatMap(([bits, format]) =>
+      formatFigures.flatMap(([metric, error]): ReadonlyArray<SensitivityRow> => {
+        const value = format[metric] ?? null
+        const stdErr = error === undefined ? null : (format[error] ?? null)
+        return value === null ? [] : [{ layer: layer.id, bits: Number(bits), metric, value, stdErr }]
+      })
+    )
+  ])
+
+export const refereeRowsOf = ({ referee = {} }: Report.SensitivityReport): ReadonlyArray<RefereeRow> =>
+  Object.entries(referee).map(([metric, { spearman, n }]) => ({ metric, spearman, n }))
+
+/** Analyses, or finds the same analysis in the store. */
+export const analyze = Effect.fn("Sensitivities.analyze")(function* (
+  request: Request
+): Effect.fn.Return<Stored, RequestFailure | StoreFailure, RunStore> {
+  const { model, data, metrics, bits, samples, seed, loss, threads } = request
+  const store = yield* RunStore
+  const options = JSON.stringify({ metrics, bits, samples, seed, loss: loss ?? null })
+  const run = createHash("sha256")
+    .update(["sensitivity", model.sha256, yield* Data.fingerprint(data), options].join("\n"))
+    .digest("hex")
+    .slice(0, 16)
+  if (request.force) yield* store.forget(run)
+  yield* store.begin({ id: run, kind: "sensitivity", model, options })
+  const report = yield* Sensitivity.analyze({
+    graph: model.graph,
+    split: data.whole ?? (yield* data.split("sensitivity")),
+    samples,
+    bits,
+    metrics,
+    seed,
+    ...(loss === undefined ? {} : { loss }),
+    ...(threads === undefined ? {} : { threads }),
+    stage: (name, work) => store.stage(run, name, work)
+  })
+  yield* store.sensitivities(run, rowsOf(report), refereeRowsOf(report))
+  yield* store.done(run)
+  return { run, ...report }
+})

@@ -1,0 +1,73 @@
+/** `sensitivity` as a table: a line a layer and width, and how well each metric ranks them. */
+import type { Sensitivities } from "@bitbudget/lab"
+import { figure, table, tail, type Success } from "./table.ts"
+
+/** A figure with its standard error, unless it is exact. */
+const withError = (value: number | null | undefined, stdErr: number | null | undefined): string =>
+  value === null || value === undefined
+    ? "–"
+    : stdErr === null || stdErr === undefined || stdErr === 0
+      ? figure(value)
+      : `${figure(value)} ± ${Number(stdErr.toPrecision(1))}`
+
+type Analysis = Success<typeof Sensitivities.analyze>
+
+const traces = ({ layers }: Analysis): string =>
+  table(
+    ["layer", "weights", "trace", "λ max", "Fisher"],
+    layers.map((layer) => [
+      tail(layer.id, 30),
+      figure(layer.params),
+      withError(layer.trace, layer.traceStdErr),
+      withError(layer.topEigenvalue, layer.topEigenvalueResidual),
+      withError(layer.fisher, layer.fisherStdErr)
+    ])
+  )
+
+const formats = ({ layers }: Analysis): string =>
+  table(
+    ["layer", "bits", "Δloss", "½ΔWᵀHΔW", "Ω", "KL"],
+    layers.flatMap((layer) =>
+      Object.entries(layer.byBits).map(([bits, format]) => [
+        tail(layer.id, 24),
+        bits,
+        withError(format.deltaLoss, format.stdErr),
+        withError(format.quadratic, format.quadraticStdErr),
+        withError(format.omega, format.omegaStdErr),
+        withError(format.klDivergence, format.klDivergenceStdErr)
+      ])
+    )
+  )
+
+const statement = ({ gaussNewtonEqualsHessian: { holds, brokenBy } }: Analysis): string =>
+  holds || brokenBy === null
+    ? "Gauss–Newton is the Hessian block of every layer: traces without an error are exact."
+    : `Gauss–Newton is not the whole Hessian: ${brokenBy.node} (${brokenBy.op}) has curvature of its own.`
+
+export const sensitivity = (result: Analysis): string =>
+  [
+    `${result.loss} on ${result.samples} samples, seed ${result.seed}`,
+    statement(result),
+    "",
+    traces(result),
+    "",
+    formats(result),
+    ...(result.referee === undefined
+      ? []
+      : [
+          "",
+          table(
+            ["metric", "Spearman", "pairs"],
+            Object.entries(result.referee)
+              .toSorted(([, a], [, b]) => (b.spearman ?? -1) - (a.spearman ?? -1))
+              .map(([metric, { spearman, n }]) => [
+                metric === result.winner ? `${metric} (best)` : metric,
+                figure(spearman),
+                n
+              ])
+          ),
+          `Rank correlation with the loss increase measured on ${result.refereeSamples?.samples ?? 0} other samples.`
+        ]),
+    ...result.notes.map((note) => `note: ${note}`),
+    `run: ${result.run}`
+  ].join("\n")

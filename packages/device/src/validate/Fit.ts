@@ -7,7 +7,7 @@
 import { build, stackFor, type Factors } from "../cost/Machine.ts"
 import type { ComputeKind } from "../profile/ComputeSchema.ts"
 import type { Figure } from "../profile/Figure.ts"
-import { stepClasses, type Profile, type Stack } from "../profile/Profile.ts"
+import { stepClasses, type Profile, type Stack, type StepClass } from "../profile/Profile.ts"
 import { caseOf, predictMs, type Case } from "./Case.ts"
 import { minimise } from "./LeastSquares.ts"
 import type { Measurement, WorkloadOf } from "./Measurement.ts"
@@ -25,6 +25,8 @@ import { median } from "./Score.ts"
 
 interface UsualOfKind {
   readonly efficiency: number
+  /** Where a class of step is known to do worse than the others, its share of that efficiency. */
+  readonly shares?: Partial<Record<StepClass, number>>
   readonly perStepUs: number
   readonly perInferenceUs: number
 }
@@ -38,24 +40,32 @@ const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
   systolic: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
   spatial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
   rowStationary: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 },
-  simd: { efficiency: 0.5, perStepUs: 10, perInferenceUs: 50 },
-  scalar: { efficiency: 0.7, perStepUs: 5, perInferenceUs: 20 },
+  // A depthwise kernel loads an operand for every product; a stem's three channels fill no register.
+  simd: { efficiency: 0.5, shares: { stem: 0.6, depthwise: 0.3 }, perStepUs: 10, perInferenceUs: 50 },
+  // CMSIS-NN's 1×1 kernel shares every load between two rows and two filters; the others copy patches, or share less.
+  scalar: {
+    efficiency: 0.45,
+    shares: { stem: 0.5, dense: 0.7, depthwise: 0.5, gemm: 0.45 },
+    perStepUs: 5,
+    perInferenceUs: 20
+  },
   tensorCore: { efficiency: 0.4, perStepUs: 3, perInferenceUs: 100 },
   bitSerial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
   bitFusion: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 }
 }
 
 const usualOf = (profile: Profile): Usual => {
-  const { efficiency, perInferenceUs, perStepUs } = usual[profile.compute.kind]
+  const { efficiency, perInferenceUs, perStepUs, shares = {} } = usual[profile.compute.kind]
+  const of = (name: StepClass): number => efficiency * (shares[name] ?? 1)
   return {
-    stem: efficiency,
-    dense: efficiency,
-    pointwise: efficiency,
-    depthwise: efficiency,
-    grouped: efficiency,
-    gemm: efficiency,
-    attention: efficiency,
-    vector: efficiency,
+    stem: of("stem"),
+    dense: of("dense"),
+    pointwise: of("pointwise"),
+    depthwise: of("depthwise"),
+    grouped: of("grouped"),
+    gemm: of("gemm"),
+    attention: of("attention"),
+    vector: of("vector"),
     bandwidth: 0.8,
     perStepUs,
     perInferenceUs,

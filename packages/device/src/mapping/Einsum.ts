@@ -18,6 +18,8 @@ export interface Tensor {
   /** Read, added to and written back; otherwise only read. */
   readonly written: boolean
   readonly ranks: ReadonlyArray<Rank>
+  /** Elements that exist along each rank, where loops run over its edge (padding is not stored). */
+  readonly stored?: ReadonlyArray<number>
 }
 
 export interface Einsum {
@@ -26,13 +28,22 @@ export interface Einsum {
   readonly dims: { readonly [dim: string]: number }
 }
 
-/** Elements along a rank under loops of these sizes: from the first touched to the last. */
-export const extent = (rank: Rank, sizeOf: (dim: string) => number): number =>
-  rank.reduce((sum, { dim, stride }) => sum + stride * (sizeOf(dim) - 1), 1)
+/** Elements of a tile along each rank, under loops of these sizes: from the first touched to the last. */
+export const extents = (tensor: Tensor, sizeOf: (dim: string) => number): ReadonlyArray<number> =>
+  tensor.ranks.map((rank, index) =>
+    Math.min(
+      rank.reduce((sum, { dim, stride }) => sum + stride * (sizeOf(dim) - 1), 1),
+      tensor.stored?.[index] ?? Infinity
+    )
+  )
 
 /** Elements of a tensor's tile under loops of these sizes. */
 export const footprint = (tensor: Tensor, sizeOf: (dim: string) => number): number =>
-  tensor.ranks.reduce((size, rank) => size * extent(rank, sizeOf), 1)
+  extents(tensor, sizeOf).reduce((size, each) => size * each, 1)
+
+/** Multiply-accumulates of the layer. */
+export const operations = (einsum: Einsum): number =>
+  Object.values(einsum.dims).reduce((count, size) => count * size, 1)
 
 const one = (dim: string): Rank => [{ dim, stride: 1 }]
 
@@ -67,7 +78,8 @@ export const ofLoops = (loops: Loops): Einsum => {
             { dim: "OX", stride: loops.strideH },
             { dim: "FX", stride: rowStep }
           ]
-        ]
+        ],
+        stored: [loops.batch, loops.groups, loops.C, loops.inH, loops.inW]
       },
       { id: "outputs", written: true, ranks: [one("B"), one("G"), one("K"), one("OY"), one("OX")] }
     ]

@@ -17,7 +17,13 @@ export interface Loop {
 export interface Home {
   readonly level: string
   readonly depth: number
+  /** Loops (by index) that run across instances of this memory although they are inside: registers of an array. */
+  readonly apart?: ReadonlyArray<number>
 }
+
+/** Whether a loop runs inside the tile of a home. */
+export const inside = ({ apart, depth }: Home, index: number): boolean =>
+  index >= depth && apart?.includes(index) !== true
 
 export interface Mapping {
   /** From the outermost to the innermost. */
@@ -31,20 +37,23 @@ export const sizes = (
   mapping: Mapping,
   included: (loop: Loop, index: number) => boolean
 ): ((dim: string) => number) => {
-  const product = new Map<string, number>()
+  const product: Record<string, number> = {}
   mapping.loops.forEach((loop, index) => {
-    if (included(loop, index)) product.set(loop.dim, (product.get(loop.dim) ?? 1) * loop.size)
+    if (included(loop, index)) product[loop.dim] = (product[loop.dim] ?? 1) * loop.size
   })
-  return (dim) => product.get(dim) ?? 1
+  return (dim) => product[dim] ?? 1
 }
 
 /** Multiply-accumulates of one unit: the iterations of all loops in time. */
 export const temporalSteps = ({ loops }: Mapping): number =>
   loops.reduce((steps, { across, size }) => (across === undefined ? steps * size : steps), 1)
 
-/** Instances in use at a depth of the nest. */
-export const instancesAt = ({ loops }: Mapping, depth: number): number =>
-  loops.slice(0, depth).reduce((count, { across, size }) => (across === undefined ? count : count * size), 1)
+/** Instances of a home in use. */
+export const instancesOf = ({ loops }: Mapping, home: Home): number =>
+  loops.reduce(
+    (count, { across, size }, index) => (across === undefined || inside(home, index) ? count : count * size),
+    1
+  )
 
 /** What makes a mapping no mapping of this nest, in words; empty where it is one. */
 export const faults = (einsum: Einsum, mapping: Mapping): ReadonlyArray<string> => {

@@ -3,16 +3,18 @@
  * inside it back to their start, and the tile goes by the sum of those moves. As long as a tile goes on by the same
  * move, what it shares with its predecessor stays; after any other move it is fetched whole (Timeloop's rule).
  */
-import { extent, type Tensor } from "./Einsum.ts"
-import { sizes, type Mapping } from "./Mapping.ts"
+import { extents as extentsOf, type Tensor } from "./Einsum.ts"
+import { inside, sizes, type Home, type Mapping } from "./Mapping.ts"
 
 /** By how much a tile goes along each rank of its tensor. */
 export type Move = ReadonlyArray<number>
 
-/** Points on which versions of Timeloop differ. */
+/** Points on which simulators, and versions of them, differ. */
 export interface Conventions {
-  /** A tile that rested, moved by no inner loop, is fetched whole when it goes on (the reference outputs of its exercises). */
-  readonly restEndsSlide: boolean
+  /** A tile that rested, moved by no inner loop, is fetched whole when it goes on (the reference outputs of Timeloop's exercises). */
+  readonly restEndsSlide?: boolean
+  /** The array's latches keep an operand while the innermost loops do not move it (ZigZag); else each operation reads. */
+  readonly arrayHolds?: boolean
 }
 
 export interface Arrival {
@@ -38,25 +40,25 @@ export const stepOf = (mapping: Mapping, index: number): number => {
   return step
 }
 
-/** Every time elements come into the tile whose loops begin at `depth`, over the whole run. */
+/** Every time elements come into the tile of a home, over the whole run. */
 export const arrivals = (
   mapping: Mapping,
   tensor: Tensor,
-  depth: number,
-  { restEndsSlide }: Conventions
+  home: Home,
+  conventions: Conventions = {}
 ): ReadonlyArray<Arrival> => {
-  const within = sizes(mapping, (_, index) => index >= depth)
-  const extents = tensor.ranks.map((rank) => extent(rank, within))
+  const within = sizes(mapping, (_, index) => inside(home, index))
+  const extents = extentsOf(tensor, within)
   const whole = product(extents)
   const all = mapping.loops
-    .slice(0, depth)
+    .slice(0, home.depth)
     .flatMap(({ across, dim, size }, index) =>
       across === undefined && size > 1 ? [{ size, move: movesOf(tensor, dim, stepOf(mapping, index)) }] : []
     )
     .toReversed()
   const rests = all.findIndex(({ move }) => move.some((by) => by !== 0))
   const rested = rests !== 0
-  const outer = restEndsSlide ? all : rests < 0 ? [] : all.slice(rests)
+  const outer = conventions.restEndsSlide === true ? all : rests < 0 ? [] : all.slice(rests)
   const first = outer[0]?.move
 
   /** Elements that a tile has and the tile a move before it had not. */

@@ -19,7 +19,7 @@ import { UnusableRequest } from "./errors.ts"
 import { writeFile } from "./files.ts"
 import { costsOn, keeps, limitsOf, quantitiesOf } from "./plan/costs.ts"
 import { lossTable, type MetricChoice } from "./plan/losses.ts"
-import { formatsOf, solve, solveGreedily } from "./plan/program.ts"
+import { formatsOf, requireFeasible, solve, solveGreedily } from "./plan/program.ts"
 import { refereeRowsOf, rowsOf } from "./Sensitivities.ts"
 import { RunStore } from "./store/RunStore.ts"
 
@@ -78,6 +78,12 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
   const layers = Layer.layersOf(graph)
   if (layers.length === 0)
     return yield* new UnusableRequest({ why: `${model.file}: has no layer with weights to choose bits for` })
+  // What each layer costs at each width, and what is allowed: what cannot be met is refused before the long work.
+  const choices = request.weightBits.map((bits) => Precision.wa(bits, request.activationBits))
+  const costs = yield* costsOn(profile, graph, choices)
+  const limits = yield* limitsOf(profile, graph, costs, request.budgets)
+  yield* requireFeasible({ graph, costs, limits, ties: request.ties })
+
   const store = yield* RunStore
   const run = identity(request, yield* Data.fingerprint(data))
   if (request.force) yield* store.forget(run)
@@ -94,11 +100,6 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
       out
     })
   })
-
-  // What each layer costs at each width, and what is allowed: wrong budgets are refused before the long work.
-  const choices = request.weightBits.map((bits) => Precision.wa(bits, request.activationBits))
-  const costs = yield* costsOn(profile, graph, choices)
-  const limits = yield* limitsOf(profile, graph, costs, request.budgets)
 
   // What each layer suffers at each width.
   const tuning = yield* data.split("sensitivity")
@@ -125,7 +126,7 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
   )
 
   // The best assignment, and what others would do at the same budgets.
-  const program = { graph, costs, losses, limits, ties: request.ties }
+  const program = { graph, costs, losses: losses.losses, limits, ties: request.ties }
   const solved = yield* store.stage(run, "solve", solve(program))
   const greedy = yield* store.stage(run, "greedy", solveGreedily(program))
   const plans: ReadonlyArray<Candidate> = [

@@ -3,7 +3,7 @@
  *
  * Decoding checks every name against the network, so that a misspelt layer never means "leave it as it is".
  */
-import { Layer, Precision } from "@bitbudget/graph"
+import { Layer, Names, Precision } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
 import { Effect, Schema } from "effect"
 import type { Formats, LayerFormat } from "./LayerFormat.ts"
@@ -76,22 +76,13 @@ export const fromShorthand = (graph: Graph.Graph, text: string): Formats | undef
   return uniform(graph, precision)
 }
 
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    }
-    row = next
-  }
-  return row[b.length]!
+const suggestion = (id: string, ids: ReadonlyArray<string>): string => {
+  const [near] = Names.nearest(id, ids, 1)
+  if (near !== undefined) return `did you mean "${near}"?`
+  return ids.length === 0
+    ? "the network has none"
+    : `the layers are ${ids.slice(0, 4).join(", ")}${ids.length > 4 ? ", …" : ""}`
 }
-
-const nearest = (name: string, candidates: ReadonlyArray<string>): string =>
-  candidates.reduce((best, candidate) =>
-    distance(name, candidate) < distance(name, best) ? candidate : best
-  )
 
 /** Formats of a plan document, checked against the network. `name` is the file's, for messages. */
 export const decode = (
@@ -109,10 +100,7 @@ export const decode = (
     const faults = [
       ...entries
         .filter(([id]) => !known.has(id))
-        .map(
-          ([id]) =>
-            `layer "${id}" does not exist${ids.length === 0 ? "" : `; did you mean "${nearest(id, ids)}"?`}`
-        ),
+        .map(([id]) => `layer "${id}" does not exist; ${suggestion(id, ids)}`),
       ...entries
         .filter(([, { weightBits, activationBits }]) =>
           [weightBits, activationBits].some((bits) => bits > 16 && bits < 32)

@@ -4,6 +4,7 @@
  */
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { Names } from "@bitbudget/graph"
 import { Effect, Schema } from "effect"
 import { bareArray } from "./BareArray.ts"
 import { decode, type MalformedProfile, type Profile } from "./Profile.ts"
@@ -18,26 +19,6 @@ export class ProfileNotFound extends Schema.TaggedError<ProfileNotFound>()("Prof
     return `No device "${this.device}" in ${this.dir}.${hint} A device is an id there, a path to a profile JSON, or systolic-<rows>x<cols>-<os|ws|is>.`
   }
 }
-
-/** Levenshtein distance. */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    row = next
-  }
-  return row[b.length]!
-}
-
-const nearest = (device: string, ids: ReadonlyArray<string>): ReadonlyArray<string> =>
-  ids
-    .map((id) => ({ id, far: id.includes(device) || device.includes(id) ? 0 : distance(device, id) }))
-    .filter(({ far, id }) => far <= Math.max(2, id.length / 3))
-    .toSorted((a, b) => a.far - b.far)
-    .slice(0, 3)
-    .map(({ id }) => id)
 
 /** A folder or file of profiles that is not there or cannot be read. */
 export class ProfileFileError extends Schema.TaggedError<ProfileFileError>()("ProfileFileError", {
@@ -75,7 +56,7 @@ export const load = (device: string, dir: string): Effect.Effect<Profile, LoadEr
     const file = device.endsWith(".json") ? device : path.join(dir, `${device}.json`)
     if (fs.existsSync(file)) return yield* read(file)
     const known = fs.existsSync(dir) ? yield* ids(dir) : []
-    return yield* new ProfileNotFound({ device, dir, near: nearest(device, known) })
+    return yield* new ProfileNotFound({ device, dir, near: Names.nearest(device, known) })
   })
 
 /** Every profile in a folder, in the order of their ids. */

@@ -20,7 +20,8 @@ const TIGHTENINGS = 8
 export interface Program {
   readonly graph: Graph.Graph
   readonly costs: Costs
-  readonly losses: LossTable
+  /** By layer, by width. */
+  readonly losses: LossTable["losses"]
   readonly limits: ReadonlyArray<Limit>
   readonly ties: boolean
 }
@@ -40,7 +41,7 @@ const problemOf = ({ graph, costs, losses, limits, ties }: Program, factors: Fac
       return [
         {
           id: Precision.showPrecision(precision),
-          loss: losses.losses[l]!.get(precision.weights.bits)!,
+          loss: losses[l]!.get(precision.weights.bits)!,
           costs: Object.fromEntries(summed.map(({ budget }) => [budget.quantity, all[budget.quantity]]))
         }
       ]
@@ -93,6 +94,12 @@ export const solve = Effect.fn(function* (program: Program) {
   }
   return yield* infeasible(program)
 })
+
+/** Fails where no assignment keeps the budgets, whatever it does to the loss: to be asked before losses are known. */
+export const requireFeasible = (program: Omit<Program, "losses">) => {
+  const free = new Map(program.costs.choices.map(({ weights }) => [weights.bits, 0]))
+  return solve({ ...program, losses: program.costs.layers.map(() => free) })
+}
 
 /** The field's usual search, at the same budgets. */
 export const solveGreedily = (program: Program) =>

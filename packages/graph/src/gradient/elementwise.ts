@@ -109,7 +109,8 @@ export const elementwise: { readonly [K in Rows]: Pullback<K> | NonDifferentiabl
     const first = e.mul(g, e.greater(b, a))
     return [first, e.sub(g, first)]
   },
-  Mod: "missing",
+  /** y = a − b·trunc(a/b):  1, −(a − y)/b */
+  Mod: ({ e, g, x: [a, b], y }) => [g, e.neg(e.mul(g, e.div(e.sub(a, y), b)))],
   And: "zero",
   Or: "zero",
   Equal: "zero",

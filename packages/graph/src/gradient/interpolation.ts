@@ -38,7 +38,14 @@ const nearest: { readonly [K in ResizeAttributes["nearestMode"]]: (x: number) =>
   ceil: Math.ceil
 }
 
-/** Weights [to, from] of one dimension; undefined for cubic and antialiased resizing. */
+/** Keys' cubic kernel: the weights of the elements at −1, 0, 1, 2 for a point t after element 0. */
+const cubicWeights = (a: number, t: number): ReadonlyArray<number> => {
+  const near = (x: number) => ((a + 2) * x - (a + 3)) * x * x + 1
+  const far = (x: number) => ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+  return [far(1 + t), near(t), near(1 - t), far(2 - t)]
+}
+
+/** Weights [to, from] of one dimension; undefined for what is not covered: antialiased, tf_crop_and_resize. */
 export const interpolation = (
   attributes: ResizeAttributes,
   from: number,
@@ -46,7 +53,7 @@ export const interpolation = (
   axis: number
 ): Float32Array | undefined => {
   const { mode, coordinates, nearestMode, antialias, scales, sizes } = attributes
-  if (mode === "cubic" || antialias) return undefined
+  if (antialias) return undefined
   const scale = sizes === undefined ? scales[axis]! : to / from
   const inside = (x: number) => Math.min(from - 1, Math.max(0, x))
   const weights = new Float32Array(to * from)
@@ -55,6 +62,16 @@ export const interpolation = (
     if (x === undefined) return undefined
     if (mode === "nearest") {
       weights[at * from + inside(nearest[nearestMode](x))] = 1
+      continue
+    }
+    if (mode === "cubic") {
+      const low = Math.floor(x)
+      const four = cubicWeights(attributes.cubicCoefficient, x - low)
+      const counts = four.map((_, i) => !attributes.excludeOutside || inside(low - 1 + i) === low - 1 + i)
+      const total = four.reduce((sum, weight, i) => (counts[i] ? sum + weight : sum), 0)
+      four.forEach((weight, i) => {
+        if (counts[i]) weights[at * from + inside(low - 1 + i)]! += weight / total
+      })
       continue
     }
     const position = inside(x)

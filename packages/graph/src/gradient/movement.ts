@@ -2,7 +2,6 @@
 import type { Op, ReduceAttributes, ReduceOps } from "../ir/Op.ts"
 import type { Algebra } from "./Algebra.ts"
 import type { At, NonDifferentiable, Pullback } from "./Pullback.ts"
-import { NotDifferentiable } from "./Pullback.ts"
 
 type Movement =
   | "Concat"
@@ -11,7 +10,6 @@ type Movement =
   | "Flatten"
   | "Gather"
   | "GatherElements"
-  | "Pad"
   | "Reshape"
   | "Slice"
   | "SpaceToDepth"
@@ -91,6 +89,15 @@ const reduceExtreme = (at: At<"ReduceMax" | "ReduceMin">): ReadonlyArray<string>
   return [e.mul(mask, e.div(kept(at, g), e.sum(mask, attributes.axes, true)))]
 }
 
+/** Zeros of `shape` with g's elements added at `indices` of the axis: Σ over g's axis of one-hot(indices)·g. */
+const scattered = (e: Algebra, g: string, indices: string, shape: Ints, axis: number): string => {
+  const from = e.shape(g)
+  const depth = shape[axis]!
+  const chosen = e.apply("OneHot", [indices], { axis: axis + 1, depth, values: [0, 1] })
+  const sum = e.sum(e.mul(chosen, e.reshape(g, from.toSpliced(axis + 1, 0, 1))), [axis])
+  return e.pad(sum, [...shape.map(() => 0), ...shape.map((size, i) => (i === axis ? 0 : size - from[i]!))])
+}
+
 const back = <K extends Op>({ e, g, x }: At<K>): ReadonlyArray<string> => [e.reshape(g, e.shape(x[0]))]
 
 /** Depth to space as reshape, transpose, reshape; the inverse runs it the other way. */
@@ -132,16 +139,10 @@ export const movement: { readonly [K in Rows]: Pullback<K> | NonDifferentiable }
     const rows = e.reshape(g, [outer, picks, inner])
     return [e.reshape(e.matmul(e.transpose(chosen, [1, 0]), rows), shape)]
   },
-  GatherElements: "missing",
-  Pad: ({ e, g, attributes: { pads, mode }, node }) => {
-    if (mode !== "constant") throw NotDifferentiable.at(node, `no pullback for ${mode} padding`)
-    return [
-      e.pad(
-        g,
-        pads.map((pad) => -pad)
-      )
-    ]
-  },
+  /** each element back to where it came from */
+  GatherElements: ({ e, g, x: [data, indices], attributes: { axis } }) => [
+    scattered(e, g, indices, e.shape(data), axis)
+  ],
   Reshape: back,
   Slice: (at) => [sliceGradient(at)],
   SpaceToDepth: ({ e, g, attributes: { blockSize } }) => [blocks(e, g, blockSize, "DCR", true)],
@@ -163,7 +164,10 @@ export const movement: { readonly [K in Rows]: Pullback<K> | NonDifferentiable }
       )
     ]
   },
-  TopK: "missing",
+  /** each value back to where it came from */
+  TopK: ({ e, g, x: [x], node, attributes: { axis } }) => [
+    scattered(e, g, node.outputs[1]!, e.shape(x), axis)
+  ],
   Transpose: ({ e, g, attributes: { perm } }) => [
     e.transpose(
       g,

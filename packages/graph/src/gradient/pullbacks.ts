@@ -5,6 +5,7 @@ import { movement } from "./movement.ts"
 import { normalization } from "./normalization.ts"
 import { products } from "./products.ts"
 import type { NonDifferentiable, Pullback } from "./Pullback.ts"
+import { resampling } from "./resampling.ts"
 import { windows } from "./windows.ts"
 
 export const pullbacks: { readonly [K in Op]: Pullback<K> | NonDifferentiable } = {
@@ -12,6 +13,7 @@ export const pullbacks: { readonly [K in Op]: Pullback<K> | NonDifferentiable } 
   ...movement,
   ...normalization,
   ...products,
+  ...resampling,
   ...windows,
 
   ArgMax: "zero",

@@ -60,5 +60,9 @@ export const reverse = (
       gradients.set(input, sum === undefined ? own : e.add(sum, own))
     })
   }
-  return wrt.map((name) => gradients.get(name) ?? e.zeros(e.shape(name)))
+  return wrt.map((name) => {
+    const gradient = gradients.get(name) ?? e.zeros(e.shape(name))
+    // ONNX Runtime takes no constant for a graph's result.
+    return e.constantOf(gradient) === undefined ? gradient : e.unary("Identity", gradient)
+  })
 }

@@ -1,16 +1,13 @@
 /**
- * Pullbacks of pooling and resizing. Both read the input through windows, and rules put the gradient back where
- * each window read it.
+ * Pullbacks of pooling: the input is read through windows, and rules put the gradient back where each window read it.
  */
 import { float32 } from "../ir/Tensor.ts"
 import type { Window } from "../ir/Op.ts"
 import type { Algebra } from "./Algebra.ts"
-import { interpolation } from "./interpolation.ts"
 import { unslice } from "./movement.ts"
 import type { At, Pullback } from "./Pullback.ts"
-import { NotDifferentiable } from "./Pullback.ts"
 
-type Rows = "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "MaxPool" | "Resize"
+type Rows = "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" | "MaxPool"
 type Ints = ReadonlyArray<number>
 
 const spatialAxes = (e: Algebra, x: string): Ints => e.shape(x).flatMap((_, i) => (i >= 2 ? [i] : []))
@@ -106,29 +103,6 @@ const averagePool = ({ e, g, x: [x], y, attributes }: At<"AveragePool">): string
   return e.reshape(spread, e.shape(x))
 }
 
-/** y = M·x along each resized dimension, M sparse weights known in advance:  Mᵀ·g along each. */
-const resize = ({ e, g, x: [x], y, attributes, node }: At<"Resize">): string => {
-  const [from, to] = [e.shape(x), e.shape(y)]
-  return from.reduce((gradient, size, axis) => {
-    if (size === to[axis]) return gradient
-    const weights = interpolation(attributes, size, to[axis]!, axis)
-    if (weights === undefined)
-      throw NotDifferentiable.at(
-        node,
-        `no pullback for ${attributes.mode} ${attributes.coordinates} resizing`
-      )
-    return alongAxis(e, gradient, e.constant(float32([to[axis]!, size], weights)), axis)
-  }, g)
-}
-
-/** x's dimension `axis` multiplied by a matrix [in, out]. */
-export const alongAxis = (e: Algebra, x: string, matrix: string, axis: number): string => {
-  const axes = e.shape(x).map((_, i) => i)
-  const perm = [...axes.filter((i) => i !== axis), axis]
-  const inverse = axes.map((i) => perm.indexOf(i))
-  return e.transpose(e.matmul(e.transpose(x, perm), matrix), inverse)
-}
-
 export const windows: { readonly [K in Rows]: Pullback<K> } = {
   MaxPool: (at) => [maxPool(at)],
   AveragePool: (at) => [averagePool(at)],
@@ -141,6 +115,5 @@ export const windows: { readonly [K in Rows]: Pullback<K> } = {
   GlobalMaxPool: ({ e, g, x: [x], y }) => {
     const mask = e.indicator(e.binary("Equal", x, y), x)
     return [e.mul(mask, e.div(g, e.sum(mask, spatialAxes(e, x), true)))]
-  },
-  Resize: (at) => [resize(at)]
+  }
 }

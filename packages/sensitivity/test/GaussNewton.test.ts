@@ -1,4 +1,4 @@
-import { GraphBuilder, Tensor } from "@bitbudget/graph"
+import { GraphBuilder } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { expect, test } from "vitest"
 import { GaussNewton } from "../src/index.ts"
@@ -70,14 +70,22 @@ test("an operator without a rule is an error that names node and operator", asyn
       const { graph } = yield* model("resnet8")
       const builder = GraphBuilder.from(graph)
       const logits = graph.outputs[0]!
-      const one = builder.constant(Tensor.float32([1], new Float32Array([1])))
-      const remainder = builder.add("Mod", [logits, one], {}, { name: "remainder" })
-      const broken = builder.finish([remainder])
+      const antialiased = {
+        mode: "linear",
+        coordinates: "half_pixel",
+        nearestMode: "floor",
+        cubicCoefficient: -0.75,
+        excludeOutside: false,
+        antialias: true,
+        scales: [1, 0.5],
+        sizes: undefined
+      } as const
+      const broken = builder.finish([builder.add("Resize", [logits], antialiased, { name: "shrink" })])
       return yield* Effect.flip(
         GaussNewton.traces({ graph: broken, split: yield* split("resnet8"), samples: 8 })
       )
     })
   )
   expect(failure._tag).toBe("NotDifferentiable")
-  expect(failure.message).toContain("remainder (Mod)")
+  expect(failure.message).toContain("shrink (Resize)")
 })

@@ -5,7 +5,7 @@
 import { Gradient, GraphBuilder, Model } from "@bitbudget/graph"
 import { Session, Value } from "@bitbudget/runtime"
 import { Cause, Effect, Exit } from "effect"
-import fc from "fast-check"
+import * as fc from "fast-check"
 import { expect, test } from "vitest"
 import { arbitraries } from "./arbitraries.ts"
 import { compare } from "./case.ts"

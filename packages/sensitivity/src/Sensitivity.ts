@@ -11,6 +11,7 @@ import { Layer } from "@bitbudget/graph"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
 import * as Curvature from "./Curvature.ts"
+import * as Fisher from "./Fisher.ts"
 import type { LossName } from "./Loss.ts"
 import { defaultFor, named } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
@@ -18,13 +19,22 @@ import * as Referee from "./Referee.ts"
 import { interactionsOf, layerReports } from "./layerReports.ts"
 import * as Projections from "./Projections.ts"
 import type { SensitivityReport } from "./Report.ts"
+import * as TopEigenvalue from "./TopEigenvalue.ts"
 import * as Traces from "./Traces.ts"
 
 /**
  * What can be asked for. `trace` brings Ω with it, `quadratic` the linear term, `klDivergence` the measured increase
  * and the outputs' signal to noise; `interactions` are those of the quadratic forms.
  */
-export const metrics = ["trace", "quadratic", "interactions", "klDivergence", "deltaLoss"] as const
+export const metrics = [
+  "trace",
+  "topEigenvalue",
+  "fisher",
+  "quadratic",
+  "interactions",
+  "klDivergence",
+  "deltaLoss"
+] as const
 
 export type Metric = (typeof metrics)[number]
 
@@ -146,6 +156,10 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
         })
       )
     : undefined
+  const eigenvalues = wanted.has("topEigenvalue")
+    ? yield* metric("topEigenvalue", TopEigenvalue.topEigenvalues({ ...common, statement }))
+    : undefined
+  const fisher = wanted.has("fisher") ? yield* metric("fisher", Fisher.fisher(common)) : undefined
   const interactions = wanted.has("interactions")
   const projections =
     interactions || wanted.has("quadratic")
@@ -156,7 +170,8 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
     outputs || wanted.has("deltaLoss")
       ? yield* metric("deltaLoss", Measured.lossIncrease({ ...common, bits, outputs }))
       : undefined
-  const reports = layerReports(graph, bits, { statement, traces, projections, measured })
+  const found = { statement, traces, eigenvalues, fisher, projections, measured }
+  const reports = layerReports(graph, bits, found)
 
   const apart = refereeData(options)
   if (apart === undefined && options.referee !== false)

@@ -2,15 +2,19 @@
 import type { Graph } from "@bitbudget/graph"
 import { Layer } from "@bitbudget/graph"
 import type { Statement } from "./Curvature.ts"
+import type { LayerFisher } from "./Fisher.ts"
 import * as Measured from "./Measured.ts"
 import type { Projections } from "./Projections.ts"
 import type { FormatReport, Interactions, LayerReport } from "./Report.ts"
+import type { LayerEigenvalue } from "./TopEigenvalue.ts"
 import type { LayerTrace } from "./Traces.ts"
 
 /** What the stages found, layers in execution order; undefined where a stage was not asked for or does not apply. */
 export interface Found {
   readonly statement: Statement
   readonly traces: ReadonlyArray<LayerTrace> | undefined
+  readonly eigenvalues: ReadonlyArray<LayerEigenvalue> | undefined
+  readonly fisher: ReadonlyArray<LayerFisher> | undefined
   readonly projections: Projections | undefined
   readonly measured: Measured.LossIncrease | undefined
 }
@@ -30,6 +34,8 @@ const formatReport = (graph: Graph.Graph, found: Found, layer: Layer.Layer, l: n
       omega: trace * perWeight,
       omegaStdErr: stdErr * perWeight
     })),
+    ...fields(found.eigenvalues?.[l], ({ value }) => ({ lambdaOmega: value * deltaWeightSq })),
+    ...fields(found.fisher?.[l], ({ value }) => ({ fisherOmega: value * perWeight })),
     ...fields(found.projections?.layers[l]?.byBits[key], ({ quadratic, linear }) => ({
       quadratic: quadratic.value,
       quadraticStdErr: quadratic.stdErr,
@@ -71,6 +77,11 @@ const layerReport = (
     id: layer.id,
     params: layer.weightElements,
     ...fields(found.traces?.[l], traceFields),
+    ...fields(found.eigenvalues?.[l], ({ value, residual }) => ({
+      topEigenvalue: value,
+      topEigenvalueResidual: residual
+    })),
+    ...fields(found.fisher?.[l], ({ value, stdErr }) => ({ fisher: value, fisherStdErr: stdErr })),
     gaussNewtonEqualsHessian: breach === null,
     brokenBy: breach,
     byBits: Object.fromEntries(

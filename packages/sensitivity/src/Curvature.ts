@@ -52,9 +52,9 @@ export interface Breach {
   readonly op: Op
 }
 
-/** The first operator from the layer on in which the outputs bend smoothly with its weights, if there is one. */
-const breachBehind = (nodes: ReadonlyArray<Graph.AnyNode>, layer: Layer.Layer): Breach | undefined => {
-  const active = new Set([layer.node.inputs[layer.weightInput]!])
+/** The first operator in which the outputs bend smoothly with a value, if there is one. */
+const breachBehind = (nodes: ReadonlyArray<Graph.AnyNode>, value: string): Breach | undefined => {
+  const active = new Set([value])
   for (const node of nodes) {
     if (!node.inputs.some((input) => active.has(input))) continue
     if (!isPiecewiseLinear(node, active)) return { node: node.name, op: node.op }
@@ -68,23 +68,30 @@ export interface Statement {
   readonly holds: boolean
   /** The first operator of the network, in execution order, that breaks it for a layer before it. */
   readonly brokenBy: Breach | null
-  /** By layer id. */
+  /** What breaks it for a layer's weights, by layer id. */
   readonly layers: ReadonlyMap<string, Breach | null>
+  /** What breaks it for a layer's input. */
+  readonly inputs: ReadonlyMap<string, Breach | null>
 }
 
 /** The statement for the loss taken of the graph's scored output. */
 export const gaussNewtonEqualsHessian = (graph: Graph.Graph, loss: Loss): Statement => {
   const layers = Layer.layersOf(graph)
-  if (loss.target === "outputs")
-    return { holds: true, brokenBy: null, layers: new Map(layers.map(({ id }) => [id, null])) }
+  if (loss.target === "outputs") {
+    const none = new Map(layers.map(({ id }) => [id, null]))
+    return { holds: true, brokenBy: null, layers: none, inputs: none }
+  }
   const output = Gradient.scoredOutput(graph, loss.kind)
   const { nodes } = GraphBuilder.from(graph).finish([output])
-  const breaches = new Map(layers.map((layer) => [layer.id, breachBehind(nodes, layer) ?? null]))
+  const breachesOf = (value: (layer: Layer.Layer) => string) =>
+    new Map(layers.map((layer) => [layer.id, breachBehind(nodes, value(layer)) ?? null]))
+  const breaches = breachesOf(({ node, weightInput }) => node.inputs[weightInput]!)
   const broken = new Set([...breaches.values()].flatMap((breach) => (breach === null ? [] : [breach.node])))
   const first = nodes.find(({ name }) => broken.has(name))
   return {
     holds: first === undefined,
     brokenBy: first === undefined ? null : { node: first.name, op: first.op },
-    layers: breaches
+    layers: breaches,
+    inputs: breachesOf(({ input }) => input)
   }
 }

@@ -35,19 +35,30 @@ export interface FormatReport {
   readonly stdErr?: number | null
 }
 
-/** A layer's input. */
+/** A layer's input, with all weights float. */
 export interface ActivationReport {
   /** Name of the value. */
   readonly value: string
   /** Elements a sample. */
   readonly elements: number
-  /** Of the Hessian with respect to the input of one sample, the mean over samples. */
+  /** Of the Gauss–Newton matrix with respect to one sample's input, the mean over samples. */
   readonly trace: number
-  readonly traceStdErr: number
+  /** Of the estimate on these samples: 0 where exact. */
+  readonly traceStdErr: number | null
+  /** Over the samples. */
+  readonly traceSamplingStdErr: number | null
+  /** Whether the trace is the Hessian's, without sampling of directions. */
   readonly exact: boolean
-  readonly byBits: Readonly<
-    Record<string, { readonly omega: number; readonly deltaLoss: number; readonly stdErr: number | null }>
-  >
+  readonly byBits: Readonly<Record<string, ActivationFormatReport>>
+}
+
+/** A layer's input at one bit width: asymmetric, one scale, the range the extremes over the samples. */
+export interface ActivationFormatReport {
+  /** ½·trace·step²/12: what rounding noise, spread evenly over a step, costs to second order. */
+  readonly noiseOmega: number
+  /** Measured increase of the loss, a paired mean over samples. */
+  readonly deltaLoss: number
+  readonly stdErr: number | null
 }
 
 export interface LayerReport {

@@ -10,6 +10,7 @@ import type { Gradient, Graph } from "@bitbudget/graph"
 import { Layer } from "@bitbudget/graph"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
+import * as Activations from "./Activations.ts"
 import * as Curvature from "./Curvature.ts"
 import * as Fisher from "./Fisher.ts"
 import type { LossName } from "./Loss.ts"
@@ -24,7 +25,8 @@ import * as Traces from "./Traces.ts"
 
 /**
  * What can be asked for. `trace` brings Ω with it, `quadratic` the linear term, `klDivergence` the measured increase
- * and the outputs' signal to noise; `interactions` are those of the quadratic forms.
+ * and the outputs' signal to noise; `interactions` are those of the quadratic forms;
+ * `activations` the traces with respect to layers' inputs and what rounding these costs.
  */
 export const metrics = [
   "trace",
@@ -33,7 +35,8 @@ export const metrics = [
   "quadratic",
   "interactions",
   "klDivergence",
-  "deltaLoss"
+  "deltaLoss",
+  "activations"
 ] as const
 
 export type Metric = (typeof metrics)[number]
@@ -64,6 +67,8 @@ export interface Options<F = never> {
   readonly metrics?: ReadonlyArray<Metric>
   /** 0 when absent. */
   readonly seed?: number
+  /** Bit widths of layers' inputs for `activations`; 4 and 8 when absent. */
+  readonly activationBits?: ReadonlyArray<number>
   /** Standard error over value at which random probes of a trace stop; 0.05 when absent. */
   readonly tolerance?: number
   /** Probes at most, 400 when absent. */
@@ -160,9 +165,9 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
     ? yield* metric("topEigenvalue", TopEigenvalue.topEigenvalues({ ...common, statement }))
     : undefined
   const fisher = wanted.has("fisher") ? yield* metric("fisher", Fisher.fisher(common)) : undefined
-  const interactions = wanted.has("interactions")
+  const [interactions, activations] = [wanted.has("interactions"), wanted.has("activations")]
   const projections =
-    interactions || wanted.has("quadratic")
+    interactions || activations || wanted.has("quadratic")
       ? yield* metric("quadratic", Projections.projections({ ...common, bits, interactions }))
       : undefined
   const outputs = wanted.has("klDivergence")
@@ -170,7 +175,13 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
     outputs || wanted.has("deltaLoss")
       ? yield* metric("deltaLoss", Measured.lossIncrease({ ...common, bits, outputs }))
       : undefined
-  const found = { statement, traces, eigenvalues, fisher, projections, measured }
+  const inputs = activations
+    ? yield* metric(
+        "activations",
+        Activations.inputIncreases({ ...common, bits: options.activationBits ?? [4, 8] })
+      )
+    : undefined
+  const found = { statement, traces, eigenvalues, fisher, projections, measured, inputs }
   const reports = layerReports(graph, bits, found)
 
   const apart = refereeData(options)

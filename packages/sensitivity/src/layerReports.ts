@@ -1,11 +1,17 @@
 /** Puts the stages' results together, layer by layer: plain data in, plain data out. */
-import type { Graph } from "@bitbudget/graph"
-import { Layer } from "@bitbudget/graph"
+import { Dim, Graph, Layer } from "@bitbudget/graph"
+import type { LayerInput } from "./Activations.ts"
 import type { Statement } from "./Curvature.ts"
 import type { LayerFisher } from "./Fisher.ts"
 import * as Measured from "./Measured.ts"
-import type { Projections } from "./Projections.ts"
-import type { FormatReport, Interactions, LayerReport } from "./Report.ts"
+import type { InputTrace, Projections } from "./Projections.ts"
+import type {
+  ActivationFormatReport,
+  ActivationReport,
+  FormatReport,
+  Interactions,
+  LayerReport
+} from "./Report.ts"
 import type { LayerEigenvalue } from "./TopEigenvalue.ts"
 import type { LayerTrace } from "./Traces.ts"
 
@@ -17,6 +23,7 @@ export interface Found {
   readonly fisher: ReadonlyArray<LayerFisher> | undefined
   readonly projections: Projections | undefined
   readonly measured: Measured.LossIncrease | undefined
+  readonly inputs: ReadonlyArray<LayerInput> | undefined
 }
 
 /** The fields of a stage that was run. */
@@ -65,6 +72,27 @@ const traceFields = ({ trace, stdErr, samplingStdErr, exact, method, gaussNewton
   }))
 })
 
+const activationReport = (
+  graph: Graph.Graph,
+  statement: Statement,
+  layer: Layer.Layer,
+  { value, stdErr, exact }: InputTrace,
+  { byBits }: LayerInput
+): ActivationReport => ({
+  value: layer.input,
+  elements: Dim.elements(Dim.shapeAt(Graph.shapeOf(graph, layer.input), 1)),
+  trace: value,
+  traceStdErr: exact ? 0 : stdErr,
+  traceSamplingStdErr: stdErr,
+  exact: exact && statement.inputs.get(layer.id) === null,
+  byBits: Object.fromEntries(
+    Object.entries(byBits).map(([bits, { step, deltaLoss }]): [string, ActivationFormatReport] => [
+      bits,
+      { noiseOmega: (value * step ** 2) / 24, deltaLoss: deltaLoss.value, stdErr: deltaLoss.stdErr }
+    ])
+  )
+})
+
 const layerReport = (
   graph: Graph.Graph,
   bits: ReadonlyArray<number>,
@@ -73,6 +101,11 @@ const layerReport = (
   l: number
 ): LayerReport => {
   const breach = found.statement.layers.get(layer.id) ?? null
+  const [input, trace] = [found.inputs?.[l], found.projections?.layers[l]?.input]
+  const activation =
+    input === undefined || trace === undefined
+      ? {}
+      : { activation: activationReport(graph, found.statement, layer, trace, input) }
   return {
     id: layer.id,
     params: layer.weightElements,
@@ -84,6 +117,7 @@ const layerReport = (
     ...fields(found.fisher?.[l], ({ value, stdErr }) => ({ fisher: value, fisherStdErr: stdErr })),
     gaussNewtonEqualsHessian: breach === null,
     brokenBy: breach,
+    ...activation,
     byBits: Object.fromEntries(
       bits.map((width) => [String(width), formatReport(graph, found, layer, l, width)])
     )

@@ -14,22 +14,26 @@ export const weights: ReadonlyArray<Float64Array> = widths
   .slice(1)
   .map((out, l) => Reference.draw([out, widths[l]!], next).data.map((x) => Math.fround(1.4 * x)))
 
-const inputs = Reference.draw([samples, widths[0]!], next)
+export const inputs = Reference.draw([samples, widths[0]!], next)
 
-const outputOf = (w: ReadonlyArray<Float64Array>, n: number): Float64Array =>
-  w.reduce(
-    (x, matrix, l) => {
-      const y = Float64Array.from({ length: widths[l + 1]! }, (_, o) =>
-        x.reduce((sum, value, i) => sum + matrix[o * x.length + i]! * value, 0)
-      )
-      return l + 1 < w.length ? y.map(Math.tanh) : y
-    },
-    inputs.data.slice(n * widths[0]!, (n + 1) * widths[0]!)
-  )
+/** What layers `from`… make of an input of layer `from`. */
+const outputFrom = (w: ReadonlyArray<Float64Array>, from: number, input: Float64Array): Float64Array => {
+  let x = input
+  for (let l = from; l < w.length; l++) {
+    const [matrix, previous] = [w[l]!, x]
+    const y = Float64Array.from({ length: widths[l + 1]! }, (_, o) =>
+      previous.reduce((sum, value, i) => sum + matrix[o * previous.length + i]! * value, 0)
+    )
+    x = l + 1 < w.length ? y.map(Math.tanh) : y
+  }
+  return x
+}
+
+const inputOf = (n: number): Float64Array => inputs.data.slice(n * widths[0]!, (n + 1) * widths[0]!)
 
 /** The network's own predictions, so that it is at its best as a trained one is. */
 const labels = Array.from({ length: samples }, (_, n) => {
-  const z = outputOf(weights, n)
+  const z = outputFrom(weights, 0, inputOf(n))
   return z.indexOf(Math.max(...z))
 })
 
@@ -49,7 +53,7 @@ export const graph = (() => {
 /** Per-sample losses and gradients ∂loss/∂W_l, by the chain rule. */
 const backward = (w: ReadonlyArray<Float64Array>) =>
   labels.map((label, n) => {
-    const activations = [inputs.data.slice(n * widths[0]!, (n + 1) * widths[0]!)]
+    const activations = [inputOf(n)]
     w.forEach((matrix, l) => {
       const x = activations[l]!
       const y = Float64Array.from({ length: widths[l + 1]! }, (_, o) =>
@@ -72,7 +76,7 @@ const backward = (w: ReadonlyArray<Float64Array>) =>
           (1 - value ** 2) * previous.reduce((sum, back, o) => sum + back * w[l]![o * x.length + i]!, 0)
       )
     }
-    return { loss: Math.log(total) - z[label]!, gradients, output: z }
+    return { loss: Math.log(total) - z[label]!, gradients, output: z, activations }
   })
 
 /** Mean gradient with respect to W_l. */
@@ -131,3 +135,30 @@ export const gaussNewtonBlock = (l: number, m: number): ReadonlyArray<Float64Arr
     )
   )
 }
+
+/** Mean over samples of the trace of JᵀH_zJ, J the outputs' derivative with respect to layer l's input. */
+export const inputTrace = (l: number): number => {
+  const step = 1e-5
+  const traces = backward(weights).map(({ output, activations }) => {
+    const x = activations[l]!
+    const total = output.reduce((sum, z) => sum + Math.exp(z), 0)
+    const p = output.map((z) => Math.exp(z) / total)
+    const columns = Array.from(x, (value, i) => {
+      const at = (t: number) => outputFrom(weights, l, x.with(i, value + t))
+      const [high, low] = [at(step), at(-step)]
+      return high.map((z, k) => (z - low[k]!) / (2 * step))
+    })
+    return columns.reduce((sum, u) => {
+      const mean = p.reduce((inner, q, k) => inner + q * u[k]!, 0)
+      return sum + p.reduce((inner, q, k) => inner + q * u[k]! ** 2, 0) - mean ** 2
+    }, 0)
+  })
+  return traces.reduce((sum, trace) => sum + trace, 0) / samples
+}
+
+/** Mean loss with other inputs. */
+export const lossOf = (x: Float64Array): number =>
+  labels.reduce((sum, label, n) => {
+    const z = outputFrom(weights, 0, x.slice(n * widths[0]!, (n + 1) * widths[0]!))
+    return sum + Math.log(z.reduce((total, value) => total + Math.exp(value), 0)) - z[label]!
+  }, 0) / samples

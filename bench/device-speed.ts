@@ -15,11 +15,13 @@ const widths = [2, 3, 4, 6, 8, 16]
 const choices = widths.flatMap((weights) => widths.map((activations) => Precision.wa(weights, activations)))
 
 const start = performance.now()
+const cpu = process.cpuUsage()
 let held = 0
 for (const profile of profiles)
   for (const { costs } of CostTable.costTable(profile, workload, choices).layers)
     held += costs.filter((cost) => cost !== null).length
 const ms = performance.now() - start
+const used = process.cpuUsage(cpu)
 console.log(
-  `${profiles.length} profiles × ${choices.length} pairs: ${held} layer costs in ${ms.toFixed(0)} ms`
+  `${profiles.length} profiles × ${choices.length} pairs: ${held} layer costs in ${ms.toFixed(0)} ms, ${((used.user + used.system) / 1000).toFixed(0)} ms of processor`
 )

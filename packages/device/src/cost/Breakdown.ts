@@ -30,8 +30,10 @@ const partMj = (layers: ReadonlyArray<StepCost>, part: keyof Breakdown["energyMj
 export const breakdownOf = (network: PreparedNetwork, layers: ReadonlyArray<StepCost>): Breakdown => {
   const latencyMs: Record<string, number> = { compute: 0, overhead: network.perInferenceMs }
   const latencyMsByClass: Record<string, number> = { inference: network.perInferenceMs }
-  for (const { machine, physical } of network.flows) {
-    const { busiest, latencyMs: ms, overheadMs } = time(machine, physical)
+  for (const { inFlight, machine, physical } of network.flows) {
+    const timed = time(machine, physical)
+    const [ms, overheadMs] = [timed.latencyMs * inFlight, timed.overheadMs * inFlight]
+    const { busiest } = timed
     latencyMs[busiest] = (latencyMs[busiest] ?? 0) + ms - overheadMs
     latencyMs["overhead"]! += overheadMs
     latencyMsByClass[physical.class] = (latencyMsByClass[physical.class] ?? 0) + ms

@@ -11,7 +11,7 @@ import { Precision, Work } from "@bitbudget/graph"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
 import { stepBytes } from "./ModelSize.ts"
-import { dramBytesOf, prepare, stepCost, type Options } from "./Simulate.ts"
+import { dramBytesOf, flowFigures, prepare, type Options } from "./Simulate.ts"
 
 export interface LayerCost {
   readonly latencyMs: number
@@ -79,18 +79,22 @@ const column = (
   const costs = new Map<string, LayerCost>()
   let fixed: LayerCost = { ...nothing, latencyMs: network.perInferenceMs }
   for (const prepared of network.flows) {
-    const { flow, machine } = prepared
-    const cost = stepCost(prepared)
+    const { flow, machine, physical } = prepared
+    const { energyPj, latencyMs } = flowFigures(prepared)
     const layer = Work.isLayer(flow.step)
       ? flow.step.id
       : flow.inputs.map((tensor) => owner.get(tensor)).findLast((id) => id !== undefined)
     for (const tensor of flow.outputs) if (layer !== undefined) owner.set(tensor, layer)
+    const weightBits = (Work.isLayer(flow.step) ? precision.weights : precision.activations).bits
     const own: LayerCost = {
-      latencyMs: cost.latencyMs,
-      energyMj: cost.energyPj.total === null ? null : cost.energyPj.total / 1e9,
-      sizeBytes: [flow.step, ...flow.fused].reduce((bytes, step) => bytes + (size.get(step.id) ?? 0), 0),
-      dramBytes: machine.levels.length === 0 ? null : dramBytesOf(machine, cost),
-      bops: cost.macs * (cost.weightBits ?? cost.activationBits) * cost.activationBits,
+      latencyMs,
+      energyMj: energyPj.total === null ? null : energyPj.total / 1e9,
+      sizeBytes: flow.fused.reduce(
+        (bytes, step) => bytes + (size.get(step.id) ?? 0),
+        size.get(flow.step.id) ?? 0
+      ),
+      dramBytes: machine.levels.length === 0 ? null : dramBytesOf(prepared),
+      bops: physical.macs * weightBits * precision.activations.bits,
       peakActivationBytes: prepared.liveBytes
     }
     if (layer === undefined) fixed = sum(fixed, own)

@@ -64,14 +64,9 @@ const usesWinograd = (machine: Machine, { C, M, R, S, groups, strideH }: Loops):
 const winogradWeights = 16 / 9
 
 const mappedProduct = (machine: Machine, loops: Loops, path: Datapath): Mapped => {
-  const key = `map|${loops.key}|${path.rate},${path.weightBits},${path.activationBits}`
-  const known = machine.memo.get(key)
-  if (known !== undefined) return known as Mapped
   const direct = map(machine.compute, loops, path)
   const gain = usesWinograd(machine, loops) ? machine.stack!.winograd!.value : 1
-  const mapped = { ...direct, cycles: Math.ceil(direct.cycles / gain) }
-  machine.memo.set(key, mapped)
-  return mapped
+  return { ...direct, cycles: Math.ceil(direct.cycles / gain) }
 }
 
 /** Bits the datapath works through: narrow operands only help where the hardware is serial or composable. */
@@ -86,6 +81,7 @@ const datapath = (machine: Machine, native: NativePair, bits: OperandBits): Data
   }
 }
 
+/** What a product asks of a machine; remembered by shape, formats and placement. */
 export const product = (
   machine: Machine,
   loops: Loops,
@@ -93,9 +89,14 @@ export const product = (
   bits: OperandBits,
   placement: Placement
 ): Physical => {
-  const mapped = mappedProduct(machine, loops, datapath(machine, native, bits))
+  const path = datapath(machine, native, bits)
+  const { inputs, outputs, streamedWeights, taken, weights } = placement
+  const key = `${loops.id}|${path.rate},${path.weightBits},${path.activationBits},${path.nativeBits}|${bits.weights},${bits.inputs},${bits.outputs}|${weights},${inputs},${outputs},${streamedWeights},${taken.join()}`
+  const known = machine.products.get(key)
+  if (known !== undefined && known.native === native) return known
+  const mapped = mappedProduct(machine, loops, path)
   const stored = usesWinograd(machine, loops) ? { ...bits, weights: bits.weights * winogradWeights } : bits
-  return {
+  const physical: Physical = {
     class: loops.class,
     macs: loops.macs,
     cycles: mapped.cycles,
@@ -104,6 +105,8 @@ export const product = (
     traffic: productTraffic(machine, loops, mapped, stored, placement),
     native
   }
+  machine.products.set(key, physical)
+  return physical
 }
 
 /** Elementwise, pooling, softmax, …: `ops` scalar operations on elements of a width, streamed through memory. */
@@ -136,9 +139,13 @@ export const vector = (
   }
 }
 
-/** Reads of a second operand fused into a product (a residual). */
-export const alsoRead = (machine: Machine, physical: Physical, bits: number, place: number): void =>
-  stream(machine, physical.traffic, "inputs", bits, place)
+/** A product that also reads a second operand fused into it (a residual). */
+export const alsoReading = (machine: Machine, physical: Physical, bits: number, place: number): Physical => {
+  const { readBits, tile, writtenBits } = physical.traffic
+  const traffic = { readBits: readBits.slice(), writtenBits: writtenBits.slice(), tile }
+  stream(machine, traffic, "inputs", bits, place)
+  return { ...physical, traffic }
+}
 
 export const levelMs = (machine: Machine, traffic: Traffic, index: number): number => {
   const [read, written] = [traffic.readBits[index]!, traffic.writtenBits[index]!]

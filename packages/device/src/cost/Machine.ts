@@ -3,7 +3,8 @@
  * work on. Machines and everything memoised on them live as long as their profile does.
  */
 import type { Profile, Stack, StepClass, Level } from "../profile/Profile.ts"
-import type { Capacity } from "../memory/Tiling.ts"
+import type { Capacity, Tiling } from "../memory/Tiling.ts"
+import type { Physical } from "./FlowCost.ts"
 
 export interface MachineLevel {
   readonly id: string
@@ -39,7 +40,9 @@ export interface Machine {
   readonly perInferenceMs: number
   /** Only measurements of single layers ask for it. */
   readonly alone: number
-  readonly memo: Map<string, unknown>
+  /** What is already known of shapes on this machine, by key. */
+  readonly products: Map<string, Physical>
+  readonly tilings: Map<string, Tiling>
 }
 
 /** Factors of a stack that `devices fit` may set, in place of the profile's own. */
@@ -170,7 +173,8 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
     perStepMs: (factors?.perStepUs ?? stack?.perStepUs?.value ?? 0) / 1000,
     perInferenceMs: (factors?.perInferenceUs ?? stack?.perInferenceUs?.value ?? 0) / 1000,
     alone: factors?.alone ?? stack?.alone?.value ?? 1,
-    memo: new Map()
+    products: new Map(),
+    tilings: new Map()
   }
 }
 

@@ -7,14 +7,14 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { areaOf, type Area } from "../energy/Area.ts"
-import { liveness } from "../memory/Liveness.ts"
+import { layoutOf, type Layout } from "../memory/Layout.ts"
 import { residency } from "../memory/Residency.ts"
 import type { Tile } from "../memory/Tiling.ts"
 import { canHold, UnsupportedPrecision, type NativePair } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
-import { flowsOf, storedNames, type Flow } from "../work/Fusion.ts"
+import type { Flow } from "../work/Fusion.ts"
 import { loopsOf } from "../work/Loops.ts"
-import { alsoRead, energyOf, product, time, vector, type EnergyPj, type Physical } from "./FlowCost.ts"
+import { alsoReading, energyOf, product, time, vector, type EnergyPj, type Physical } from "./FlowCost.ts"
 import { machineFor, type Machine } from "./Machine.ts"
 import { modelBytes, weightStorageBytes } from "./ModelSize.ts"
 import { breakdownOf, type Breakdown } from "./Breakdown.ts"
@@ -59,7 +59,10 @@ export interface Totals {
   /** Off-chip and flash traffic; null where the profile has no memory. */
   readonly dramBytes: number | null
   readonly modelBytes: number
+  /** All activations alive at once at most, in the given order of steps. */
   readonly peakActivationBytes: number
+  /** In the order that needs least (where a note says so, the best found). */
+  readonly peakActivationBytesBestOrder: number
   readonly macs: number
   readonly bops: number
   readonly computeCycles: number
@@ -94,7 +97,7 @@ export interface Prepared {
 
 export interface PreparedNetwork {
   readonly flows: ReadonlyArray<Prepared>
-  readonly peakActivationBytes: number
+  readonly layout: Layout
   readonly perInferenceMs: number
   readonly inFlight: number
 }
@@ -115,18 +118,6 @@ const nativeOf = (profile: Profile, step: Work.Step, precision: Precision.Precis
   })
 }
 
-/** Width of every stored tensor: the widest any reader wants; a result no step reads keeps its maker's width. */
-const tensorWidths = (flows: ReadonlyArray<Flow>, precisionOf: PrecisionOf): ReadonlyMap<string, number> => {
-  const widths = new Map<string, number>()
-  for (const flow of flows)
-    for (const tensor of flow.inputs)
-      widths.set(tensor, Math.max(widths.get(tensor) ?? 0, precisionOf(flow.step).activations.bits))
-  for (const flow of flows)
-    for (const tensor of flow.outputs)
-      if (!widths.has(tensor)) widths.set(tensor, precisionOf(flow.step).activations.bits)
-  return widths
-}
-
 export const prepare = (
   profile: Profile,
   workload: Work.Workload,
@@ -135,39 +126,44 @@ export const prepare = (
 ): PreparedNetwork => {
   const machine = (native: string): Machine =>
     options.machineFor?.(native) ?? machineFor(profile, options.software, native)
-  const flows = flowsOf(workload, profile.fuses ?? [])
-  const widths = tensorWidths(flows, precisionOf)
-  const elements = (tensor: string): number => workload.tensorElements.get(tensor) ?? 0
-  const bitsOf = (tensor: string): number => elements(tensor) * (widths.get(tensor) ?? 8)
-  const names = storedNames(workload, flows)
-  const outside = new Set([
-    ...workload.inputs,
-    ...workload.outputs.map((tensor) => names.get(tensor) ?? tensor)
-  ])
-  const live = liveness(workload.inputs, [...outside], flows, (tensor) => Math.ceil(bitsOf(tensor) / 8))
-
-  const natives = flows.map(({ step }) => nativeOf(profile, step, precisionOf(step)))
-  const machines = natives.map((native) => machine(Precision.showPrecision(native.precision)))
-  const main = machines[flows.findIndex(({ step }) => Work.isLayer(step))] ?? machines[0]
-  if (main === undefined) return { flows: [], peakActivationBytes: 0, perInferenceMs: 0, inFlight: 1 }
+  const layout = layoutOf(workload, profile.fuses ?? [], (step) => precisionOf(step).activations.bits)
+  const { bitsOf, elementsOf, flows, live } = layout
+  // Most steps share their format, and all arithmetic that follows from it.
+  type Arithmetic = { readonly native: NativePair; readonly on: Machine }
+  const [layers, others] = [
+    new Map<Precision.Precision, Arithmetic>(),
+    new Map<Precision.Precision, Arithmetic>()
+  ]
+  const arithmetic = flows.map(({ step }) => {
+    const precision = precisionOf(step)
+    const known = Work.isLayer(step) ? layers : others
+    const before = known.get(precision)
+    if (before !== undefined) return before
+    const native = nativeOf(profile, step, precision)
+    const found = { native, on: machine(Precision.showPrecision(native.precision)) }
+    known.set(precision, found)
+    return found
+  })
+  const main = (arithmetic[flows.findIndex(({ step }) => Work.isLayer(step))] ?? arithmetic[0])?.on
+  if (main === undefined) return { flows: [], layout, perInferenceMs: 0, inFlight: 1 }
   // A batch of N fills the pipeline once and then leaves it at the pace of its slowest stage.
   const inFlight = 1 + ((profile.framesInFlight?.value ?? 1) - 1) / workload.batch
   const stays = residency(
     main,
     flows,
     live,
-    outside,
+    layout.outside,
     flows.map(({ step }) => weightStorageBytes(step, precisionOf(step)))
   )
 
   const prepared = flows.map((flow, index): Prepared => {
     const { step } = flow
     const precision = precisionOf(step)
-    const on = machines[index]!
+    const { native, on } = arithmetic[index]!
     const liveBytes = live.liveBytes[index]!
     const loops = loopsOf(step.work, step.weightElements)
     const placed = (tensor: string | undefined): number => (tensor === undefined ? -1 : stays.place(tensor))
-    const outputWidth = widths.get(flow.outputs[0] ?? "") ?? precision.activations.bits
+    const outputWidth = layout.widthOf(flow.outputs[0] ?? "") ?? precision.activations.bits
     if (loops === undefined) {
       const ops = "ops" in step.work ? step.work.ops : 0
       const moves = [
@@ -182,7 +178,7 @@ export const prepare = (
           place: placed(tensor)
         }))
       ]
-      const physical = vector(on, ops, precision.activations.bits, natives[index]!, moves)
+      const physical = vector(on, ops, precision.activations.bits, native, moves)
       return { flow, machine: on, physical, precision, vectorOps: ops, liveBytes, inFlight }
     }
     const constant = Work.isLayer(step)
@@ -191,9 +187,9 @@ export const prepare = (
       weights: constant ? precision.weights.bits : precision.activations.bits,
       inputs: precision.activations.bits,
       // A result pooled in the pipeline is smaller than the product's own.
-      outputs: (outputWidth * elements(flow.outputs[0] ?? "")) / Math.max(1, loops.outElements)
+      outputs: (outputWidth * elementsOf(flow.outputs[0] ?? "")) / Math.max(1, loops.outElements)
     }
-    const physical = product(on, loops, natives[index]!, bits, {
+    let physical = product(on, loops, native, bits, {
       weights: constant ? -1 : placed(second),
       inputs: placed(first),
       outputs: placed(flow.outputs[0]),
@@ -201,12 +197,12 @@ export const prepare = (
       taken: stays.taken(index)
     })
     for (const tensor of flow.inputs.slice(constant ? 1 : 2))
-      alsoRead(on, physical, bitsOf(tensor), placed(tensor))
+      physical = alsoReading(on, physical, bitsOf(tensor), placed(tensor))
     return { flow, machine: on, physical, precision, vectorOps: 0, liveBytes, inFlight }
   })
   return {
     flows: prepared,
-    peakActivationBytes: live.peakBytes,
+    layout,
     perInferenceMs: main.perInferenceMs * inFlight,
     inFlight
   }
@@ -219,17 +215,28 @@ export const latencyMs = (network: PreparedNetwork): number =>
     network.perInferenceMs
   )
 
-const noEnergy: EnergyPj = { mac: 0, register: 0, sram: 0, dram: 0, static: 0, total: 0 }
-
-export const stepCost = ({ flow, inFlight, machine, physical, precision, vectorOps }: Prepared): StepCost => {
-  const { step } = flow
+/** Latency and energy of a prepared flow: what tables need of it. */
+export const flowFigures = ({ inFlight, machine, physical, precision, vectorOps }: Prepared) => {
   const timed = time(machine, physical)
-  const cycles = timed.latencyMs * machine.cyclesPerMs
   const bits = {
     weights: precision.weights.bits,
     inputs: precision.activations.bits,
     outputs: precision.activations.bits
   }
+  return {
+    timed,
+    latencyMs: timed.latencyMs * inFlight,
+    energyPj: energyOf(machine, physical, bits, timed.latencyMs, vectorOps)
+  }
+}
+
+const noEnergy: EnergyPj = { mac: 0, register: 0, sram: 0, dram: 0, static: 0, total: 0 }
+
+export const stepCost = (prepared: Prepared): StepCost => {
+  const { flow, machine, physical, precision, vectorOps } = prepared
+  const { step } = flow
+  const { energyPj, latencyMs, timed } = flowFigures(prepared)
+  const cycles = timed.latencyMs * machine.cyclesPerMs
   return {
     id: step.id,
     op: step.op,
@@ -238,11 +245,11 @@ export const stepCost = ({ flow, inFlight, machine, physical, precision, vectorO
     macs: physical.macs,
     computeCycles: physical.cycles,
     stallCycles: timed.stallCycles,
-    latencyMs: timed.latencyMs * inFlight,
+    latencyMs,
     utilisation: physical.macs === 0 ? null : physical.macs / (cycles * physical.peakMacsPerCycle),
     boundBy: timed.boundBy,
     roofline: rooflinePosition(machine, physical, timed.latencyMs, vectorOps),
-    energyPj: energyOf(machine, physical, bits, timed.latencyMs, vectorOps),
+    energyPj,
     trafficBytes: Object.fromEntries(
       machine.levels.map((level, index) => [
         level.id,
@@ -272,12 +279,15 @@ const fusedCost = (step: Work.Step, into: Work.Step, precision: Precision.Precis
 
 const offChip = new Set(["dram", "link", "flash"])
 
-/** Bytes a step moves at the levels of one machine that are off chip or flash. */
-export const dramBytesOf = (machine: Machine, cost: StepCost): number =>
-  machine.levels.reduce(
-    (bytes, level) => bytes + (offChip.has(level.kind) ? (cost.trafficBytes[level.id] ?? 0) : 0),
+/** Bytes a flow moves at levels that are off chip or flash. */
+export const dramBytesOf = ({ machine, physical }: Prepared): number => {
+  const { readBits, writtenBits } = physical.traffic
+  return machine.levels.reduce(
+    (bytes, { kind }, index) =>
+      offChip.has(kind) ? bytes + (readBits[index]! + writtenBits[index]!) / 8 : bytes,
     0
   )
+}
 
 const notesOf = (profile: Profile, layers: ReadonlyArray<Prepared>): ReadonlyArray<string> => {
   const wider = layers.filter(
@@ -344,9 +354,12 @@ export const network = (
       throughputPerS: (workload.batch * prepared.inFlight * 1000) / latency,
       energyMj: profile.energy === undefined || energyPj === null ? null : energyPj / 1e9,
       dramBytes:
-        profile.memory.length === 0 || main === undefined ? null : sum((cost) => dramBytesOf(main, cost)),
+        profile.memory.length === 0 || main === undefined
+          ? null
+          : prepared.flows.reduce((bytes, flow) => bytes + dramBytesOf(flow), 0),
       modelBytes: modelBytes(workload, precisionOf),
-      peakActivationBytes: prepared.peakActivationBytes,
+      peakActivationBytes: prepared.layout.live.peakBytes,
+      peakActivationBytesBestOrder: prepared.layout.best().peakBytes,
       macs,
       bops: sum((cost) => cost.macs * (cost.weightBits ?? cost.activationBits) * cost.activationBits),
       computeCycles: sum((cost) => cost.computeCycles),
@@ -358,7 +371,12 @@ export const network = (
     },
     area: areaOf(profile),
     layers,
-    notes: notesOf(profile, prepared.flows)
+    notes: [
+      ...notesOf(profile, prepared.flows),
+      ...(prepared.layout.best().optimal
+        ? []
+        : ["the order of least activation memory was not proved: the network has too many branches"])
+    ]
   }
 }
 

@@ -66,9 +66,9 @@ const fill = (
   const sits = (operand: "inputs" | "outputs"): boolean =>
     !holds(level, operand) || placement[operand] >= index
   const resident = { weights: !level.holdsWeights, inputs: sits("inputs"), outputs: sits("outputs") }
-  const key = `${index}|${loops.key}|${grain.filters},${grain.channels}|${resident.weights}${resident.inputs}${resident.outputs}|${bits.weights},${bits.inputs},${bits.outputs}|${capacity.shared ? room(capacity.weights) : ""}|${costs.weights},${costs.inputs},${costs.outputs}`
-  const known = machine.memo.get(key)
-  if (known !== undefined) return known as Tiling
+  const key = `${index}|${loops.id}|${grain.filters},${grain.channels}|${resident.weights}${resident.inputs}${resident.outputs}|${bits.weights},${bits.inputs},${bits.outputs}|${capacity.shared ? room(capacity.weights) : ""}|${costs.weights},${costs.inputs},${costs.outputs}`
+  const known = machine.tilings.get(key)
+  if (known !== undefined) return known
   const tiling = search(
     loops,
     bits,
@@ -82,7 +82,7 @@ const fill = (
     resident,
     { grain, doubleBuffered: level.doubleBuffered, accumulatorBits: machine.accumulatorBits }
   )
-  machine.memo.set(key, tiling)
+  machine.tilings.set(key, tiling)
   return tiling
 }
 

@@ -1,7 +1,7 @@
 /**
  * One layer's products as canonical loop bounds, the only thing mappings look at: `groups` independent problems of
  * M×C×R×S×P×Q over `batch` samples. A matrix product is a 1×1 convolution over its rows; an attention product is
- * one group per head and sample, its second operand an activation. Shapes with the same key cost the same, which is
+ * one group per head and sample, its second operand an activation. Shapes with the same id cost the same, which is
  * what makes results reusable across the repeated blocks of a network.
  */
 import type { Work } from "@bitbudget/graph"
@@ -28,15 +28,20 @@ export interface Loops {
   readonly weightElements: number
   readonly outElements: number
   readonly macs: number
-  readonly key: string
+  /** The same for the same shape: what costs are remembered by. */
+  readonly id: number
 }
 
 const product = (sizes: ReadonlyArray<number>): number => sizes.reduce((a, b) => a * b, 1)
 
-const withKey = (loops: Omit<Loops, "key">): Loops => ({
-  ...loops,
-  key: `${loops.class},${loops.batch},${loops.groups},${loops.M},${loops.C},${loops.R},${loops.S},${loops.P},${loops.Q},${loops.strideH},${loops.spanH},${loops.inH},${loops.inW},${loops.outElements}`
-})
+const ids = new Map<string, number>()
+
+const withId = (loops: Omit<Loops, "id">): Loops => {
+  const key = Object.values(loops).join()
+  const id = ids.get(key) ?? ids.size
+  ids.set(key, id)
+  return { ...loops, id }
+}
 
 const convClass = (work: Work.ConvWork): Loops["class"] => {
   if (work.groups > 1 && work.groups === work.inChannels) return "depthwise"
@@ -56,7 +61,7 @@ const conv = (work: Work.ConvWork): Loops => {
   const [P, Q] = [rows(positions), cols(positions)]
   const M = work.outChannels / work.groups
   const C = work.inChannels / work.groups
-  return withKey({
+  return withId({
     class: convClass(work),
     batch: work.batch,
     groups: work.groups,
@@ -83,7 +88,7 @@ const matmul = (work: Work.MatmulWork, weightElements: number): Loops => {
   const shared = work.constantWeights && (work.batch === 1 || weightElements < work.batch * C * M)
   const groups = shared ? 1 : work.batch
   const P = shared ? work.batch * work.m : work.m
-  return withKey({
+  return withId({
     class: work.constantWeights ? "gemm" : "attention",
     batch: 1,
     groups,

@@ -5,6 +5,8 @@ import { Precision, type Work } from "@bitbudget/graph"
 import { describe, expect, it } from "vitest"
 import * as Simulate from "../src/cost/Simulate.ts"
 import { opTable } from "../src/energy/Ops.ts"
+import { liveness } from "../src/memory/Liveness.ts"
+import { bestPeak, type OrderedStep } from "../src/memory/Order.ts"
 import * as Profile from "../src/profile/Profile.ts"
 import { scale } from "../src/work/Batch.ts"
 import { conv, single } from "./networks.ts"
@@ -120,5 +122,68 @@ describe("the operation table", () => {
 
   it("is empty where energy is power × time", () => {
     expect(opTable(load("rpi4-a72"))).toEqual([])
+  })
+})
+
+describe("the order of least activation memory", () => {
+  /** Every order in which each step follows those it reads. */
+  const orders = (
+    steps: ReadonlyArray<OrderedStep>,
+    done: ReadonlySet<string>
+  ): ReadonlyArray<ReadonlyArray<OrderedStep>> =>
+    steps.length === 0
+      ? [[]]
+      : steps.flatMap((step, index) =>
+          step.inputs.every((tensor) => done.has(tensor))
+            ? orders(steps.toSpliced(index, 1), new Set([...done, ...step.outputs])).map((rest) => [
+                step,
+                ...rest
+              ])
+            : []
+        )
+
+  const dag = fc
+    .array(
+      fc.record({
+        reads: fc.array(fc.nat({ max: 20 }), { minLength: 1, maxLength: 3 }),
+        bytes: fc.integer({ min: 1, max: 50 })
+      }),
+      { minLength: 1, maxLength: 6 }
+    )
+    .map((nodes) => {
+      const names = ["in", "side", ...nodes.map((_, index) => `t${index}`)]
+      const bytes = new Map(names.map((name, index) => [name, nodes[index - 2]?.bytes ?? 20]))
+      const steps = nodes.map(({ reads }, index) => ({
+        inputs: [...new Set(reads.map((read) => names[read % (index + 2)]!))],
+        outputs: [`t${index}`]
+      }))
+      return { steps, bytesOf: (tensor: string) => bytes.get(tensor)!, kept: [`t${nodes.length - 1}`] }
+    })
+
+  it("equals the least over all orders of small graphs", () => {
+    fc.assert(
+      fc.property(dag, ({ bytesOf, kept, steps }) => {
+        const peak = (order: ReadonlyArray<OrderedStep>) =>
+          liveness(["in", "side"], kept, order, bytesOf).peakBytes
+        const least = Math.min(...orders(steps, new Set(["in", "side"])).map(peak))
+        const best = bestPeak(["in", "side"], new Set(kept), steps, bytesOf, peak(steps))
+        expect(best).toEqual({ peakBytes: least, optimal: true })
+      }),
+      { numRuns: 300, seed: 7 }
+    )
+  })
+
+  it("hand-computed: the branch whose result is small goes first", () => {
+    // a makes 100 and shrinks to 1, b makes 10 and stays 10: b first holds 10 under 100, a first 1 under 10.
+    const steps = [
+      { inputs: ["in"], outputs: ["b"] },
+      { inputs: ["in"], outputs: ["wide"] },
+      { inputs: ["wide"], outputs: ["a"] },
+      { inputs: ["a", "b"], outputs: ["out"] }
+    ]
+    const size: Record<string, number> = { in: 5, b: 10, wide: 100, a: 1, out: 1 }
+    const bytesOf = (tensor: string) => size[tensor]!
+    expect(liveness(["in"], ["out"], steps, bytesOf).peakBytes).toBe(115)
+    expect(bestPeak(["in"], new Set(["out"]), steps, bytesOf, 115).peakBytes).toBe(106)
   })
 })

@@ -54,16 +54,25 @@ const sum = (a: LayerCost, b: LayerCost): LayerCost => ({
   peakActivationBytes: Math.max(a.peakActivationBytes, b.peakActivationBytes)
 })
 
-/** Constants stored once although several layers read them are charged to the first. */
+const known = new WeakMap<Work.Workload, Map<string, ReadonlyMap<string, number>>>()
+
+/** Bytes of every step's constants; those stored once although several layers read them are charged to the first. */
 const sizes = (workload: Work.Workload, precision: Precision.Precision): ReadonlyMap<string, number> => {
+  const byFormat = known.get(workload) ?? new Map<string, ReadonlyMap<string, number>>()
+  known.set(workload, byFormat)
+  const format = `${precision.weights.kind}${precision.weights.bits}`
+  const before = byFormat.get(format)
+  if (before !== undefined) return before
   const seen = new Set<string>()
-  return new Map(
+  const made = new Map(
     workload.steps.map((step) => {
       const shared = step.weightName !== "" && seen.has(step.weightName)
       seen.add(step.weightName)
       return [step.id, shared ? 4 * step.biasElements : stepBytes(step, precision)]
     })
   )
+  byFormat.set(format, made)
+  return made
 }
 
 /** One column: the cost of every layer when the whole network has this format. */

@@ -135,10 +135,9 @@ describe("the order of least activation memory", () => {
       ? [[]]
       : steps.flatMap((step, index) =>
           step.inputs.every((tensor) => done.has(tensor))
-            ? orders(steps.toSpliced(index, 1), new Set([...done, ...step.outputs])).map((rest) => [
-                step,
-                ...rest
-              ])
+            ? orders(steps.toSpliced(index, 1), new Set([...done, ...step.outputs])).map((rest) =>
+                [step].concat(rest)
+              )
             : []
         )
 

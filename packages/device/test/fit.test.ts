@@ -13,6 +13,8 @@ import {
   type Measurement
 } from "../src/validate/Measurement.ts"
 import { design, factorNames, locals } from "../src/validate/Pooling.ts"
+import { borrowFactors } from "../src/validate/Relative.ts"
+import { energyScore, timeScore } from "../src/validate/Score.ts"
 import { run, stated } from "../src/validate/Validation.ts"
 import { workloadAt } from "../src/work/Batch.ts"
 import { loopsOf } from "../src/work/Loops.ts"
@@ -202,5 +204,55 @@ describe("pipelined devices", () => {
     expect(totals.throughputPerS * totals.latencyMs).toBeCloseTo(1000 * frames, 6)
     const powerMw = hailo.energy?.kind === "power" ? hailo.energy.activeMw.value : 0
     expect(totals.energyMj! * totals.throughputPerS).toBeCloseTo(powerMw, 6)
+  })
+})
+
+describe("unmeasured relatives", () => {
+  it("take the factors of the measured device, marked as assumed and without its errors", () => {
+    const [board, usb] = [load("coral-edgetpu-devboard"), load("coral-edgetpu-usb")]
+    const borrowed = borrowFactors(board, usb)
+    expect(borrowed.stacks![0]!.efficiency!.dense).toEqual({
+      value: usb.stacks![0]!.efficiency!.dense!.value,
+      source: "as fitted for coral-edgetpu-usb",
+      confidence: "assumed"
+    })
+    expect(borrowed.memory).toEqual(board.memory)
+    expect(stated(borrowed)).toBeNull()
+  })
+
+  it("another software's factors are no relative's", () => {
+    const unpu = load("unpu")
+    expect(borrowFactors(unpu, load("coral-edgetpu-usb"))).toEqual(unpu)
+  })
+})
+
+describe("overall scores", () => {
+  it("hand-computed: rates count as times, power only where the energy was not measured", () => {
+    const row = (metric: string, network: string, measured: number, predicted: number | null) => ({
+      device: "d",
+      software: "s",
+      network,
+      onnx: "",
+      layer: "",
+      precision: "w8a8",
+      batch: "1",
+      metric,
+      measured,
+      predicted,
+      apePct: null,
+      note: ""
+    })
+    const list = [
+      row("latency_ms", "a", 10, 12),
+      row("throughput_per_s", "b", 100, 50),
+      row("latency_ms", "c", 1, null),
+      row("energy_mJ", "a", 1, 1.5),
+      row("power_mW", "a", 1, 9),
+      row("power_mW", "b", 4, 3)
+    ]
+    expect(timeScore(list)).toMatchObject({ n: 2, missing: 1 })
+    expect(timeScore(list).medianApePct).toBeCloseTo((20 + 100) / 2, 9)
+    expect(energyScore(list)).toMatchObject({ n: 2, missing: 0 })
+    expect(energyScore(list).medianApePct).toBeCloseTo((50 + 25) / 2, 9)
   })
 })

@@ -16,6 +16,7 @@ export interface MachineLevel {
   readonly capacity: Capacity | undefined
   readonly backing: boolean
   readonly keepsWeights: boolean
+  readonly keepsWholeNetworks: boolean
   readonly keepsActivations: boolean
   readonly doubleBuffered: boolean
   readonly writesThrough: boolean
@@ -154,6 +155,7 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
           capacity,
           backing: level.backing === true,
           keepsWeights: level.keepsWeights === true,
+          keepsWholeNetworks: level.keepsWholeNetworks === true,
           keepsActivations: level.keepsActivations === true,
           doubleBuffered: level.doubleBuffered === true,
           writesThrough: level.writesThrough === true,

@@ -41,6 +41,9 @@ export const residency = (
   const activationsKept = Math.min(live.peakBytes, activationRoom)
   let weightRoom =
     weightLevel < 0 ? 0 : size(weightLevel) - (weightLevel === activationLevel ? activationsKept : 0)
+  const inParts =
+    levels[weightLevel]?.keepsWholeNetworks === true && weightBytes.reduce((a, b) => a + b, 0) > weightRoom
+  if (inParts) weightRoom = 0
   const streamed = weightBytes.map((bytes) => {
     if (weightLevel < 0 || bytes === 0) return 1
     const kept = Math.min(bytes, Math.max(0, weightRoom))

@@ -30,6 +30,8 @@ export const Level = Schema.Struct({
   backing: Schema.optionalKey(Schema.Boolean),
   /** Weights loaded once stay for the next inference as far as they fit (Edge TPU, Hailo). */
   keepsWeights: Schema.optionalKey(Schema.Boolean),
+  /** Only for a whole network: a larger one runs in parts, and each part loads its weights anew (Hailo). */
+  keepsWholeNetworks: Schema.optionalKey(Schema.Boolean),
   /** Activations may stay from one step to the next when they fit. */
   keepsActivations: Schema.optionalKey(Schema.Boolean),
   /** Tiles are loaded while the previous ones are computed, and so need their space twice. */
@@ -150,6 +152,8 @@ export const Profile = Schema.Struct({
   /** Of a dataflow chip that works on successive samples at once: a sample's latency over the interval between them. */
   framesInFlight: Schema.optionalKey(Positive),
   stacks: Schema.optionalKey(Schema.Array(Stack)),
+  /** Id of the nearest measured device: where nothing was measured of this one, its software factors are taken. */
+  relative: Schema.optionalKey(Schema.NonEmptyString),
   /** Over all its stacks. */
   fit: Schema.optionalKey(Fit),
   notes: Schema.optionalKey(Schema.Array(Schema.String))

@@ -31,7 +31,7 @@ export type Usual = { readonly [K in FactorName]: number }
 
 /** How far an effect may stray, as a standard deviation of the logarithm. */
 const spread = {
-  device: { efficiency: 0.8, bandwidth: 0.4, perStepUs: 1.5, perInferenceUs: 2 },
+  device: { efficiency: 0.8, bandwidth: 0.4, perStepUs: 1.5, perInferenceUs: 2.5 },
   /** How much better or worse one class of step does than the others: kernels differ, arrays fill differently. */
   class: {
     stem: 0.5,

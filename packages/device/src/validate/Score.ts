@@ -25,7 +25,17 @@ interface Point {
   readonly predicted: number
 }
 
+/** Scores over all metrics of one kind. */
+export interface Overall {
+  readonly n: number
+  readonly missing: number
+  readonly medianApePct: number | null
+  readonly spearman: number | null
+  readonly precisionRatioErrPct: number | null
+}
+
 const rates = new Set(["throughput_per_s", "gops"])
+const times = new Set(["latency_ms", "cycles", ...rates])
 
 const points = (rows: ReadonlyArray<ValidationRow>): ReadonlyArray<Point> =>
   rows.flatMap((row) => {
@@ -112,20 +122,40 @@ const ratioErrors = (list: ReadonlyArray<Point>): ReadonlyArray<number> =>
 
 const percent = (value: number | null): number | null => (value === null ? null : value * 100)
 
+const score = (rows: ReadonlyArray<ValidationRow>) => {
+  const scored = points(rows)
+  const errors = scored.map((point) => Math.abs(point.predicted - point.measured) / point.measured)
+  return {
+    n: scored.length,
+    missing: rows.length - scored.length,
+    medianApePct: percent(median(errors)),
+    mapePct: percent(mean(errors)),
+    spearman: groupedSpearman(scored),
+    precisionRatioErrPct: percent(median(ratioErrors(scored)))
+  }
+}
+
 /** One line per device and metric. */
 export const summarise = (rows: ReadonlyArray<ValidationRow>): ReadonlyArray<Summary> =>
-  [...Map.groupBy(rows, (row) => `${row.device}|${row.metric}`).values()].map((group) => {
-    const { device, metric } = group[0]!
-    const scored = points(group)
-    const errors = scored.map((point) => Math.abs(point.predicted - point.measured) / point.measured)
-    return {
-      device,
-      metric,
-      n: scored.length,
-      missing: group.length - scored.length,
-      medianApePct: percent(median(errors)),
-      mapePct: percent(mean(errors)),
-      spearman: groupedSpearman(scored),
-      precisionRatioErrPct: percent(median(ratioErrors(scored)))
-    }
-  })
+  [...Map.groupBy(rows, (row) => `${row.device}|${row.metric}`).values()].map((group) => ({
+    device: group[0]!.device,
+    metric: group[0]!.metric,
+    ...score(group)
+  }))
+
+/** Every time of one device in one score, whatever unit it was measured in. */
+export const timeScore = (rows: ReadonlyArray<ValidationRow>): Overall =>
+  score(rows.filter((row) => times.has(row.metric)))
+
+const operation = (row: ValidationRow): string =>
+  [row.software, row.network, row.layer, row.precision, row.batch].join("|")
+
+/** Every energy of one device, and its power where the same operation has no energy. */
+export const energyScore = (rows: ReadonlyArray<ValidationRow>): Overall => {
+  const withEnergy = new Set(rows.filter((row) => row.metric === "energy_mJ").map(operation))
+  return score(
+    rows.filter(
+      (row) => row.metric === "energy_mJ" || (row.metric === "power_mW" && !withEnergy.has(operation(row)))
+    )
+  )
+}

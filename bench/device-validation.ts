@@ -73,8 +73,8 @@ const rank = (value: number | null): string => value?.toFixed(3) ?? "–"
 
 /** What the project aims at, and in words where a device falls short of it. */
 const shortfalls = (
-  time: Score.Overall,
-  energy: Score.Overall,
+  time: Score.Summary,
+  energy: Score.Summary,
   fit: Profile.Profile["fit"],
   roofline: number | null
 ): ReadonlyArray<string> => [
@@ -100,7 +100,7 @@ const reasons: Readonly<Record<string, string>> = {
   "nvdla-2048":
     "Seven layers of the vendor's sheet do not follow from the layer: strided 1×1 convolutions fetch their weights several times there, one layer is counted with other channels than the network has, and the classifier is counted with an unclear batch.",
   "nvidia-t4":
-    "Groups of layers with equal work: their order hangs on differences of a few per cent. A layer timed on its own takes about twice what it takes in its network, which is a factor of its own (\`alone\`)."
+    "Groups of layers with equal work: their order hangs on differences of a few per cent. A layer timed on its own takes about twice what it takes in its network, which is a factor of its own (`alone`)."
 }
 
 const loaded = Effect.runSync(Profiles.list(dir))
@@ -121,7 +121,10 @@ for (const profile of profiles) {
     continue
   }
   const validation = Validation.run(profile, rows, workloadOf)
-  const [time, energy] = [Score.timeScore(validation.rows), Score.energyScore(validation.rows)]
+  const [time, energy] = [
+    Score.timeScore(profile.id, validation.rows),
+    Score.energyScore(profile.id, validation.rows)
+  ]
   const roofline = rooflineApePct(profile)
   const short = shortfalls(time, energy, profile.fit, roofline)
   const reason = reasons[profile.id]

@@ -250,9 +250,9 @@ describe("overall scores", () => {
       row("power_mW", "a", 1, 9),
       row("power_mW", "b", 4, 3)
     ]
-    expect(timeScore(list)).toMatchObject({ n: 2, missing: 1 })
-    expect(timeScore(list).medianApePct).toBeCloseTo((20 + 100) / 2, 9)
-    expect(energyScore(list)).toMatchObject({ n: 2, missing: 0 })
-    expect(energyScore(list).medianApePct).toBeCloseTo((50 + 25) / 2, 9)
+    expect(timeScore("d", list)).toMatchObject({ n: 2, missing: 1 })
+    expect(timeScore("d", list).medianApePct).toBeCloseTo((20 + 100) / 2, 9)
+    expect(energyScore("d", list)).toMatchObject({ n: 2, missing: 0 })
+    expect(energyScore("d", list).medianApePct).toBeCloseTo((50 + 25) / 2, 9)
   })
 })

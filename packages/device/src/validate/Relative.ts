@@ -6,40 +6,42 @@
 import type { Figure } from "../profile/Figure.ts"
 import { stepClasses, type Profile, type Stack } from "../profile/Profile.ts"
 
-/** The profile with each of its stacks, by software, holding the fitted factors of the relative's. */
-export const borrowFactors = (profile: Profile, relative: Profile): Profile => {
+/** A stack as its author described it, with the factors fitted for a relative's. */
+const withFactors = (base: Stack, { efficiency = {}, ...measured }: Stack, relative: string): Stack => {
   const borrowed = (figure: Figure): Figure => ({
     value: figure.value,
-    source: `as fitted for ${relative.id}`,
+    source: `as fitted for ${relative}`,
     confidence: "assumed"
   })
+  const factor = (name: "bandwidthEfficiency" | "perStepUs" | "perInferenceUs") => {
+    const figure = measured[name]
+    return figure === undefined ? {} : { [name]: borrowed(figure) }
+  }
+  return {
+    ...base,
+    ...(measured.precisions === undefined ? {} : { precisions: measured.precisions }),
+    efficiency: Object.fromEntries(
+      stepClasses.flatMap((name) => {
+        const figure = efficiency[name]
+        return figure === undefined ? [] : [[name, borrowed(figure)]]
+      })
+    ),
+    ...factor("bandwidthEfficiency"),
+    ...factor("perStepUs"),
+    ...factor("perInferenceUs")
+  }
+}
+
+/** The profile with each of its stacks, by software, holding the fitted factors of the relative's. */
+export const borrowFactors = (profile: Profile, relative: Profile): Profile => {
   const own = (profile.stacks ?? []).filter(
     (stack, index, all) => all.findIndex((each) => each.software === stack.software) === index
   )
   const stacks = own.flatMap((base) => {
-    const found = (relative.stacks ?? []).filter(
+    const measured = (relative.stacks ?? []).filter(
       (stack) => stack.software === base.software && stack.fit !== undefined
     )
-    return found.length === 0
-      ? [base]
-      : found.map((stack): Stack => {
-          const { bandwidthEfficiency, efficiency = {}, perInferenceUs, perStepUs, precisions } = stack
-          return {
-            ...base,
-            ...(precisions === undefined ? {} : { precisions }),
-            efficiency: Object.fromEntries(
-              stepClasses.flatMap((name) => {
-                const figure = efficiency[name]
-                return figure === undefined ? [] : [[name, borrowed(figure)]]
-              })
-            ),
-            ...(bandwidthEfficiency === undefined
-              ? {}
-              : { bandwidthEfficiency: borrowed(bandwidthEfficiency) }),
-            ...(perStepUs === undefined ? {} : { perStepUs: borrowed(perStepUs) }),
-            ...(perInferenceUs === undefined ? {} : { perInferenceUs: borrowed(perInferenceUs) })
-          }
-        })
+    return measured.length === 0 ? [base] : measured.map((stack) => withFactors(base, stack, relative.id))
   })
   return { ...profile, stacks }
 }

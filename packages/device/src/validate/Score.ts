@@ -25,15 +25,6 @@ interface Point {
   readonly predicted: number
 }
 
-/** Scores over all metrics of one kind. */
-export interface Overall {
-  readonly n: number
-  readonly missing: number
-  readonly medianApePct: number | null
-  readonly spearman: number | null
-  readonly precisionRatioErrPct: number | null
-}
-
 const rates = new Set(["throughput_per_s", "gops"])
 const times = new Set(["latency_ms", "cycles", ...rates])
 
@@ -122,10 +113,12 @@ const ratioErrors = (list: ReadonlyArray<Point>): ReadonlyArray<number> =>
 
 const percent = (value: number | null): number | null => (value === null ? null : value * 100)
 
-const score = (rows: ReadonlyArray<ValidationRow>) => {
+const score = (device: string, metric: string, rows: ReadonlyArray<ValidationRow>): Summary => {
   const scored = points(rows)
   const errors = scored.map((point) => Math.abs(point.predicted - point.measured) / point.measured)
   return {
+    device,
+    metric,
     n: scored.length,
     missing: rows.length - scored.length,
     medianApePct: percent(median(errors)),
@@ -137,24 +130,29 @@ const score = (rows: ReadonlyArray<ValidationRow>) => {
 
 /** One line per device and metric. */
 export const summarise = (rows: ReadonlyArray<ValidationRow>): ReadonlyArray<Summary> =>
-  [...Map.groupBy(rows, (row) => `${row.device}|${row.metric}`).values()].map((group) => ({
-    device: group[0]!.device,
-    metric: group[0]!.metric,
-    ...score(group)
-  }))
+  [...Map.groupBy(rows, (row) => `${row.device}|${row.metric}`).values()].map((group) =>
+    score(group[0]!.device, group[0]!.metric, group)
+  )
 
 /** Every time of one device in one score, whatever unit it was measured in. */
-export const timeScore = (rows: ReadonlyArray<ValidationRow>): Overall =>
-  score(rows.filter((row) => times.has(row.metric)))
+export const timeScore = (device: string, rows: ReadonlyArray<ValidationRow>): Summary =>
+  score(
+    device,
+    "time",
+    rows.filter((row) => row.device === device && times.has(row.metric))
+  )
 
 const operation = (row: ValidationRow): string =>
   [row.software, row.network, row.layer, row.precision, row.batch].join("|")
 
 /** Every energy of one device, and its power where the same operation has no energy. */
-export const energyScore = (rows: ReadonlyArray<ValidationRow>): Overall => {
-  const withEnergy = new Set(rows.filter((row) => row.metric === "energy_mJ").map(operation))
+export const energyScore = (device: string, rows: ReadonlyArray<ValidationRow>): Summary => {
+  const own = rows.filter((row) => row.device === device)
+  const withEnergy = new Set(own.filter((row) => row.metric === "energy_mJ").map(operation))
   return score(
-    rows.filter(
+    device,
+    "energy",
+    own.filter(
       (row) => row.metric === "energy_mJ" || (row.metric === "power_mW" && !withEnergy.has(operation(row)))
     )
   )

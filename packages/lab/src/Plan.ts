@@ -6,10 +6,10 @@
  * Every stage's result is stored as it ends; the same request finds it, an interrupted one goes on behind it.
  */
 import { type Profile, type Simulate, Validation } from "@bitbudget/device"
-import { Layer, Model, Precision } from "@bitbudget/graph"
+import { type Graph, Layer, Model, Precision } from "@bitbudget/graph"
 import { BitPlan, FakeQuant, FileBytes, type LayerFormat, Pack, type Ranges } from "@bitbudget/quant"
 import { Data, Evaluate, type Metrics } from "@bitbudget/runtime"
-import { Referee, Sensitivity } from "@bitbudget/sensitivity"
+import { Curvature, Loss, Referee, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import * as path from "node:path"
@@ -20,7 +20,7 @@ import { writeFile } from "./files.ts"
 import { costsOn, keeps, limitsOf, quantitiesOf } from "./plan/costs.ts"
 import { lossTable, type MetricChoice } from "./plan/losses.ts"
 import { formatsOf, requireFeasible, solve, solveGreedily } from "./plan/program.ts"
-import { refereeRowsOf, rowsOf } from "./Sensitivities.ts"
+import { refereeRowsOf, rowsOf, samplesFor } from "./Sensitivities.ts"
 import { RunStore } from "./store/RunStore.ts"
 
 export interface Request {
@@ -33,8 +33,8 @@ export interface Request {
   readonly ties: boolean
   /** What is minimised. */
   readonly metric: MetricChoice
-  /** Samples the sensitivities are measured on; as many more judge the metrics. */
-  readonly samples: number
+  /** Samples the sensitivities are measured on; as many more judge the metrics. DEFAULT_SAMPLES when absent. */
+  readonly samples?: number | undefined
   readonly seed: number
   readonly threads?: number | undefined
   readonly out: string
@@ -52,6 +52,8 @@ interface Candidate {
   readonly formats: LayerFormat.Formats
 }
 
+export const DEFAULT_SAMPLES = 512
+
 /** Samples over which activation ranges are taken. */
 const CALIBRATION_SAMPLES = 512
 
@@ -63,6 +65,21 @@ const identity = (request: Request, dataFingerprint: string): string => {
   const limits = budgets.map(({ text }) => text)
   const options = { limits, weightBits, activationBits, ties, metric, samples, seed }
   return hash(JSON.stringify([model.sha256, profile, dataFingerprint, options])).slice(0, 16)
+}
+
+/** Traces are worth their time where they are exact, or where the user wants what is made of them. */
+const metricsFor = (
+  graph: Graph.Graph,
+  split: Data.Split,
+  metric: MetricChoice
+): ReadonlyArray<Sensitivity.Metric> => {
+  const { holds } = Curvature.gaussNewtonEqualsHessian(graph, Loss.named(Loss.defaultFor(split)))
+  const wanted: ReadonlyArray<Sensitivity.Metric> = [
+    ...Sensitivity.defaultMetrics,
+    ...(metric === "lambdaOmega" ? (["topEigenvalue"] as const) : []),
+    ...(metric === "fisherOmega" ? (["fisher"] as const) : [])
+  ]
+  return holds || metric === "omega" ? wanted : wanted.filter((name) => name !== "trace")
 }
 
 /** Whether two plans are the same. */
@@ -103,13 +120,16 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
 
   // What each layer suffers at each width.
   const tuning = yield* data.split("sensitivity")
+  const samples = samplesFor(tuning, DEFAULT_SAMPLES, request.samples)
   const threads = request.threads === undefined ? {} : { threads: request.threads }
   const sensitivity = yield* Sensitivity.analyze({
     ...threads,
     graph,
     bits: request.weightBits,
     split: tuning,
-    samples: request.samples,
+    samples,
+    metrics: metricsFor(graph, tuning, request.metric),
+    whenUnavailable: "note",
     seed: request.seed,
     ...(request.metric === "auto" ? {} : { referee: false }),
     stage: (name, work) => store.stage(run, name, work)
@@ -173,7 +193,7 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
   let least = Infinity
   for (const rival of rivals) {
     if (rivals.length === 1) break
-    const metrics = yield* evaluate(rival, tuning, "trying", request.samples)
+    const metrics = yield* evaluate(rival, tuning, "trying", samples)
     const loss = metrics["loss"] ?? metrics["mse"]
     // Without labels there is nothing to tell plans apart by but the program's own objective.
     if (loss === undefined || loss.value >= least) continue

@@ -13,9 +13,11 @@ import { type RefereeRow, RunStore, type SensitivityRow, type StoreFailure } fro
 export interface Request {
   readonly model: Model.Model
   readonly data: Data.Dataset
-  readonly metrics: ReadonlyArray<Sensitivity.Metric>
+  /** Those that are usual, as far as the network allows, when absent. */
+  readonly metrics?: ReadonlyArray<Sensitivity.Metric> | undefined
   readonly bits: ReadonlyArray<number>
-  readonly samples: number
+  /** DEFAULT_SAMPLES, or fewer of text, when absent. */
+  readonly samples?: number | undefined
   readonly seed: number
   /** What the data's labels allow when absent. */
   readonly loss?: Loss.LossName | undefined
@@ -31,11 +33,11 @@ export const metricNames = Sensitivity.metrics
 export const defaultMetricNames = Sensitivity.defaultMetrics
 export const lossNames = Loss.names
 
-/** Metrics as a user names them, with commas; all that are usual where nothing is said. */
+/** Metrics as a user names them, with commas. */
 export const metricsOf = (
   text: string | undefined
-): Effect.Effect<ReadonlyArray<Sensitivity.Metric>, UnusableRequest> => {
-  if (text === undefined) return Effect.succeed(Sensitivity.defaultMetrics)
+): Effect.Effect<ReadonlyArray<Sensitivity.Metric> | undefined, UnusableRequest> => {
+  if (text === undefined) return Effect.succeed(undefined)
   const names = text.split(",").map((name) => name.trim())
   const unknown = names.find((name) => !Sensitivity.metrics.some((metric) => metric === name))
   return unknown === undefined
@@ -46,6 +48,18 @@ export const metricsOf = (
         })
       )
 }
+
+/** Predictions that are enough to tell layers apart where nothing is said: a sample of text has many. */
+const ENOUGH_LABELS = 4096
+
+/** Samples where the user names no number: at most `most`, fewer where each sample has many labels. */
+export const samplesFor = (split: Data.Split, most: number, asked: number | undefined): number => {
+  const labels = (split.labels?.shape ?? []).reduce((a, b) => a * b, 1)
+  return asked ?? Math.max(16, Math.min(most, Math.floor(ENOUGH_LABELS / labels)))
+}
+
+/** Samples of `sensitivity` where nothing is said. */
+export const DEFAULT_SAMPLES = 256
 
 const layerFigures = ["trace", "gaussNewtonTrace", "topEigenvalue", "fisher"] as const
 const layerErrors = {
@@ -91,9 +105,17 @@ export const refereeRowsOf = ({ referee = {} }: Report.SensitivityReport): Reado
 export const analyze = Effect.fn("Sensitivities.analyze")(function* (
   request: Request
 ): Effect.fn.Return<Stored, RequestFailure | StoreFailure, RunStore> {
-  const { model, data, metrics, bits, samples, seed, loss, threads } = request
+  const { model, data, metrics, bits, seed, loss, threads } = request
+  const split = data.whole ?? (yield* data.split("sensitivity"))
+  const samples = samplesFor(split, DEFAULT_SAMPLES, request.samples)
   const store = yield* RunStore
-  const options = JSON.stringify({ metrics, bits, samples, seed, loss: loss ?? null })
+  const options = JSON.stringify({
+    metrics: metrics ?? Sensitivity.defaultMetrics,
+    bits,
+    samples,
+    seed,
+    loss: loss ?? null
+  })
   const run = createHash("sha256")
     .update(["sensitivity", model.sha256, yield* Data.fingerprint(data), options].join("\n"))
     .digest("hex")
@@ -102,10 +124,10 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
   yield* store.begin({ id: run, kind: "sensitivity", model, options })
   const report = yield* Sensitivity.analyze({
     graph: model.graph,
-    split: data.whole ?? (yield* data.split("sensitivity")),
+    split,
     samples,
     bits,
-    metrics,
+    ...(metrics === undefined ? {} : { metrics }),
     seed,
     ...(loss === undefined ? {} : { loss }),
     ...(threads === undefined ? {} : { threads }),

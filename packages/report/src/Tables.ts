@@ -2,6 +2,7 @@
 export * from "./tables/cost.ts"
 export * from "./tables/devices.ts"
 export * from "./tables/network.ts"
+export * from "./tables/runs.ts"
 export * from "./tables/search.ts"
 export * from "./tables/sensitivity.ts"
 export { figure, table } from "./tables/table.ts"

@@ -65,6 +65,8 @@ export interface Options<F = never> {
   readonly samples: number
   readonly bits: ReadonlyArray<number>
   readonly metrics?: ReadonlyArray<Metric>
+  /** Of a metric the network does not allow: an error where metrics are named, a note where they are not. */
+  readonly whenUnavailable?: "fail" | "note"
   /** 0 when absent. */
   readonly seed?: number
   /** Bit widths of layers' inputs for `activations`; 4 and 8 when absent. */
@@ -124,6 +126,7 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
   const layers = Layer.layersOf(graph)
   const samples = Math.min(options.samples, split.size)
   const statement = Curvature.gaussNewtonEqualsHessian(graph, named(loss))
+  const whenUnavailable = options.whenUnavailable ?? (options.metrics === undefined ? "note" : "fail")
   const notes: Array<string> = []
   const common = {
     graph,
@@ -144,7 +147,7 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
     Effect.flatMap(stage(name, outcome(work)), (result): Effect.Effect<A | undefined, MetricUnavailable> => {
       if ("found" in result) return Effect.succeed(result.found)
       const error = new MetricUnavailable({ model: graph.name, metric: name, why: result.unavailable })
-      if (options.metrics !== undefined) return Effect.fail(error)
+      if (whenUnavailable === "fail") return Effect.fail(error)
       notes.push(`no ${name}: ${result.unavailable}`)
       return Effect.succeed(undefined)
     })

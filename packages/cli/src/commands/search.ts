@@ -37,8 +37,10 @@ export const search = Command.make(
       Flag.withDescription("Activation width (default 8)")
     ),
     samples: countFlag("samples").pipe(
-      Flag.withDefault(512),
-      Flag.withDescription("Samples for sensitivities, and as many to judge them (default 512)")
+      Flag.optional,
+      Flag.withDescription(
+        `Samples for sensitivities, and as many to judge them (default ${Plan.DEFAULT_SAMPLES}; of text fewer)`
+      )
     ),
     ties: Flag.Literals("ties", ["residual", "none"]).pipe(
       Flag.withDefault("residual"),
@@ -82,7 +84,7 @@ export const search = Command.make(
           activationBits: flags.activationBits,
           ties: flags.ties === "residual",
           metric: flags.metric,
-          samples: flags.samples,
+          samples: Option.getOrUndefined(flags.samples),
           seed: flags.seed,
           threads: Option.getOrUndefined(flags.threads),
           out: flags.out,

@@ -28,8 +28,10 @@ export const sensitivity = Command.make(
       )
     ),
     samples: countFlag("samples", 2).pipe(
-      Flag.withDefault(256),
-      Flag.withDescription("Samples, and as many after them for the referee (default 256)")
+      Flag.optional,
+      Flag.withDescription(
+        `And as many after them for the referee (default ${Sensitivities.DEFAULT_SAMPLES}; of text fewer)`
+      )
     ),
     bits: Flag.String("bits").pipe(
       Flag.withDefault("2,4,8"),
@@ -55,7 +57,7 @@ export const sensitivity = Command.make(
           bits: yield* bitList(flags.bits),
           model: yield* Tasks.Model.read(flags.model, yield* readingOf(flags.dim)),
           data: yield* Tasks.Data.open(flags.data),
-          samples: flags.samples,
+          samples: Option.getOrUndefined(flags.samples),
           seed: flags.seed,
           loss: Option.getOrUndefined(flags.loss),
           threads: Option.getOrUndefined(flags.threads),

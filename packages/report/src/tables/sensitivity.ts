@@ -1,14 +1,6 @@
 /** `sensitivity` as a table: a line a layer and width, and how well each metric ranks them. */
 import type { Sensitivities } from "@bitbudget/lab"
-import { figure, table, tail, type Success } from "./table.ts"
-
-/** A figure with its standard error, unless it is exact. */
-const withError = (value: number | null | undefined, stdErr: number | null | undefined): string =>
-  value === null || value === undefined
-    ? "–"
-    : stdErr === null || stdErr === undefined || stdErr === 0
-      ? figure(value)
-      : `${figure(value)} ± ${Number(stdErr.toPrecision(1))}`
+import { figure, table, tail, type Success, withError } from "./table.ts"
 
 type Analysis = Success<typeof Sensitivities.analyze>
 

@@ -78,3 +78,11 @@ export const knownError = (
   const expected = leaveOneOutApePct === null ? "" : `, ${figure(leaveOneOutApePct)} % on unseen networks`
   return `median error ${figure(medianApePct)} % on ${rows} measurements${expected}`
 }
+
+/** A figure with its standard error, unless it is exact. */
+export const withError = (value: number | null | undefined, stdErr: number | null | undefined): string =>
+  value === null || value === undefined
+    ? "–"
+    : stdErr === null || stdErr === undefined || stdErr === 0
+      ? figure(value)
+      : `${figure(value)} ± ${Number(stdErr.toPrecision(1))}`

@@ -19,6 +19,7 @@ export interface MachineLevel {
   readonly keepsWholeNetworks: boolean
   readonly keepsActivations: boolean
   readonly doubleBuffered: boolean
+  readonly wholeTiles: boolean
   readonly writesThrough: boolean
   readonly duplex: boolean
   readonly bytesPerMs: number
@@ -158,6 +159,7 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
           keepsWholeNetworks: level.keepsWholeNetworks === true,
           keepsActivations: level.keepsActivations === true,
           doubleBuffered: level.doubleBuffered === true,
+          wholeTiles: level.wholeTiles === true,
           writesThrough: level.writesThrough === true,
           duplex: level.duplex === true,
           bytesPerMs:

@@ -54,6 +54,13 @@ const counts = (size: number): ReadonlyArray<number> => {
   return [...(end < 0 ? ladder : ladder.slice(0, end)), size]
 }
 
+/** What already sits in the memory, outside its capacity, and needs no room of its own. */
+export interface Resident {
+  readonly weights: boolean
+  readonly inputs: boolean
+  readonly outputs: boolean
+}
+
 /** What tiles have to respect besides the capacity. */
 export interface TileRules {
   /** Filters and channels the array works on at once. */
@@ -77,8 +84,7 @@ export const search = (
   bits: OperandBits,
   capacity: Capacity,
   cost: OperandCost,
-  /** What already sits in the memory, outside `capacity`, and needs no room of its own. */
-  resident: { readonly weights: boolean; readonly inputs: boolean; readonly outputs: boolean },
+  resident: Resident,
   { accumulatorBits, doubleBuffered, grain }: TileRules
 ): Tiling => {
   const { batch, groups, M, C, R, S, P, Q, inH, inW } = loops

@@ -6,6 +6,7 @@
 import type { Grain, Mapped } from "../compute/Mapping.ts"
 import type { Machine, MachineLevel } from "../cost/Machine.ts"
 import type { Loops } from "../work/Loops.ts"
+import { wholeTiles } from "./WholeTiles.ts"
 import { search, type OperandBits, type Tile, type Tiling } from "./Tiling.ts"
 
 /** Index of the level an operand sits on when the step begins or ends; −1: its backing level. */
@@ -69,7 +70,8 @@ const fill = (
   const key = `${index}|${loops.id}|${grain.filters},${grain.channels}|${resident.weights}${resident.inputs}${resident.outputs}|${bits.weights},${bits.inputs},${bits.outputs}|${capacity.shared ? room(capacity.weights) : ""}|${costs.weights},${costs.inputs},${costs.outputs}`
   const known = machine.tilings.get(key)
   if (known !== undefined) return known
-  const tiling = search(
+  const tile = level.wholeTiles ? wholeTiles : search
+  const tiling = tile(
     loops,
     bits,
     {

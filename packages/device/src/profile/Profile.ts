@@ -36,6 +36,8 @@ export const Level = Schema.Struct({
   keepsActivations: Schema.optionalKey(Schema.Boolean),
   /** Tiles are loaded while the previous ones are computed, and so need their space twice. */
   doubleBuffered: Schema.optionalKey(Schema.Boolean),
+  /** Tiles are loaded and stored whole, sides powers of two, results at accumulator width (Bit Fusion). */
+  wholeTiles: Schema.optionalKey(Schema.Boolean),
   /** Results kept here are written behind as well. */
   writesThrough: Schema.optionalKey(Schema.Boolean),
   /** Reads and writes at once, `gbPerS` each way; otherwise they share it. */

@@ -50,7 +50,7 @@ describe("profiles", () => {
     )
     expect(replaced('"backing": true,', "")).toContain("no backing level holds weights")
     expect(replaced('"value": 8388608', '"value": 8')).toContain(
-      'Too small for one tile (16 bytes) at ["memory"][1]["bytes"]'
+      'Too small for one tile (128 bytes) at ["memory"][1]["bytes"]'
     )
     expect(replaced(/"weightBits": \[[^\]]*\]/, '"weightBits": [4]')).toContain(
       'Unsupported precision: native w8a8 at ["native"][0]'

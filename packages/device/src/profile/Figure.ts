@@ -19,6 +19,30 @@ export const Positive = figureOf(Schema.Finite.check(Schema.isGreaterThan(0)))
 /** A figure of zero or more: energies, overheads. */
 export const NonNegative = figureOf(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)))
 
+const outside = (unit: string, least: number, most: number) =>
+  Schema.makeFilter((value: number) =>
+    value < least || value > most
+      ? `a figure in ${unit}, from ${least} to ${most}: ${value} is in another unit`
+      : undefined
+  )
+
+const quantity = (unit: string, least: number, most: number) =>
+  figureOf(Schema.Finite.check(Schema.isGreaterThan(0), outside(unit, least, most)))
+
+/** Figures with a unit, and the range no real device leaves: what lies outside was written in another unit. */
+export const ClockMhz = quantity("MHz", 0.01, 20_000)
+export const NodeNm = quantity("nm", 0.5, 1000)
+export const GbPerS = quantity("10⁹ bytes a second", 1e-5, 1e5)
+export const Bytes = quantity("bytes", 1, 1e14)
+export const AreaMm2 = quantity("mm²", 1e-5, 1e5)
+export const Mw = quantity("mW", 1e-4, 1e7)
+export const PjPerBit = figureOf(
+  Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), outside("pJ a bit", 0, 1e5))
+)
+/** 0 to 1. */
+export const Share = figureOf(Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })))
+export const Us = figureOf(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), outside("µs", 0, 1e8)))
+
 export interface Figure {
   readonly value: number
   readonly source: string

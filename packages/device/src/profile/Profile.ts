@@ -5,7 +5,20 @@
  */
 import { Effect, Schema } from "effect"
 import { Precision } from "@bitbudget/graph"
-import { Confidence, NonNegative, Positive } from "./Figure.ts"
+import {
+  AreaMm2,
+  Bytes,
+  ClockMhz,
+  Confidence,
+  GbPerS,
+  Mw,
+  NodeNm,
+  NonNegative,
+  PjPerBit,
+  Positive,
+  Share,
+  Us
+} from "./Figure.ts"
 import { Compute } from "./ComputeSchema.ts"
 
 const Shorthand = Schema.String.check(
@@ -21,11 +34,7 @@ export const Level = Schema.Struct({
   /** What it may hold; all three when absent. */
   holds: Schema.optionalKey(Schema.NonEmptyArray(Schema.Literals(["weights", "inputs", "outputs"]))),
   /** Capacity; null only for a backing level without a useful limit. One figure, or one per operand. */
-  bytes: Schema.Union([
-    Schema.Null,
-    Positive,
-    Schema.Struct({ weights: Positive, inputs: Positive, outputs: Positive })
-  ]),
+  bytes: Schema.Union([Schema.Null, Bytes, Schema.Struct({ weights: Bytes, inputs: Bytes, outputs: Bytes })]),
   /** Where data starts from and ends up: DRAM, flash, the host link, an MCU's SRAM. */
   backing: Schema.optionalKey(Schema.Boolean),
   /** Weights loaded once stay for the next inference as far as they fit (Edge TPU, Hailo). */
@@ -43,11 +52,11 @@ export const Level = Schema.Struct({
   /** Reads and writes at once, `gbPerS` each way; otherwise they share it. */
   duplex: Schema.optionalKey(Schema.Boolean),
   /** Sustained read and write rate towards the array, of all instances together. */
-  gbPerS: Positive,
-  readPjPerBit: Schema.optionalKey(NonNegative),
-  writePjPerBit: Schema.optionalKey(NonNegative),
+  gbPerS: GbPerS,
+  readPjPerBit: Schema.optionalKey(PjPerBit),
+  writePjPerBit: Schema.optionalKey(PjPerBit),
   leakageMw: Schema.optionalKey(NonNegative),
-  areaMm2: Schema.optionalKey(Positive)
+  areaMm2: Schema.optionalKey(AreaMm2)
 })
 export type Level = typeof Level.Type
 
@@ -88,24 +97,24 @@ export const Stack = Schema.Struct({
   software: Schema.NonEmptyString,
   /** Precisions it speaks for; all when absent. */
   precisions: Schema.optionalKey(Schema.NonEmptyArray(Shorthand)),
-  clockMhz: Schema.optionalKey(Positive),
+  clockMhz: Schema.optionalKey(ClockMhz),
   cores: Schema.optionalKey(Positive),
   /** Other bandwidths than the profile's, by level id. */
-  gbPerS: Schema.optionalKey(Schema.Record(Schema.String, Positive)),
+  gbPerS: Schema.optionalKey(Schema.Record(Schema.String, GbPerS)),
   /** Levels this configuration lacks. */
   without: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Share of the mapped peak sustained by each class of step; `dense` stands in for a missing class. */
   efficiency: Schema.optionalKey(Efficiency),
   bandwidthEfficiency: Schema.optionalKey(Positive),
   /** 1: transfers hide behind arithmetic; 0: they add up. */
-  overlap: Schema.optionalKey(NonNegative),
-  perStepUs: Schema.optionalKey(NonNegative),
-  perInferenceUs: Schema.optionalKey(NonNegative),
+  overlap: Schema.optionalKey(Share),
+  perStepUs: Schema.optionalKey(Us),
+  perInferenceUs: Schema.optionalKey(Us),
   /** Multiplications saved on 3×3 stride-1 convolutions by Winograd kernels (2.25 for F(2×2, 3×3)). */
   winograd: Schema.optionalKey(Positive),
   /** A layer timed on its own over the same layer inside its network: cold caches, conversions not fused away. */
   alone: Schema.optionalKey(Positive),
-  activeMw: Schema.optionalKey(Positive),
+  activeMw: Schema.optionalKey(Mw),
   /** How well the fit meets the rows of this stack. */
   fit: Schema.optionalKey(Fit)
 })
@@ -123,15 +132,15 @@ const Energy = Schema.Union([
     registerPjPerMac: Schema.optionalKey(NonNegative),
     staticMw: Schema.optionalKey(NonNegative)
   }),
-  Schema.Struct({ kind: Schema.Literal("power"), activeMw: Positive })
+  Schema.Struct({ kind: Schema.Literal("power"), activeMw: Mw })
 ])
 
 export const Profile = Schema.Struct({
   id: Schema.NonEmptyString,
   name: Schema.NonEmptyString,
   description: Schema.optionalKey(Schema.String),
-  nodeNm: Schema.optionalKey(Positive),
-  clockMhz: Positive,
+  nodeNm: Schema.optionalKey(NodeNm),
+  clockMhz: ClockMhz,
   compute: Compute,
   native: Schema.NonEmptyArray(Native),
   /** What weights and activations may be stored as, besides the native formats. */
@@ -150,7 +159,7 @@ export const Profile = Schema.Struct({
   /** Element-wise steps computed in the pipeline of the step before them. */
   fuses: Schema.optionalKey(Schema.Array(Schema.Literals(["activation", "normalization", "add", "pool"]))),
   energy: Schema.optionalKey(Energy),
-  areaMm2: Schema.optionalKey(Positive),
+  areaMm2: Schema.optionalKey(AreaMm2),
   /** Of a dataflow chip that works on successive samples at once: a sample's latency over the interval between them. */
   framesInFlight: Schema.optionalKey(Positive),
   stacks: Schema.optionalKey(Schema.Array(Stack)),
@@ -185,6 +194,32 @@ const capacities = (level: Level): ReadonlyArray<number> =>
       ? [level.bytes.value]
       : Object.values(level.bytes).map((f) => f.value)
 
+/** Bytes of what the array takes in one cycle, at the narrowest native format: no tile is smaller. */
+const smallestTileBytes = ({ compute, native }: Profile): number => {
+  const size = (unrolling: Readonly<Record<string, { readonly value: number } | undefined>>): number => {
+    const of = (name: string): number => unrolling[name]?.value ?? 1
+    return of("M") + of("C") * of("R") * of("S") + of("P") * of("Q") * of("batch") * of("groups")
+  }
+  const elements = (): number => {
+    switch (compute.kind) {
+      case "systolic":
+      case "rowStationary":
+      case "bitFusion":
+        return compute.rows.value + compute.cols.value
+      case "spatial":
+      case "bitSerial":
+        return Math.min(...compute.unrollings.map(size))
+      case "simd":
+        return compute.blockRows.value + compute.blockCols.value
+      case "scalar":
+      case "tensorCore":
+        return 16
+    }
+  }
+  const bits = native.map(({ precision }) => Precision.parsePrecision(precision)!.activations.bits)
+  return Math.max(16, Math.ceil((elements() * Math.min(...bits)) / 8))
+}
+
 /** Faults a schema cannot see. */
 const crossFaults = (profile: Profile): ReadonlyArray<string> => {
   const faults: Array<string> = []
@@ -202,6 +237,7 @@ const crossFaults = (profile: Profile): ReadonlyArray<string> => {
     if (memory.length > 0 && !holding.some((level) => level.backing === true))
       faults.push(`Missing level: no backing level holds ${operand} at ${at(["memory"])}`)
   }
+  const least = smallestTileBytes(profile)
   let near = false
   memory.forEach((level, index) => {
     if (level.backing !== true) near = true
@@ -211,8 +247,10 @@ const crossFaults = (profile: Profile): ReadonlyArray<string> => {
       )
     if (level.bytes === null && level.backing !== true)
       faults.push(`Only a backing level may have no capacity at ${at(["memory", index, "bytes"])}`)
-    if (level.backing !== true && capacities(level).some((bytes) => bytes < 16))
-      faults.push(`Too small for one tile (16 bytes) at ${at(["memory", index, "bytes"])}`)
+    if (level.backing !== true && capacities(level).some((bytes) => bytes < least))
+      faults.push(`Too small for one tile (${least} bytes) at ${at(["memory", index, "bytes"])}`)
+    if (level.keepsWholeNetworks === true && level.keepsWeights !== true)
+      faults.push(`Keeps whole networks but no weights at ${at(["memory", index, "keepsWholeNetworks"])}`)
   })
   memory.forEach((level, index) => {
     if (index === 0 || level.backing === true || memory[index - 1]!.backing === true) return
@@ -235,6 +273,9 @@ const crossFaults = (profile: Profile): ReadonlyArray<string> => {
           `Unsupported precision: native ${entry.precision} at ${at(["native", index])} is not in ${at(["storage", key])}`
         )
   })
+  if (profile.relative === profile.id) faults.push(`A device is not its own relative at ${at(["relative"])}`)
+  if (profile.framesInFlight !== undefined && profile.framesInFlight.value < 1)
+    faults.push(`At least one sample is in flight at ${at(["framesInFlight", "value"])}`)
   stacks.forEach((stack, index) => {
     const ids = new Set(memory.map((level) => level.id))
     for (const id of [...Object.keys(stack.gbPerS ?? {}), ...(stack.without ?? [])])

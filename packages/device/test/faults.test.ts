@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs"
 import { Effect } from "effect"
-import fc from "fast-check"
+import { assert, constantFrom, property } from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as Profile from "../src/profile/Profile.ts"
 
@@ -124,10 +124,10 @@ describe("faults of a profile, each with its path", () => {
         walk(each as Json, [...path, Array.isArray(json) ? Number(key) : key])
     }
     walk(good, [])
-    fc.assert(
-      fc.property(
-        fc.constantFrom(...paths),
-        fc.constantFrom<Json>(0, -1, 1e300, "8", null, true, []),
+    assert(
+      property(
+        constantFrom(...paths),
+        constantFrom<Json>(0, -1, 1e300, "8", null, true, []),
         (path, value) => {
           const text = JSON.stringify(put(good, path, value))
           const result = Effect.runSync(Effect.result(Profile.decode(text, "maybe.json")))

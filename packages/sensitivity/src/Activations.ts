@@ -94,7 +94,7 @@ export const inputIncreases = (
                 session.run({ [samples.input]: batch.inputs, [lossy.target]: batch.target }, [lossy.losses]),
                 (results) => {
                   const { data } = results[lossy.losses]!
-                  if (Value.isNumeric(data)) losses.set(data, batch.from)
+                  if (Value.isNumeric(data)) losses.set(data.subarray(0, batch.to - batch.from), batch.from)
                 }
               )
             )

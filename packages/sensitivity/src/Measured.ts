@@ -102,10 +102,12 @@ const outputComparison = (samples: number, classAxis: number | undefined) => {
     Float64Array
   ]
   return {
-    add: (from: number, reference: Value.Value, output: Value.Value) => {
-      const [z, perturbed] = [reference.data, output.data]
-      if (!(z instanceof Float32Array && perturbed instanceof Float32Array)) return
-      const { shape } = output
+    add: ({ from, to }: Samples.Batch, reference: Value.Value, output: Value.Value) => {
+      if (!(reference.data instanceof Float32Array && output.data instanceof Float32Array)) return
+      // Rows that fill up the last batch are left out.
+      const shape = [to - from, ...output.shape.slice(1)]
+      const real = (output.data.length / output.shape[0]!) * (to - from)
+      const [z, perturbed] = [reference.data.subarray(0, real), output.data.subarray(0, real)]
       if (classAxis !== undefined) kl.set(Divergence.klDivergences(z, perturbed, shape, classAxis), from)
       const parts = Divergence.signalAndNoise(z, perturbed, shape[0]!)
       signal.set(parts.signal, from)
@@ -153,7 +155,7 @@ const measure = (options: Options) =>
     const run = (session: Session.Session, feeds: Readonly<Record<string, Value.Value>>, names: string[]) =>
       Effect.andThen(Progress.step({ stage, done: done++, total: runs }), session.run(feeds, names))
     const put = (losses: Float64Array, batch: Samples.Batch, { data }: Value.Value) => {
-      if (Value.isNumeric(data)) losses.set(data, batch.from)
+      if (Value.isNumeric(data)) losses.set(data.subarray(0, batch.to - batch.from), batch.from)
     }
 
     const before = new Float64Array(samples.count)
@@ -186,7 +188,7 @@ const measure = (options: Options) =>
               for (const { weights, losses, comparison } of candidates) {
                 const results = yield* run(session, { ...feeds, [layer.weight]: weights }, wanted)
                 put(losses, batch, results[lossy.losses]!)
-                if (reference !== undefined) comparison.add(batch.from, reference, results[lossy.output]!)
+                if (reference !== undefined) comparison.add(batch, reference, results[lossy.output]!)
               }
             })
           )

@@ -22,7 +22,7 @@ export interface Options {
   readonly samples: number
   readonly batchSize: number
   readonly threads?: number
-  /** The last batch is filled up with its last sample, for graphs whose batch size is fixed. */
+  /** The last batch is filled up with its last sample, for graphs made for one batch size. */
   readonly filled?: boolean
 }
 
@@ -130,7 +130,12 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
     const start = options.from ?? 0
     const count = Math.min(options.samples, split.size - start)
     if (!(count >= 1)) throw new Error(`Samples.open: no samples from ${start} in ${split.size}`)
-    const size = Math.min(batchSize, count)
+    // A model whose batch is fixed gets batches of that size, the last one filled up.
+    const fixed = graph.inputs[0]!.shape[0]
+    const [size, filled] =
+      fixed !== undefined && Dim.isStatic(fixed)
+        ? [fixed, true]
+        : [Math.min(batchSize, count), options.filled === true]
     const labelShape = labelShapeOf(graph, split, loss)
     const output = Gradient.scoredOutput(graph, loss.kind)
     const reference =
@@ -144,14 +149,19 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
 
     const targetOf = (inputs: Value.Value, labels: Data.Labels | undefined) =>
       Effect.gen(function* () {
-        const rows = inputs.shape[0]!
         if (reference !== undefined) {
+          const rows = inputs.shape[0]!
           const scores = (yield* reference.run({ [input]: inputs }))[output]!
           if (loss.target === "outputs") return scores
           return Value.int64([rows, ...labelShape], argmax(scores, shape.length - 1))
         }
-        if (labels?.kind === "values") return Value.float32(Dim.shapeAt(shape, rows), labels.data)
-        return Value.int64([rows, ...labelShape], BigInt64Array.from(labels?.data ?? [], BigInt))
+        const data = labels?.data ?? []
+        if (labels?.kind === "values") {
+          const sample = Dim.shapeAt(shape.slice(1), 1)
+          return Value.float32([data.length / Dim.elements(sample), ...sample], labels.data)
+        }
+        const rows = data.length / Dim.elements(labelShape)
+        return Value.int64([rows, ...labelShape], BigInt64Array.from(data, BigInt))
       })
 
     return {
@@ -163,11 +173,11 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
       batch: (from) =>
         Effect.gen(function* () {
           const to = Math.min(from + size, count)
-          const { inputs, labels } = yield* split.batch(start + from, start + to)
-          const target = yield* targetOf(inputs, labels)
-          return options.filled === true
-            ? { from, to, inputs: filledTo(inputs, size), target: filledTo(target, size) }
-            : { from, to, inputs, target }
+          const read = yield* split.batch(start + from, start + to)
+          const rows = filled ? size : to - from
+          const inputs = filledTo(read.inputs, rows)
+          const target = yield* targetOf(inputs, read.labels)
+          return { from, to, inputs, target: filledTo(target, rows) }
         })
     }
   })

@@ -1,144 +1,86 @@
-/** The losses and their gradients in the network's output, against their formulas in float64. */
-import { Dim, Gradient, GraphBuilder, Model } from "@bitbudget/graph"
-import { Session, Value } from "@bitbudget/runtime"
+import type { Graph } from "@bitbudget/graph"
+import { Dim, GraphBuilder, Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { expect, test } from "vitest"
-import { random } from "./pullback/case.ts"
+import { Sensitivity } from "../src/index.ts"
+import * as Reference from "./reference.ts"
+import * as Tiny from "./tiny.ts"
 
-type Ints = ReadonlyArray<number>
+const all = Sensitivity.metrics
+const analyze = (options: Omit<Sensitivity.Options, "bits" | "referee">) =>
+  Effect.runPromise(Sensitivity.analyze({ ...options, bits: [3], referee: false, maxProbes: 32 }))
 
-const next = random(17)
-const draw = (shape: Ints): Float32Array =>
-  Float32Array.from({ length: Dim.elements(shape) }, () => 6 * next() - 3)
+test("squared errors of a linear network: Taylor's two terms are the whole increase", async () => {
+  const next = Reference.random(5)
+  const [weights, x, wanted] = [
+    Reference.draw([6, 4], next),
+    Reference.draw([9, 6], next),
+    Reference.draw([9, 4], next)
+  ]
+  const builder = new GraphBuilder("linear")
+  const input = builder.input("x", "float32", [Dim.batchDim(), 6])
+  const w = builder.constant(Tensor.float32([6, 4], weights.data), "w")
+  const graph = builder.finish([builder.add("MatMul", [input, w], {}, { name: "layer" })])
+  const report = await analyze({ graph, split: Reference.splitOf(x, wanted), samples: 9, metrics: all })
+  expect(report.loss).toBe("meanSquaredError")
+  const [layer] = report.layers
+  expect(layer!.exact).toBe(true)
+  // H = 2/4·xxᵀ for each of the four outputs, the mean over samples.
+  const squares = x.data.reduce((sum, value) => sum + value ** 2, 0) / 9
+  expect(layer!.trace! / (2 * squares)).toBeCloseTo(1, 5)
+  const { linear, quadratic, deltaLoss, klDivergence } = layer!.byBits["3"]!
+  expect((linear! + quadratic!) / deltaLoss!).toBeCloseTo(1, 4)
+  expect(klDivergence).toBe(null)
+})
 
-/** Losses [N] and their gradient in z, run by ONNX Runtime; `ending` is what the network does to its logits. */
-const run = (
-  kind: Gradient.LossKind,
-  shape: Ints,
-  z: Float32Array,
-  target: Value.Value,
-  labelShape: Ints = [],
-  ending: "Identity" | "Softmax" = "Identity"
-) =>
-  Effect.runPromise(
-    Effect.scoped(
-      Effect.gen(function* () {
-        const builder = new GraphBuilder("loss")
-        const input = builder.input("z", "float32", [Dim.batchDim(), ...shape.slice(1)])
-        const logits = builder.add("Identity", [input], {})
-        const output =
-          ending === "Softmax" ? builder.add("Softmax", [logits], { axis: shape.length - 1 }) : logits
-        const lossy = Gradient.withLoss(builder.finish([output]), kind, labelShape)
-        const e = new Gradient.Algebra(
-          GraphBuilder.from(Gradient.bindBatch(lossy.graph, shape[0]!)),
-          "gradient/"
-        )
-        const [gradient] = Gradient.reverse(e, new Map([[e.total(lossy.losses), e.number(1)]]), [input])
-        const session = yield* Session.make(Model.encode(e.builder.finish([lossy.losses, gradient!])))
-        const results = yield* session.run({ z: Value.float32(shape, z), [lossy.target]: target })
-        return [lossy.losses, gradient!].map((name) => Array.from(results[name]!.data as Float32Array))
-      })
-    )
-  )
+test("divergence from the float network: no slope, Gauss-Newton is the Hessian, the increase is the KL", async () => {
+  const { graph, split, samples } = Tiny
+  const report = await analyze({ graph, split, samples, loss: "klToFloat", metrics: all })
+  expect(report.gaussNewtonEqualsHessian).toEqual({ holds: true, brokenBy: null })
+  for (const [l, { trace, exact, topEigenvalue, byBits }] of report.layers.entries()) {
+    const block = Tiny.gaussNewtonBlock(l, l)
+    expect(exact).toBe(true)
+    expect(trace! / Tiny.traceOf(block)).toBeCloseTo(1, 4)
+    expect(topEigenvalue!).toBeLessThan(trace!)
+    const { linear, deltaLoss, klDivergence } = byBits["3"]!
+    expect(linear).toBeCloseTo(0, 6)
+    expect(deltaLoss! / klDivergence!).toBeCloseTo(1, 3)
+  }
+})
 
-/** Softmax of `classes` numbers `inner` apart. */
-const softmax = (z: Float32Array, start: number, classes: number, inner = 1): Array<number> => {
-  const powers = Array.from({ length: classes }, (_, k) => Math.exp(z[start + k * inner]!))
-  const sum = powers.reduce((a, b) => a + b)
-  return powers.map((power) => power / sum)
-}
+test("data without labels: the network's own predictions stand in", async () => {
+  const { graph, samples } = Tiny
+  const { labels: _, ...rest } = Tiny.split
+  const unlabelled = { ...rest, labels: undefined, hasLabels: false }
+  const report = await analyze({ graph, split: unlabelled, samples, metrics: ["deltaLoss", "fisher"] })
+  const labelled = await analyze({ graph, split: Tiny.split, samples, metrics: ["deltaLoss", "fisher"] })
+  expect(report.loss).toBe("ownPredictions")
+  // The tiny network's labels are its own predictions.
+  expect(report.layers).toEqual(labelled.layers)
+})
 
-const close = (found: ReadonlyArray<number> | undefined, wanted: ReadonlyArray<number>) => {
-  expect(found?.length).toBe(wanted.length)
-  found!.forEach((value, i) => expect(value).toBeCloseTo(wanted[i]!, 5))
-}
-
-test.each(["Identity", "Softmax"] as const)(
-  "cross-entropy of logits behind %s: −log p_t, p − 1_t",
-  async (ending) => {
-    const [shape, labels] = [
-      [4, 5],
-      [3, 0, 4, 3]
-    ]
-    const z = draw(shape)
-    const [losses, gradient] = await run(
-      "crossEntropy",
-      shape,
-      z,
-      Value.int64([4], BigInt64Array.from(labels, BigInt)),
-      [],
-      ending
-    )
-    const p = labels.map((_, n) => softmax(z, n * 5, 5))
-    close(
-      losses,
-      labels.map((label, n) => -Math.log(p[n]![label]!))
-    )
-    close(
-      gradient,
-      labels.flatMap((label, n) => p[n]!.map((value, k) => value - (k === label ? 1 : 0)))
+test("a model with a fixed batch gets batches of that size; the filled rows count for nothing", async () => {
+  const fixed: Graph.Graph = {
+    ...Tiny.graph,
+    inputs: Tiny.graph.inputs.map(({ shape, ...rest }) => ({ ...rest, shape: [5, ...shape.slice(1)] })),
+    values: new Map(
+      Array.from(Tiny.graph.values, ([name, { shape, ...rest }]) => [
+        name,
+        { ...rest, shape: shape.map((dim) => (Dim.isStatic(dim) ? dim : 5)) }
+      ])
     )
   }
-)
-
-test("cross-entropy of every next token: the mean over a sample's tokens", async () => {
-  const [shape, labels] = [
-    [2, 3, 4],
-    [1, 3, 0, 2, 2, 1]
-  ]
-  const z = draw(shape)
-  const target = Value.int64([2, 3], BigInt64Array.from(labels, BigInt))
-  const [losses, gradient] = await run("crossEntropy", shape, z, target, [3])
-  const p = labels.map((_, row) => softmax(z, row * 4, 4))
-  const each = labels.map((label, row) => -Math.log(p[row]![label]!))
-  close(
-    losses,
-    [0, 3].map((row) => (each[row]! + each[row + 1]! + each[row + 2]!) / 3)
-  )
-  close(
-    gradient,
-    labels.flatMap((label, row) => p[row]!.map((value, k) => (value - (k === label ? 1 : 0)) / 3))
-  )
-})
-
-test("cross-entropy of every pixel: classes on the channels", async () => {
-  const [shape, labels] = [
-    [1, 3, 1, 2],
-    [2, 0]
-  ]
-  const z = draw(shape)
-  const target = Value.int64([1, 1, 2], BigInt64Array.from(labels, BigInt))
-  const [losses] = await run("crossEntropy", shape, z, target, [1, 2])
-  const each = labels.map((label, pixel) => -Math.log(softmax(z, pixel, 3, 2)[label]!))
-  close(losses, [(each[0]! + each[1]!) / 2])
-})
-
-test("mean squared error: mean of (z − t)², 2(z − t)/elements", async () => {
-  const shape = [3, 2, 2]
-  const [z, t] = [draw(shape), draw(shape)]
-  const [losses, gradient] = await run("meanSquaredError", shape, z, Value.float32(shape, t))
-  const errors = Array.from(z, (value, i) => value - t[i]!)
-  close(
-    losses,
-    [0, 4, 8].map((start) => errors.slice(start, start + 4).reduce((sum, error) => sum + error ** 2, 0) / 4)
-  )
-  close(
-    gradient,
-    errors.map((error) => error / 2)
-  )
-})
-
-test("divergence from other logits: Σ q·log(q/p), p − q", async () => {
-  const shape = [3, 4]
-  const [z, t] = [draw(shape), draw(shape)]
-  const [losses, gradient] = await run("klDivergence", shape, z, Value.float32(shape, t))
-  const rows = [0, 1, 2].map((n) => ({ p: softmax(z, n * 4, 4), q: softmax(t, n * 4, 4) }))
-  close(
-    losses,
-    rows.map(({ p, q }) => q.reduce((sum, value, k) => sum + value * Math.log(value / p[k]!), 0))
-  )
-  close(
-    gradient,
-    rows.flatMap(({ p, q }) => p.map((value, k) => value - q[k]!))
-  )
+  const metrics = all.filter((metric) => metric !== "trace")
+  const run = (graph: Graph.Graph) => analyze({ graph, split: Tiny.split, samples: Tiny.samples, metrics })
+  const [found, wanted] = [await run(fixed), await run(Tiny.graph)]
+  for (const [l, layer] of wanted.layers.entries()) {
+    const same = (of: (layer: (typeof found.layers)[number]) => number | null | undefined) =>
+      expect(of(found.layers[l]!)! / of(layer)!).toBeCloseTo(1, 4)
+    same(({ topEigenvalue }) => topEigenvalue)
+    same(({ fisher }) => fisher)
+    same(({ byBits }) => byBits["3"]!.quadratic)
+    same(({ byBits }) => byBits["3"]!.deltaLoss)
+    same(({ byBits }) => byBits["3"]!.klDivergence)
+    same(({ activation }) => activation!.byBits["4"]!.deltaLoss)
+  }
 })

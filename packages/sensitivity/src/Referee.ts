@@ -20,6 +20,10 @@ const predictors = {
   taylor: ({ linear, quadratic }) =>
     linear === undefined || quadratic === undefined ? undefined : linear + quadratic,
   quadratic: ({ quadratic }) => quadratic,
+  /** The same with the Hessian itself. */
+  hessianTaylor: ({ linear, hessianQuadratic }) =>
+    linear === undefined || hessianQuadratic === undefined ? undefined : linear + hessianQuadratic,
+  hessianQuadratic: ({ hessianQuadratic }) => hessianQuadratic,
   klDivergence: ({ klDivergence }) => klDivergence,
   /** Noise over signal. */
   outputSqnrDb: ({ outputSqnrDb }) =>

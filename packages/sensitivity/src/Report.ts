@@ -22,6 +22,9 @@ export interface FormatReport {
   /** ½·ΔWᵀGΔW with the Gauss–Newton matrix G: what the actual rounding error costs to second order. */
   readonly quadratic?: number
   readonly quadraticStdErr?: number | null
+  /** ½·ΔWᵀHΔW with the Hessian itself. */
+  readonly hessianQuadratic?: number
+  readonly hessianQuadraticStdErr?: number | null
   /** gᵀΔW: what it costs to first order. */
   readonly linear?: number
   readonly linearStdErr?: number | null

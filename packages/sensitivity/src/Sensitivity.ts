@@ -13,6 +13,7 @@ import { Effect, Schema } from "effect"
 import * as Activations from "./Activations.ts"
 import * as Curvature from "./Curvature.ts"
 import * as Fisher from "./Fisher.ts"
+import * as HessianForms from "./HessianForms.ts"
 import type { LossName } from "./Loss.ts"
 import { defaultFor, named } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
@@ -33,6 +34,7 @@ export const metrics = [
   "topEigenvalue",
   "fisher",
   "quadratic",
+  "hessianQuadratic",
   "interactions",
   "klDivergence",
   "deltaLoss",
@@ -173,6 +175,9 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
     interactions || activations || wanted.has("quadratic")
       ? yield* metric("quadratic", Projections.projections({ ...common, bits, interactions }))
       : undefined
+  const hessianForms = wanted.has("hessianQuadratic")
+    ? yield* metric("hessianQuadratic", HessianForms.hessianForms({ ...common, bits }))
+    : undefined
   const outputs = wanted.has("klDivergence")
   const measured =
     outputs || wanted.has("deltaLoss")
@@ -184,7 +189,7 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
         Activations.inputIncreases({ ...common, bits: options.activationBits ?? [4, 8] })
       )
     : undefined
-  const found = { statement, traces, eigenvalues, fisher, projections, measured, inputs }
+  const found = { statement, traces, eigenvalues, fisher, projections, hessianForms, measured, inputs }
   const reports = layerReports(graph, bits, found)
 
   const apart = refereeData(options)

@@ -3,6 +3,7 @@ import { Dim, Graph, Layer } from "@bitbudget/graph"
 import type { LayerInput } from "./Activations.ts"
 import type { Statement } from "./Curvature.ts"
 import type { LayerFisher } from "./Fisher.ts"
+import type { LayerForms } from "./HessianForms.ts"
 import * as Measured from "./Measured.ts"
 import type { InputTrace, Projections } from "./Projections.ts"
 import type {
@@ -22,6 +23,7 @@ export interface Found {
   readonly eigenvalues: ReadonlyArray<LayerEigenvalue> | undefined
   readonly fisher: ReadonlyArray<LayerFisher> | undefined
   readonly projections: Projections | undefined
+  readonly hessianForms: ReadonlyArray<LayerForms> | undefined
   readonly measured: Measured.LossIncrease | undefined
   readonly inputs: ReadonlyArray<LayerInput> | undefined
 }
@@ -48,6 +50,10 @@ const formatReport = (graph: Graph.Graph, found: Found, layer: Layer.Layer, l: n
       quadraticStdErr: quadratic.stdErr,
       linear: linear.value,
       linearStdErr: linear.stdErr
+    })),
+    ...fields(found.hessianForms?.[l]?.byBits[key], ({ value, stdErr }) => ({
+      hessianQuadratic: value,
+      hessianQuadraticStdErr: stdErr
     })),
     ...fields(increase?.outputs, ({ klDivergence, sqnrDb }) => ({
       klDivergence: klDivergence?.value ?? null,

@@ -2,7 +2,7 @@ import { Layer } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { expect, test } from "vitest"
 import * as Projections from "../src/Projections.ts"
-import { Measured } from "../src/index.ts"
+import { Measured, Sensitivity } from "../src/index.ts"
 import { golden, model, split } from "./golden.ts"
 import * as Tiny from "./tiny.ts"
 
@@ -47,6 +47,30 @@ test("forms, interactions and slopes of a tiny network against differences in fl
       close(found.interactions![a]![b]!, truth, 1e-4, `pair ${a}, ${b}`, 1e-6)
     }
   }
+})
+
+test("the form of the Hessian itself, which is not Gauss-Newton's here", async () => {
+  const { graph } = Tiny
+  const layers = Layer.layersOf(graph)
+  const { layers: found } = await Effect.runPromise(
+    Sensitivity.analyze({
+      graph,
+      split: Tiny.split,
+      samples: Tiny.samples,
+      bits: [2, 4],
+      metrics: ["hessianQuadratic"],
+      referee: false,
+      batchSize: 5
+    })
+  )
+  for (const [l, layer] of layers.entries())
+    for (const width of [2, 4]) {
+      const error = Measured.roundingError(graph, layer, width)
+      const truth = 0.5 * Tiny.form(Tiny.hessianBlock(l, l), error, error)
+      const { hessianQuadratic, hessianQuadraticStdErr } = found[l]!.byBits[String(width)]!
+      close(hessianQuadratic!, truth, 1e-4, `layer ${l}, ${width} bits`)
+      expect(hessianQuadraticStdErr).toBeGreaterThan(0)
+    }
 })
 
 test.each(["resnet8", "dscnn"] as const)(

@@ -1,0 +1,98 @@
+/**
+ * ½·ΔWᵀHΔW of every layer's rounding errors with the Hessian itself: what the Gauss–Newton form leaves out where a
+ * network bends smoothly with its weights.
+ *
+ * A layer and format takes a run of second derivatives, several times a forward pass: more than measuring the increase
+ * outright, and worth it only to tell curvature from slope and higher terms.
+ */
+import type { Graph, Layer } from "@bitbudget/graph"
+import { Gradient, Model } from "@bitbudget/graph"
+import type { Data, Evaluate } from "@bitbudget/runtime"
+import { Progress, Session, Value } from "@bitbudget/runtime"
+import { Effect } from "effect"
+import { secondDerivatives } from "./Directional.ts"
+import type { LossName } from "./Loss.ts"
+import * as Measured from "./Measured.ts"
+import { batchSizeFor } from "./Memory.ts"
+import * as Samples from "./Samples.ts"
+import type { Estimate } from "./Statistics.ts"
+import { estimate } from "./Statistics.ts"
+
+export interface Options {
+  readonly graph: Graph.Graph
+  readonly layers: ReadonlyArray<Layer.Layer>
+  readonly split: Data.Split
+  readonly samples: number
+  readonly loss: LossName
+  readonly bits: ReadonlyArray<number>
+  readonly batchSize?: number
+  readonly threads?: number
+}
+
+export interface LayerForms {
+  readonly id: string
+  /** By bit width; standard errors over samples. */
+  readonly byBits: Readonly<Record<string, Estimate>>
+}
+
+/** Copies of the network's values a graph of second derivatives holds. */
+const COPIES = 6
+const LARGEST_BATCH = 32
+
+export const hessianForms = (
+  options: Options
+): Effect.Effect<ReadonlyArray<LayerForms>, Evaluate.Failure | Gradient.NotDifferentiable> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { graph, layers, split, loss, bits } = options
+      const threads = options.threads === undefined ? {} : { threads: options.threads }
+      const samples = yield* Samples.open({
+        ...threads,
+        graph,
+        split,
+        loss,
+        samples: options.samples,
+        batchSize: options.batchSize ?? batchSizeFor(graph, COPIES, LARGEST_BATCH),
+        filled: true
+      })
+      const lossy = Gradient.withLoss(graph, samples.loss.kind, samples.labelShape)
+      const stage = "Hessian forms of the rounding errors"
+
+      const formsOf = (layer: Layer.Layer) =>
+        Effect.scoped(
+          Effect.gen(function* () {
+            const made = yield* Gradient.attempt(() =>
+              secondDerivatives(graph, lossy, [layer], samples.batchSize)
+            )
+            const session = yield* Session.make(Model.encode(made.graph), {
+              name: `second derivatives of ${graph.name}`,
+              ...threads
+            })
+            const errors = bits.map((width) =>
+              Value.float32(layer.weightShape, Measured.roundingError(graph, layer, width))
+            )
+            const forms = bits.map(() => new Float64Array(samples.count))
+            yield* Samples.each(samples, (batch) =>
+              Effect.gen(function* () {
+                const feeds = { [samples.input]: batch.inputs, [lossy.target]: batch.target }
+                for (const [f, error] of errors.entries()) {
+                  const results = yield* session.run({ ...feeds, [made.directions[0]!]: error })
+                  const { data } = results[made.forms[0]!]!
+                  for (let n = batch.from; n < batch.to; n++)
+                    forms[f]![n] = 0.5 * Number(data[n - batch.from])
+                }
+              })
+            )
+            return Object.fromEntries(bits.map((width, f) => [String(width), estimate(forms[f]!)]))
+          })
+        )
+
+      const found: Array<LayerForms> = []
+      for (const layer of layers) {
+        yield* Progress.step({ stage, done: found.length, total: layers.length })
+        found.push({ id: layer.id, byBits: yield* formsOf(layer) })
+      }
+      yield* Progress.step({ stage, done: layers.length, total: layers.length })
+      return found
+    })
+  )

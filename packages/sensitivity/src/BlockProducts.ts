@@ -16,6 +16,7 @@ import { bySample, responseTo, result } from "./Directional.ts"
 import type { Target } from "./gaussnewton/curvature.ts"
 import { curvatureOf } from "./gaussnewton/curvature.ts"
 import { units } from "./gaussnewton/directions.ts"
+import { passesFor } from "./Memory.ts"
 import * as Samples from "./Samples.ts"
 
 export interface Options {
@@ -93,7 +94,7 @@ export const open = (
     const { graph, samples, lossy, layers, target } = options
     const rows = samples.batchSize
     const total = target === undefined ? 1 : target.free.length
-    const directions = Math.min(total, DIRECTIONS_A_RUN)
+    const directions = passesFor(graph, 2, Math.min(total, DIRECTIONS_A_RUN))
     const made = yield* Gradient.attempt(() => productGraph(options, directions))
     const session = yield* Session.make(Model.encode(made.graph), {
       name: `Hessian blocks of ${graph.name}`,

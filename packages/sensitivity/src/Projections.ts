@@ -19,7 +19,7 @@ import { signs, units } from "./gaussnewton/directions.ts"
 import type { LossName } from "./Loss.ts"
 import { named } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
-import { batchSizeFor } from "./Memory.ts"
+import { batchSizeFor, passesFor } from "./Memory.ts"
 import * as Samples from "./Samples.ts"
 import type { Estimate } from "./Statistics.ts"
 import { estimate } from "./Statistics.ts"
@@ -177,15 +177,15 @@ export const projections = (
       const all = target.free.length
       const exact = all <= EXACT_UP_TO
       const total = exact ? all : RANDOM_DIRECTIONS
-      const directions = Math.min(total, DIRECTIONS_A_RUN)
-      const copies = 2 + directions + bits.length
+      const others = 2 + bits.length
+      const directions = passesFor(graph, others, Math.min(total, DIRECTIONS_A_RUN))
       const samples = yield* Samples.open({
         ...threads,
         graph,
         split,
         loss,
         samples: options.samples,
-        batchSize: options.batchSize ?? batchSizeFor(graph, copies, LARGEST_BATCH),
+        batchSize: options.batchSize ?? batchSizeFor(graph, others + directions, LARGEST_BATCH),
         filled: true
       })
       const rows = samples.batchSize

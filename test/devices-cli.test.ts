@@ -9,6 +9,26 @@ const model = path.join(root, "experiments/models/resnet8.onnx")
 const measurements = path.join(root, "hw-profiles/validation/measurements.csv")
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-devices-"))
 
+const topology = path.join(folder, "topology.csv")
+fs.writeFileSync(
+  topology,
+  "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\nConv1, 10, 10, 3, 3, 4, 8, 1,\n"
+)
+
+describe("layer lists", () => {
+  it("inspect: work without weights", () => {
+    const { model, layers } = JSON.parse(run("inspect", topology, "--json").out)
+    expect(model).toMatchObject({ name: "topology", sha256: null, params: 3 * 3 * 4 * 8 })
+    expect(layers[0]).toMatchObject({ id: "Conv1", macs: 8 * 8 * 3 * 3 * 4 * 8, weightShape: null })
+  })
+
+  it("simulate: SCALE-Sim's cycles of an output-stationary array, by its formula", () => {
+    const { layers } = JSON.parse(run("simulate", topology, "--device", "systolic-8x8-os", "--json").out)
+    // 64 output positions × 8 filters on 8×8: 8 folds of 8 + 8 + K − 2 cycles, counted from 0.
+    expect(layers[0].computeCycles).toBe(8 * (8 + 8 + 36 - 2) - 1)
+  })
+})
+
 describe("compare", () => {
   const { rows } = JSON.parse(
     run("compare", model, "--devices", "generic-45nm,coral-edgetpu-usb", "--plans", "w8a8,w4a4", "--json").out
@@ -118,6 +138,11 @@ describe("wrong requests", () => {
       "a dimension that is no size",
       /--dim x=a: a size is a positive whole number/,
       ["inspect", model, "--dim", "x=a"]
+    ],
+    [
+      "weights of a layer list",
+      /topology\.csv is a layer list: it has work but no weights/,
+      ["quantize", topology, "--plan", "w4", "-o", path.join(folder, "x.onnx")]
     ],
     ["no operation table", /no operation table; try generic-45nm/, ["devices", "ops", "cortex-m7-stm32h743"]],
     [

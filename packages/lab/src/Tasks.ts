@@ -1,10 +1,10 @@
 /** The commands besides the main job, each as one function from names to the JSON of the contract. */
 export { Profiles, Validation } from "@bitbudget/device"
-export { Model } from "@bitbudget/graph"
 export { Data, Progress } from "@bitbudget/runtime"
 export { compare, simulate } from "./tasks/cost.ts"
 export { checkProfiles, fitProfile, opTable, validate } from "./tasks/devices.ts"
 export { evaluate } from "./tasks/evaluate.ts"
 export { inspect } from "./tasks/inspect.ts"
+export { readModel } from "./tasks/model.ts"
 export { quantize } from "./tasks/quantize.ts"
 export { solveProblem } from "./tasks/solve.ts"

@@ -3,9 +3,18 @@ import { Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { countFlag, dataFlag, dimFlag, modelArgument, print, readingOf, withProgress } from "../shared.ts"
+import {
+  costModelArgument,
+  countFlag,
+  dataFlag,
+  dimFlag,
+  modelArgument,
+  print,
+  readingOf,
+  withProgress
+} from "../shared.ts"
 
-export const inspect = Command.make("inspect", { model: modelArgument, dim: dimFlag }, ({ model, dim }) =>
+export const inspect = Command.make("inspect", { model: costModelArgument, dim: dimFlag }, ({ model, dim }) =>
   Effect.gen(function* () {
     yield* print(yield* Tasks.inspect(model, yield* readingOf(dim)), Tables.inspect)
   })

@@ -76,7 +76,7 @@ export const search = Command.make(
           budgets.push(budget)
         }
         const result = yield* Plan.search({
-          model: yield* Tasks.Model.read(flags.model, yield* readingOf(flags.dim)),
+          model: yield* Tasks.readModel(flags.model, yield* readingOf(flags.dim)),
           profile: yield* Tasks.Profiles.load(flags.device, profiles),
           data: yield* Tasks.Data.open(flags.data),
           budgets,

@@ -55,7 +55,7 @@ export const sensitivity = Command.make(
         const result = yield* Sensitivities.analyze({
           metrics: yield* Sensitivities.metricsOf(Option.getOrUndefined(flags.metrics)),
           bits: yield* bitList(flags.bits),
-          model: yield* Tasks.Model.read(flags.model, yield* readingOf(flags.dim)),
+          model: yield* Tasks.readModel(flags.model, yield* readingOf(flags.dim)),
           data: yield* Tasks.Data.open(flags.data),
           samples: Option.getOrUndefined(flags.samples),
           seed: flags.seed,

@@ -5,6 +5,7 @@ import { Data, Evaluate, Metrics } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { RequestFailure } from "../errors.ts"
 import { planFor, rangesFor } from "./formats.ts"
+import { readModel } from "./model.ts"
 
 interface Evaluated {
   readonly n: number
@@ -25,7 +26,7 @@ export const evaluate = Effect.fn("evaluate")(function* (request: {
   readonly samples: number | undefined
 }): Effect.fn.Return<Evaluated, RequestFailure> {
   const start = performance.now()
-  const { graph } = yield* Model.read(request.model, request.reading)
+  const { graph } = yield* readModel(request.model, request.reading)
   const data = yield* Data.open(request.data)
   const split = data.whole ?? (yield* data.split("test"))
   const limit = request.samples === undefined ? {} : { limit: request.samples }

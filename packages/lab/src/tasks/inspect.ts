@@ -1,19 +1,70 @@
-/** `inspect`: the layers of a network, their shapes and their work. */
+/** `inspect`: the layers of a network, their shapes and their work. A layer list has no shapes, only work. */
 import { Dim, Graph, Layer, Model, Work, Workload } from "@bitbudget/graph"
 import { Effect } from "effect"
+import type { RequestFailure } from "../errors.ts"
+import { isLayerList, readLayerList } from "./model.ts"
 
-export const inspect = Effect.fn("inspect")(function* (file: string, options: Model.ReadOptions = {}) {
+type Shape = ReadonlyArray<number>
+
+interface Inspected {
+  readonly model: {
+    readonly name: string
+    /** Null for a layer list, as is the opset. */
+    readonly sha256: string | null
+    readonly opset: number | null
+    readonly params: number
+    readonly macs: number
+  }
+  readonly layers: ReadonlyArray<{
+    readonly id: string
+    readonly name: string
+    readonly op: string
+    readonly inputShape: Shape | null
+    readonly outputShape: Shape | null
+    readonly weightShape: Shape | null
+    readonly groups: number
+    readonly params: number
+    readonly macs: number
+    readonly work: Work.Work
+  }>
+  readonly unsupported: ReadonlyArray<Model.UnsupportedNode>
+}
+
+const macsOf = ({ steps }: Work.Workload): number => steps.reduce((sum, { work }) => sum + Work.macs(work), 0)
+
+const listed = (workload: Work.Workload): Inspected => ({
+  model: {
+    name: workload.name,
+    sha256: null,
+    opset: null,
+    params: Workload.parameters(workload),
+    macs: macsOf(workload)
+  },
+  layers: workload.steps.map(({ id, op, work, weightElements, biasElements }) => ({
+    id,
+    name: id,
+    op,
+    inputShape: null,
+    outputShape: null,
+    weightShape: null,
+    groups: work.kind === "conv" ? work.groups : 1,
+    params: weightElements + biasElements,
+    macs: Work.macs(work),
+    work
+  })),
+  unsupported: []
+})
+
+export const inspect = Effect.fn("inspect")(function* (
+  file: string,
+  options: Model.ReadOptions = {}
+): Effect.fn.Return<Inspected, RequestFailure> {
+  if (isLayerList(file)) return listed(yield* readLayerList(file, 1))
   const { graph, name, sha256, opset, unsupported } = yield* Model.survey(file, options)
   const workload = Workload.workloadOf(graph, 1)
   const works = new Map(workload.steps.map((step) => [step.id, step.work]))
   return {
-    model: {
-      name,
-      sha256,
-      opset,
-      params: Workload.parameters(workload),
-      macs: workload.steps.reduce((sum, { work }) => sum + Work.macs(work), 0)
-    },
+    model: { name, sha256, opset, params: Workload.parameters(workload), macs: macsOf(workload) },
     layers: Layer.layersOf(graph).map((layer) => ({
       id: layer.id,
       name: layer.name,

@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import type { RequestFailure } from "../errors.ts"
 import { writeFile } from "../files.ts"
 import { planFor, rangesFor } from "./formats.ts"
+import { readModel } from "./model.ts"
 
 interface Packed {
   readonly file: string
@@ -29,7 +30,7 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   readonly data: string | undefined
   readonly out: string
 }): Effect.fn.Return<Packed, RequestFailure> {
-  const { graph } = yield* Model.read(request.model, request.reading)
+  const { graph } = yield* readModel(request.model, request.reading)
   const formats = yield* planFor(graph, request.plan)
   const data = request.data === undefined ? undefined : yield* Data.open(request.data)
   const ranges = yield* rangesFor(graph, formats, data)

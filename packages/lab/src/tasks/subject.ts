@@ -3,12 +3,11 @@
  * wanted batch and a function from a plan's name to the precision of every step.
  */
 import { Batch, type Simulate } from "@bitbudget/device"
-import { LayerList, Model, Precision, type Work } from "@bitbudget/graph"
+import { Model, Precision, type Work } from "@bitbudget/graph"
 import { Effect } from "effect"
-import * as path from "node:path"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
-import { readText } from "../files.ts"
 import { planFor } from "./formats.ts"
+import { isLayerList, readLayerList } from "./model.ts"
 
 export interface Request {
   readonly model: string
@@ -22,11 +21,7 @@ interface Subject {
 }
 
 const layerList = Effect.fn(function* ({ model, batch }: Request): Effect.fn.Return<Subject, RequestFailure> {
-  const workload = yield* LayerList.parseLayerList(
-    yield* readText(model),
-    path.basename(model, ".csv"),
-    batch
-  )
+  const workload = yield* readLayerList(model, batch)
   const precisionsOf = (plan: string) =>
     Effect.gen(function* () {
       const precision = Precision.parsePrecision(plan)
@@ -56,4 +51,4 @@ const network = Effect.fn(function* ({
 
 /** The workload of a model file or layer list, and the precisions a plan gives its steps. */
 export const subject = (request: Request): Effect.Effect<Subject, RequestFailure> =>
-  path.extname(request.model).toLowerCase() === ".csv" ? layerList(request) : network(request)
+  isLayerList(request.model) ? layerList(request) : network(request)

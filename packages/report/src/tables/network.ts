@@ -4,15 +4,16 @@ import { figure, shape, table, tail, type Success } from "./table.ts"
 
 export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.inspect>): string =>
   [
-    `${model.name}: ${figure(model.params)} parameters, ${figure(model.macs)} MACs a sample, opset ${model.opset}`,
+    `${model.name}: ${figure(model.params)} parameters, ${figure(model.macs)} MACs a sample` +
+      (model.opset === null ? "" : `, opset ${model.opset}`),
     "",
     table(
       ["layer", "op", "weights", "output", "params", "MACs"],
       layers.map((layer) => [
         tail(layer.name, 24),
         layer.op,
-        shape(layer.weightShape),
-        shape(layer.outputShape),
+        layer.weightShape && shape(layer.weightShape),
+        layer.outputShape && shape(layer.outputShape),
         figure(layer.params),
         figure(layer.macs)
       ])

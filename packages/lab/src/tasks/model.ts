@@ -1,0 +1,29 @@
+/** The networks tasks are asked about: ONNX files, and layer lists where work alone is enough. */
+import { LayerList, Model, type Work } from "@bitbudget/graph"
+import { Effect } from "effect"
+import * as path from "node:path"
+import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import { readText } from "../files.ts"
+
+export const isLayerList = (file: string): boolean => path.extname(file).toLowerCase() === ".csv"
+
+/** The work of a layer list at a batch. */
+export const readLayerList = Effect.fn(function* (
+  file: string,
+  batch: number
+): Effect.fn.Return<Work.Workload, RequestFailure> {
+  return yield* LayerList.parseLayerList(yield* readText(file), path.basename(file, ".csv"), batch)
+})
+
+/** A trained network: what needs weights or data refuses a layer list by name. */
+export const readModel = Effect.fn(function* (
+  file: string,
+  options: Model.ReadOptions = {}
+): Effect.fn.Return<Model.Model, RequestFailure> {
+  if (isLayerList(file)) {
+    return yield* new UnusableRequest({
+      why: `${file} is a layer list: it has work but no weights, and this command needs them; give the ONNX file`
+    })
+  }
+  return yield* Model.read(file, options)
+})

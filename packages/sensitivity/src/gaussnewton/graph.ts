@@ -71,7 +71,8 @@ export const traceGraph = (
   { samples, directions }: Run
 ): TraceGraph => {
   const { output, shape } = target
-  const builder = GraphBuilder.from(Gradient.bindBatch({ ...graph, outputs: [output] }, samples))
+  // Layers that lead to other outputs only stay in the graph: their gradients are zeros.
+  const builder = GraphBuilder.from(Gradient.bindBatch(graph, samples))
   const e = new Gradient.Algebra(builder, "trace/")
   const curvature = curvatureOf(e, target)
   const name = builder.fresh("trace/direction")

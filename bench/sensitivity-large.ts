@@ -76,7 +76,7 @@ await Effect.runPromise(
         params,
         trace,
         "standard error, %": (100 * stdErr) / trace,
-        "with sampling, %": (100 * samplingStdErr) / trace
+        "with sampling, %": samplingStdErr === null ? null : (100 * samplingStdErr) / trace
       }))
     )
     const peak = process.resourceUsage().maxRSS / 2 ** 20

@@ -19,6 +19,7 @@ import { runOf, traceGraph } from "./gaussnewton/graph.ts"
 import type { LossName } from "./Loss.ts"
 import { defaultFor, named } from "./Loss.ts"
 import * as Samples from "./Samples.ts"
+import { estimate as mean } from "./Statistics.ts"
 
 export interface Options {
   readonly graph: Graph.Graph
@@ -30,7 +31,7 @@ export interface Options {
   readonly layers?: ReadonlyArray<Layer.Layer>
   /**
    * Output directions a sample: from as many as the loss has (classes − 1, times tokens) on, the traces are exact.
-   * When absent all of them up to 128, otherwise 16 random ones.
+   * When absent all of them up to 128, otherwise 16 random ones. At least 2, or there is no standard error.
    */
   readonly directions?: number
   /** Seed of random directions, 0 when absent. */
@@ -48,8 +49,8 @@ export interface LayerTrace {
   readonly exact: boolean
   /** Of the random directions, for these samples; 0 when exact. */
   readonly stdErr: number
-  /** Over the samples: what another draw of the data would change. */
-  readonly samplingStdErr: number
+  /** Over the samples: what another draw of the data would change. Null for one sample. */
+  readonly samplingStdErr: number | null
 }
 
 const exactUpTo = 128
@@ -63,16 +64,11 @@ interface Sums {
 
 /** Trace and errors from per-sample sums over `directions` directions, all of them where `exact`. */
 const estimate = ({ norms, squares }: Sums, directions: number, exact: boolean) => {
-  const n = norms.length
   const values = exact ? norms : norms.map((sum) => sum / directions)
-  const trace = values.reduce((sum, value) => sum + value, 0) / n
-  const spread = values.reduce((sum, value) => sum + (value - trace) ** 2, 0)
+  const { value: trace, stdErr: samplingStdErr } = mean(values)
   const within = values.reduce((sum, value, i) => sum + squares[i]! - directions * value ** 2, 0)
-  return {
-    trace,
-    stdErr: exact ? 0 : Math.sqrt(Math.max(0, within) / (directions - 1) / directions) / n,
-    samplingStdErr: Math.sqrt(spread / (n - 1) / n)
-  }
+  const stdErr = exact ? 0 : Math.sqrt(Math.max(0, within) / (directions - 1) / directions) / values.length
+  return { trace, stdErr, samplingStdErr }
 }
 
 /** Adds a run's squared norms [samples, directions] to the sums of the batch's samples. */
@@ -103,7 +99,8 @@ export const traces = (
       const loss = options.loss ?? defaultFor(split)
       const target = targetOf(graph, named(loss), split)
       const all = target.free.length
-      const total = Math.min(all, options.directions ?? (all <= exactUpTo ? all : randomDirections))
+      const wanted = options.directions ?? (all <= exactUpTo ? all : randomDirections)
+      const total = Math.min(all, Math.max(2, wanted))
       const exact = total === all
       const count = Math.min(options.samples, split.size)
       const run = runOf(graph, layers, { samples: count, directions: total }, options.batchSize)

@@ -1,4 +1,4 @@
-import { GraphBuilder } from "@bitbudget/graph"
+import { GraphBuilder, Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { expect, test } from "vitest"
 import { GaussNewton } from "../src/index.ts"
@@ -60,7 +60,7 @@ test("the last batch may be short: the traces are those of one batch", async () 
   ])
   for (const [l, { trace, samplingStdErr }] of whole.entries()) {
     expect(Math.abs(parts[l]!.trace / trace - 1)).toBeLessThan(1e-5)
-    expect(Math.abs(parts[l]!.samplingStdErr / samplingStdErr - 1)).toBeLessThan(1e-5)
+    expect(Math.abs(parts[l]!.samplingStdErr! / samplingStdErr! - 1)).toBeLessThan(1e-5)
   }
 })
 
@@ -88,4 +88,20 @@ test("an operator without a rule is an error that names node and operator", asyn
   )
   expect(failure._tag).toBe("NotDifferentiable")
   expect(failure.message).toContain("shrink (Resize)")
+})
+
+test("layers that lead to another output only have no curvature in the loss", async () => {
+  const found = await Effect.runPromise(
+    Effect.gen(function* () {
+      const { graph } = yield* model("resnet8")
+      const builder = GraphBuilder.from(graph)
+      const weights = builder.constant(Tensor.float32([64, 3], new Float32Array(192).fill(0.1)), "other")
+      const features = graph.nodes.find(({ op }) => op === "Gemm")!.inputs[0]!
+      const other = builder.add("MatMul", [features, weights], {}, { name: "other/MatMul" })
+      const two = builder.finish([...graph.outputs, other])
+      return yield* GaussNewton.traces({ graph: two, split: yield* split("resnet8"), samples: 8 })
+    })
+  )
+  const alone = await tracesOf("resnet8", { samples: 8 })
+  expect(found.map(({ trace }) => trace)).toEqual([...alone.map(({ trace }) => trace), 0])
 })

@@ -3,6 +3,7 @@
  * random signs, of which any number gives an unbiased trace (Hutchinson 1989, in the output's space instead of the
  * weights'). A sample's signs depend on seed, sample and direction only, not on how samples are batched.
  */
+import { rademacher } from "../Random.ts"
 
 /** What one run takes: float32 [samples, directions, size], zeros where `first + d` is past the last direction. */
 export interface Block {
@@ -10,17 +11,6 @@ export interface Block {
   readonly samples: number
   readonly first: number
   readonly directions: number
-}
-
-/** A well-mixed 32-bit hash of the integers (murmur3's finalizer, chained). */
-const mixed = (...keys: ReadonlyArray<number>): number => {
-  let hash = 0x9e3779b9
-  for (const key of keys) {
-    hash = Math.imul(hash ^ key, 0x85ebca6b)
-    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
-    hash ^= hash >>> 16
-  }
-  return hash
 }
 
 /** Unit vectors along the free positions of an output of `size` numbers; the same ones for every sample. */
@@ -48,14 +38,10 @@ export const signs = (
   for (let n = 0; n < samples; n++)
     for (let d = 0; d < Math.min(directions, total - first); d++) {
       const start = (n * directions + d) * size
-      for (let i = 0; i < free.length; i += 32) {
-        let bits = mixed(seed, fromSample + n, first + d, i)
-        const end = Math.min(free.length, i + 32)
-        for (let j = i; j < end; j++) {
-          data[start + free[j]!] = bits & 1 ? 1 : -1
-          bits >>>= 1
-        }
-      }
+      const own = rademacher(seed, `sample ${fromSample + n} output direction ${first + d}`, free.length)
+      own.forEach((sign, i) => {
+        data[start + free[i]!] = sign
+      })
     }
   return data
 }

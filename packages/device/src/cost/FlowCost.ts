@@ -112,6 +112,7 @@ export const product = (
 /** Elementwise, pooling, softmax, …: `ops` scalar operations on elements of a width, streamed through memory. */
 export const vector = (
   machine: Machine,
+  kind: "pool" | "vector",
   ops: number,
   bits: number,
   native: NativePair,
@@ -129,7 +130,7 @@ export const vector = (
   for (const move of moves) stream(machine, traffic, move.operand, move.bits, move.place)
   const opsPerCycle = machine.vectorOpsPerCycle / Math.max(1, bits / 8)
   return {
-    class: "vector",
+    class: kind,
     macs: 0,
     cycles: Math.ceil(ops / opsPerCycle),
     peakMacsPerCycle: 0,

@@ -100,33 +100,22 @@ export const stackFor = (
   )
 }
 
-const classes: ReadonlyArray<StepClass> = [
-  "stem",
-  "dense",
-  "pointwise",
-  "depthwise",
-  "grouped",
-  "gemm",
-  "attention",
-  "vector"
-]
-
 const efficiencyOf = (stack: Stack | undefined, factors: Factors | undefined): Machine["efficiency"] => {
   const given = (name: StepClass): number | undefined =>
     factors?.efficiency?.[name] ?? stack?.efficiency?.[name]?.value
-  const of = (name: StepClass): number => given(name) ?? (name === "vector" ? 1 : (given("dense") ?? 1))
-  const result = {
-    stem: 1,
-    dense: 1,
-    pointwise: 1,
-    depthwise: 1,
-    grouped: 1,
-    gemm: 1,
-    attention: 1,
-    vector: 1
+  const dense = given("dense") ?? 1
+  const vector = given("vector") ?? 1
+  return {
+    stem: given("stem") ?? dense,
+    dense,
+    pointwise: given("pointwise") ?? dense,
+    depthwise: given("depthwise") ?? dense,
+    grouped: given("grouped") ?? dense,
+    gemm: given("gemm") ?? dense,
+    attention: given("attention") ?? dense,
+    pool: given("pool") ?? vector,
+    vector
   }
-  for (const name of classes) result[name] = of(name)
-  return result
 }
 
 /** A machine from a profile, a stack and, while fitting, other factors. */

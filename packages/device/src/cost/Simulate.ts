@@ -178,7 +178,8 @@ export const prepare = (
           place: placed(tensor)
         }))
       ]
-      const physical = vector(on, ops, precision.activations.bits, native, moves)
+      const kind = step.work.kind === "pool" ? "pool" : "vector"
+      const physical = vector(on, kind, ops, precision.activations.bits, native, moves)
       return { flow, machine: on, physical, precision, vectorOps: ops, liveBytes, inFlight }
     }
     const constant = Work.isLayer(step)

@@ -71,6 +71,9 @@ export const stepClasses = [
   "grouped",
   "gemm",
   "attention",
+  /** Comparing or adding up windows. */
+  "pool",
+  /** Element by element, softmax, normalisation, moving data. */
   "vector"
 ] as const
 export type StepClass = (typeof stepClasses)[number]

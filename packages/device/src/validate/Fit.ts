@@ -65,6 +65,7 @@ const usualOf = (profile: Profile): Usual => {
     grouped: of("grouped"),
     gemm: of("gemm"),
     attention: of("attention"),
+    pool: of("pool"),
     vector: of("vector"),
     bandwidth: 0.8,
     perStepUs,

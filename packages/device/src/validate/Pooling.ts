@@ -41,6 +41,7 @@ const spread = {
     grouped: 0.5,
     gemm: 0.4,
     attention: 0.5,
+    pool: 0.7,
     vector: 0.7
   },
   precision: { efficiency: 0.3, bandwidth: 0.1, perStepUs: 0.7, perInferenceUs: 0.7 },

@@ -8,7 +8,7 @@ import type { Work } from "@bitbudget/graph"
 import type { StepClass } from "../profile/Profile.ts"
 
 export interface Loops {
-  readonly class: Exclude<StepClass, "vector">
+  readonly class: Exclude<StepClass, "pool" | "vector">
   readonly batch: number
   readonly groups: number
   /** Output and input channels of one group. */

@@ -21,7 +21,10 @@ export const simulate = (cost: Success<typeof Tasks.simulate>): string => {
   const energy = shares(totals.breakdown.energyMj)
   return [
     `${cost.device}, batch ${cost.batch}: ${figure(totals.latencyMs)} ms, ${figure(totals.energyMj)} mJ, ` +
-      `${figure(totals.modelBytes)} B of weights, ${figure(totals.peakActivationBytes)} B peak activations`,
+      `${figure(totals.modelBytes)} B of weights, ${figure(totals.peakActivationBytes)} B peak activations` +
+      (totals.peakActivationBytesBestOrder < totals.peakActivationBytes
+        ? ` (${figure(totals.peakActivationBytesBestOrder)} B in the best order)`
+        : ""),
     `prediction: ${knownError(cost.validation)}`,
     "",
     table(

@@ -22,6 +22,10 @@ export interface Request {
   /** What the data's labels allow when absent. */
   readonly loss?: Loss.LossName | undefined
   readonly threads?: number | undefined
+  /** Standard error over trace at which random probes stop. */
+  readonly tolerance: number
+  /** "hutchinson" probes even where the exact trace is to be had. */
+  readonly traceMethod: "auto" | "hutchinson"
   readonly force: boolean
 }
 
@@ -105,7 +109,7 @@ export const refereeRowsOf = ({ referee = {} }: Report.SensitivityReport): Reado
 export const analyze = Effect.fn("Sensitivities.analyze")(function* (
   request: Request
 ): Effect.fn.Return<Stored, RequestFailure | StoreFailure, RunStore> {
-  const { model, data, metrics, bits, seed, loss, threads } = request
+  const { model, data, metrics, bits, seed, loss, threads, tolerance, traceMethod } = request
   const split = data.whole ?? (yield* data.split("sensitivity"))
   const samples = samplesFor(split, DEFAULT_SAMPLES, request.samples)
   const store = yield* RunStore
@@ -114,7 +118,9 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
     bits,
     samples,
     seed,
-    loss: loss ?? null
+    loss: loss ?? null,
+    tolerance,
+    traceMethod
   })
   const run = createHash("sha256")
     .update(["sensitivity", model.sha256, yield* Data.fingerprint(data), options].join("\n"))
@@ -129,6 +135,8 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
     bits,
     ...(metrics === undefined ? {} : { metrics }),
     seed,
+    tolerance,
+    traceMethod,
     ...(loss === undefined ? {} : { loss }),
     ...(threads === undefined ? {} : { threads }),
     stage: (name, work) => store.stage(run, name, work)

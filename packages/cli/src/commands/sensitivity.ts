@@ -41,6 +41,18 @@ export const sensitivity = Command.make(
       Flag.optional,
       Flag.withDescription("Default: what the labels allow")
     ),
+    tolerance: Flag.Finite("tolerance").pipe(
+      Flag.withDefault(0.05),
+      Flag.filter(
+        (tolerance) => tolerance > 0 && tolerance < 1,
+        () => "a share between 0 and 1"
+      ),
+      Flag.withDescription("Standard error over trace at which random probes stop (default 0.05)")
+    ),
+    traceMethod: Flag.Literals("trace-method", ["auto", "hutchinson"]).pipe(
+      Flag.withDefault("auto" as const),
+      Flag.withDescription("auto: exact where it can be (default); hutchinson: always random probes")
+    ),
     seed: seedFlag,
     threads: threadsFlag,
     force: Flag.Boolean("force").pipe(
@@ -61,6 +73,8 @@ export const sensitivity = Command.make(
           seed: flags.seed,
           loss: Option.getOrUndefined(flags.loss),
           threads: Option.getOrUndefined(flags.threads),
+          tolerance: flags.tolerance,
+          traceMethod: flags.traceMethod,
           force: flags.force
         })
         yield* print(result, Tables.sensitivity)

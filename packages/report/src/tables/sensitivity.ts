@@ -1,11 +1,11 @@
 /** `sensitivity` as a table: a line a layer and width, and how well each metric ranks them. */
 import type { Sensitivities } from "@bitbudget/lab"
-import { figure, table, tail, type Success, withError } from "./table.ts"
+import { figure, table, tableOfKnown, tail, type Success, withError } from "./table.ts"
 
 type Analysis = Success<typeof Sensitivities.analyze>
 
 const traces = ({ layers }: Analysis): string =>
-  table(
+  tableOfKnown(
     ["layer", "weights", "trace", "λ max", "Fisher"],
     layers.map((layer) => [
       tail(layer.id, 30),
@@ -17,7 +17,7 @@ const traces = ({ layers }: Analysis): string =>
   )
 
 const formats = ({ layers }: Analysis): string =>
-  table(
+  tableOfKnown(
     ["layer", "bits", "Δloss", "½ΔWᵀHΔW", "Ω", "KL"],
     layers.flatMap((layer) =>
       Object.entries(layer.byBits).map(([bits, format]) => [

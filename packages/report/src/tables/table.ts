@@ -65,6 +65,20 @@ export type Success<F extends (...args: never) => Effect.Effect<unknown, unknown
   ReturnType<F>
 >
 
+/** The table without the columns that are empty throughout. */
+export const tableOfKnown = (
+  head: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<Cell>>
+): string => {
+  const known = (column: number): boolean =>
+    rows.some((row) => row[column] !== null && row[column] !== undefined && row[column] !== "–")
+  const columns = head.flatMap((_, column) => (known(column) ? [column] : []))
+  return table(
+    columns.map((column) => head[column]!),
+    rows.map((row) => columns.map((column) => row[column]))
+  )
+}
+
 /** A known error of a prediction, such as "11 % (left out 15 %, 42 rows)". */
 export const knownError = (
   validation: {

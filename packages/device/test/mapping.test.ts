@@ -2,7 +2,9 @@ import { readFileSync } from "node:fs"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { accesses } from "../src/mapping/Accesses.ts"
-import { footprint, type Einsum } from "../src/mapping/Einsum.ts"
+import { footprint, ofLoops, operations, type Einsum } from "../src/mapping/Einsum.ts"
+import { loopsOf } from "../src/work/Loops.ts"
+import { conv } from "./networks.ts"
 import { evaluate, type Architecture } from "../src/mapping/Evaluate.ts"
 import { faults, temporalSteps, type Loop, type Mapping } from "../src/mapping/Mapping.ts"
 
@@ -132,6 +134,25 @@ describe("accesses", () => {
     const found = faults(conv1d(1, 4, 1), mapping)
     expect(found).toContain("loops over P run 3 of 4 iterations")
     expect(found).toContain("no memory keeps inputs")
+  })
+})
+
+describe("a layer as an einsum", () => {
+  it("has the layer's weights, outputs and operations, and no more inputs than are stored", () => {
+    const work = conv({
+      inChannels: 16,
+      outChannels: 8,
+      groups: 4,
+      kernel: [3, 3],
+      inSpatial: [14, 14],
+      stride: [2, 2],
+      padding: 1
+    })
+    const loops = loopsOf(work, 8 * 4 * 9)!
+    const einsum = ofLoops(loops)
+    const elements = einsum.tensors.map((tensor) => footprint(tensor, (dim) => einsum.dims[dim]!))
+    expect(elements).toEqual([loops.weightElements, loops.inElements, loops.outElements])
+    expect(operations(einsum)).toBe(loops.macs)
   })
 })
 

@@ -176,6 +176,16 @@ export const time = (machine: Machine, physical: Physical): Timed => {
 const add = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a + b)
 
 const macPj = (machine: Machine, native: NativePair, bits: OperandBits): number | null => {
+  const known = machine.macPj.get(native) ?? new Map<number, number | null>()
+  machine.macPj.set(native, known)
+  const widths = 64 * bits.weights + bits.inputs
+  const before = known.get(widths)
+  const pj = before !== undefined ? before : macEnergy(machine, native, bits)
+  known.set(widths, pj)
+  return pj
+}
+
+const macEnergy = (machine: Machine, native: NativePair, bits: OperandBits): number | null => {
   const { energy } = machine.profile
   if (energy?.kind !== "events") return null
   const serial = machine.compute.kind === "bitSerial" || machine.compute.kind === "bitFusion"

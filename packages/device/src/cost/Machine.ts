@@ -4,6 +4,7 @@
  */
 import type { Profile, Stack, StepClass, Level } from "../profile/Profile.ts"
 import type { Capacity, Tiling } from "../memory/Tiling.ts"
+import type { NativePair } from "../profile/Holding.ts"
 import type { Physical } from "./FlowCost.ts"
 
 export interface MachineLevel {
@@ -45,6 +46,8 @@ export interface Machine {
   /** What is already known of shapes on this machine, by key. */
   readonly products: Map<string, Physical>
   readonly tilings: Map<string, Tiling>
+  /** Energy of a MAC by native pair and widths, pJ. */
+  readonly macPj: WeakMap<NativePair, Map<number, number | null>>
 }
 
 /** Factors of a stack that `devices fit` may set, in place of the profile's own. */
@@ -167,7 +170,8 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
     perInferenceMs: (factors?.perInferenceUs ?? stack?.perInferenceUs?.value ?? 0) / 1000,
     alone: factors?.alone ?? stack?.alone?.value ?? 1,
     products: new Map(),
-    tilings: new Map()
+    tilings: new Map(),
+    macPj: new WeakMap()
   }
 }
 

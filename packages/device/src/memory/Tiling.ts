@@ -69,13 +69,24 @@ export interface TileRules {
   readonly accumulatorBits: number
 }
 
+interface Cut {
+  readonly tile: number
+  readonly n: number
+}
+
+const known = new Map<string, ReadonlyArray<Cut>>()
+
 /** Sizes of a loop cut into n tiles, n from the ladder, rounded up to the grain; with the number of tiles. */
-const cuts = (size: number, grain: number): ReadonlyArray<{ readonly tile: number; readonly n: number }> => {
-  const found: Array<{ readonly tile: number; readonly n: number }> = []
+const cuts = (size: number, grain: number): ReadonlyArray<Cut> => {
+  const key = `${size}/${grain}`
+  const before = known.get(key)
+  if (before !== undefined) return before
+  const found: Array<Cut> = []
   for (const count of counts(size)) {
     const tile = Math.min(size, Math.ceil(Math.ceil(size / count) / grain) * grain)
     if (tile !== found.at(-1)?.tile) found.push({ tile, n: Math.ceil(size / tile) })
   }
+  known.set(key, found)
   return found
 }
 

@@ -6,7 +6,7 @@
  * runs innermost: over positions weights stay, over filters inputs stay, over channels outputs stay.
  */
 import type { Loops } from "../work/Loops.ts"
-import type { Capacity, OperandBits, OperandCost, Resident, Tile, TileRules, Tiling } from "./Tiling.ts"
+import type { Capacity, OperandBits, OperandCost, Resident, TileRules, Tiling } from "./Tiling.ts"
 
 /** 1, 2, 4, …, up to the first that covers the loop. */
 const sides = (size: number): ReadonlyArray<number> =>
@@ -14,16 +14,6 @@ const sides = (size: number): ReadonlyArray<number> =>
 
 type Stays = "weights" | "inputs" | "outputs"
 const stays: ReadonlyArray<Stays> = ["weights", "inputs", "outputs"]
-
-/**
- * How often each operand's tile is loaded when one of them stays, of `p` tiles of positions, `m` of filters and `c`
- * of channels. With a single tile along the innermost loop the next loop decides, so the better of the other two.
- */
-const loads = (p: number, m: number, c: number, staying: Stays): Readonly<Record<Stays, number>> => ({
-  weights: staying === "weights" || p === 1 ? m * c : p * m * c,
-  inputs: staying === "inputs" || m === 1 ? p * c : p * m * c,
-  outputs: staying === "outputs" || c === 1 ? p * m : p * m * c
-})
 
 /** Traffic of a layer; where not even the least tile fits, of that tile. */
 export const wholeTiles = (
@@ -52,48 +42,44 @@ export const wholeTiles = (
   }
   let best: Tiling | undefined
   let bestCost = Infinity
-  const offer = (side: number, batch: number, depth: number, filters: number): boolean => {
-    const [rows, cols] = [Math.min(side, loops.P), Math.min(side, loops.Q)]
-    const tile = {
-      weights: depth * filters * taps * bits.weights,
-      inputs:
-        batch *
-        depth *
-        span(loops.P === 1 ? 1 : side, loops.P) *
-        span(loops.Q === 1 ? 1 : side, loops.Q) *
-        bits.inputs,
-      outputs: batch * filters * (loops.P === 1 ? 1 : side) * (loops.Q === 1 ? 1 : side) * accumulatorBits
-    }
-    const least = side * batch * depth * filters === 1
-    if (!least && !fits(tile.weights, tile.inputs, tile.outputs)) return false
-    const positions = Math.ceil(loops.P / rows) * Math.ceil(loops.Q / cols) * Math.ceil(loops.batch / batch)
-    for (const staying of stays) {
-      const times = loads(positions, Math.ceil(loops.M / filters), Math.ceil(channels / depth), staying)
-      const moved = {
-        weightBits: tile.weights * times.weights * loops.groups,
-        inputBits: tile.inputs * times.inputs * loops.groups,
-        // Read, added to and written.
-        outputBits: 2 * tile.outputs * times.outputs * loops.groups
-      }
-      const total =
-        moved.weightBits * cost.weights + moved.inputBits * cost.inputs + moved.outputBits * cost.outputs
-      if (total >= bestCost) continue
-      bestCost = total
-      const order: Tile["order"] = `${staying} stay`
-      best = { ...moved, tile: { filters, channels: depth, rows, order } }
-    }
-    return true
-  }
-  for (const batch of sides(loops.batch))
-    for (const side of sides(Math.max(loops.P, loops.Q)))
-      for (const depth of sides(channels)) {
-        let any = false
-        for (const filters of sides(loops.M)) {
-          if (!offer(side, batch, depth, filters)) break
-          any = true
+  // Weights and results move once at least.
+  const floor =
+    loops.weightElements * bits.weights * cost.weights +
+    2 * loops.outElements * accumulatorBits * cost.outputs
+  const [batches, depths, filterCounts] = [sides(loops.batch), sides(channels), sides(loops.M)]
+  // Large tiles first: what they cost rules most small ones out, whose halos alone cost more.
+  for (const side of sides(Math.max(loops.P, loops.Q)).toReversed()) {
+    const [rows, cols] = [loops.P === 1 ? 1 : side, loops.Q === 1 ? 1 : side]
+    const halo = span(rows, loops.P) * span(cols, loops.Q)
+    for (const batch of batches) {
+      const p = Math.ceil(loops.P / rows) * Math.ceil(loops.Q / cols) * Math.ceil(loops.batch / batch)
+      for (const depth of depths) {
+        const c = Math.ceil(channels / depth)
+        const inputs = batch * depth * halo * bits.inputs
+        if (inputs * p * c * loops.groups * cost.inputs + floor >= bestCost) continue
+        for (const filters of filterCounts) {
+          const weights = depth * filters * taps * bits.weights
+          const outputs = batch * filters * rows * cols * accumulatorBits
+          const least = rows * cols * batch * depth * filters === 1
+          if (!least && !fits(weights, inputs, outputs)) break
+          const m = Math.ceil(loops.M / filters)
+          for (const staying of stays) {
+            // A single tile along the innermost loop stays whatever else does.
+            const weightBits = weights * (staying === "weights" || p === 1 ? m * c : p * m * c) * loops.groups
+            const inputBits = inputs * (staying === "inputs" || m === 1 ? p * c : p * m * c) * loops.groups
+            // Read, added to and written.
+            const outputBits =
+              2 * outputs * (staying === "outputs" || c === 1 ? p * m : p * m * c) * loops.groups
+            const total = weightBits * cost.weights + inputBits * cost.inputs + outputBits * cost.outputs
+            if (total >= bestCost) continue
+            bestCost = total
+            const tile = { filters, channels: depth, rows, order: `${staying} stay` } as const
+            best = { weightBits, inputBits, outputBits, tile }
+          }
         }
-        if (!any) break
       }
+    }
+  }
   if (best === undefined) throw new Error("the least tile was offered")
   return best
 }

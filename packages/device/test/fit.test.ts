@@ -87,6 +87,22 @@ describe("fit", () => {
     expect(Effect.runSync(Profile.decode(Profile.print(profile), "printed"))).toEqual(profile)
   })
 
+  it("rows that are no time, name no model or measured nothing are left aside", () => {
+    const [row] = rows.filter(({ device }) => device === coral.id)
+    const odd: ReadonlyArray<Measurement> = [
+      Object.assign({}, row, { value: 0 }),
+      Object.assign({}, row, { metric: "throughput_per_s", value: 0 }),
+      Object.assign({}, row, { metric: "dram_MB" }),
+      Object.assign({}, row, { onnx: "" }),
+      Object.assign({}, row, { precision: "f32" }),
+      Object.assign({}, row, { precision: "int8" })
+    ]
+    expect(fit(coral, odd, workloadOf, "test").stacks).toEqual([])
+    const { profile, stacks } = fit(coral, [row!, ...odd], workloadOf, "test")
+    expect(stacks).toHaveLength(1)
+    expect(profile.fit).toMatchObject({ rows: 1, leaveOneOutMedianApePct: null })
+  })
+
   it("a profile without measurements stays as it is", () => {
     const generic = load("generic-45nm")
     expect(fit(generic, rows, workloadOf, "test")).toEqual({ profile: generic, stacks: [], rows: [] })

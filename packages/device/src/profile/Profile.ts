@@ -166,7 +166,7 @@ export const Profile = Schema.Struct({
   /** Of a dataflow chip that works on successive samples at once: a sample's latency over the interval between them. */
   framesInFlight: Schema.optionalKey(Positive),
   stacks: Schema.optionalKey(Schema.Array(Stack)),
-  /** Id of the nearest measured device: where nothing was measured of this one, its software factors are taken. */
+  /** Id of the nearest measured device: software not measured on this one takes its factors from there. */
   relative: Schema.optionalKey(Schema.NonEmptyString),
   /** Over all its stacks. */
   fit: Schema.optionalKey(Fit),

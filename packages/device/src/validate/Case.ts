@@ -78,7 +78,7 @@ export const caseOf = (profile: Profile, row: Measurement, workloadOf: WorkloadO
     flows.reduce((sum, flow) => sum + flow.macs, 0),
     network.inFlight
   )
-  if (ms === undefined) return undefined
+  if (ms === undefined || !(ms > 0 && ms < Infinity)) return undefined
   return {
     software: row.software,
     native: Precision.showPrecision(holding.native.precision),

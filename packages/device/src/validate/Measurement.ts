@@ -75,15 +75,17 @@ export const batchOf = (row: Measurement): number => {
 export type WorkloadOf = (onnx: string, batch: number) => Work.Workload | string
 
 /**
- * Share of the file's positions a row really computed. MLPerf's BERT runs SQuAD unpadded: questions of up to 384
+ * Share of a batch's positions the device itself computed. MLPerf's BERT runs SQuAD unpadded: questions of up to 384
  * tokens, on average 2.2 times shorter (Krell et al., Efficient Sequence Packing without Cross-contamination, 2021).
+ * Jetson AGX Orin's offline rows share the images between the GPU, of 170 sparse int8 TOPS, and two DLAs, of 105.
  */
-const filledShare = (row: Measurement): number => (/real lengths are shorter/.test(row.note) ? 176 / 384 : 1)
+const shareOf = ({ note }: Measurement): number =>
+  /real lengths are shorter/.test(note) ? 176 / 384 : /GPU and both DLA cores/.test(note) ? 170 / 275 : 1
 
-/** What a row ran: unpadded samples of a batch are so many fewer positions of the same layers. */
+/** What a row ran: unpadded or shared batches are so many fewer positions of the same layers. */
 export const workloadOfRow = (row: Measurement, workloadOf: WorkloadOf): Work.Workload | string => {
   const workload = workloadOf(row.onnx, batchOf(row))
-  const share = filledShare(row)
+  const share = shareOf(row)
   return typeof workload === "string" || share === 1
     ? workload
     : { ...scale(workload, share), batch: workload.batch }

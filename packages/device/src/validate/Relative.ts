@@ -1,7 +1,7 @@
 /**
- * A device nobody measured takes the software factors of its nearest measured relative: the same compiler and the
- * same kind of array at another size lose much the same share. They are marked as assumed, and nothing of the
- * relative's errors is claimed for the device.
+ * Software nobody measured on a device takes its factors from the nearest measured relative of the device: the same
+ * compiler and the same kind of array at another size lose much the same share. They are marked as assumed, and
+ * nothing of the relative's errors is claimed for the device.
  */
 import type { Figure } from "../profile/Figure.ts"
 import { stepClasses, type Profile, type Stack } from "../profile/Profile.ts"
@@ -32,12 +32,14 @@ const withFactors = (base: Stack, { efficiency = {}, ...measured }: Stack, relat
   }
 }
 
-/** The profile with each of its stacks, by software, holding the fitted factors of the relative's. */
+/** The profile with each stack that was not measured, by software, holding the fitted factors of the relative's. */
 export const borrowFactors = (profile: Profile, relative: Profile): Profile => {
   const own = (profile.stacks ?? []).filter(
-    (stack, index, all) => all.findIndex((each) => each.software === stack.software) === index
+    (stack, index, all) =>
+      stack.fit !== undefined || all.findIndex((each) => each.software === stack.software) === index
   )
   const stacks = own.flatMap((base) => {
+    if (base.fit !== undefined) return [base]
     const measured = (relative.stacks ?? []).filter(
       (stack) => stack.software === base.software && stack.fit !== undefined
     )

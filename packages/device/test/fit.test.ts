@@ -88,7 +88,7 @@ describe("fit", () => {
   })
 
   it("rows that are no time, name no model or measured nothing are left aside", () => {
-    const [row] = rows.filter(({ device }) => device === coral.id)
+    const row = rows.find(({ device }) => device === coral.id)!
     const odd: ReadonlyArray<Measurement> = [
       Object.assign({}, row, { value: 0 }),
       Object.assign({}, row, { metric: "throughput_per_s", value: 0 }),
@@ -98,7 +98,7 @@ describe("fit", () => {
       Object.assign({}, row, { precision: "int8" })
     ]
     expect(fit(coral, odd, workloadOf, "test").stacks).toEqual([])
-    const { profile, stacks } = fit(coral, [row!, ...odd], workloadOf, "test")
+    const { profile, stacks } = fit(coral, [row, ...odd], workloadOf, "test")
     expect(stacks).toHaveLength(1)
     expect(profile.fit).toMatchObject({ rows: 1, leaveOneOutMedianApePct: null })
   })

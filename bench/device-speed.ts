@@ -21,16 +21,16 @@ const widths = [2, 3, 4, 6, 8, 16]
 const choices = widths.flatMap((weights) => widths.map((activations) => Precision.wa(weights, activations)))
 
 const start = performance.now()
-const cpu = process.cpuUsage()
+const cpu = process.threadCpuUsage()
 let held = 0
 for (const profile of profiles)
   for (const { costs } of CostTable.costTable(profile, resnet50, choices).layers)
     held += costs.filter((cost) => cost !== null).length
 const ms = performance.now() - start
-const used = process.cpuUsage(cpu)
+const used = process.threadCpuUsage(cpu)
 console.log(
   `${profiles.length} profiles × ${choices.length} pairs: ${held} layer costs in ${ms.toFixed(0)} ms ` +
-    `(${((used.user + used.system) / 1000).toFixed(0)} ms of processor, all threads)`
+    `(${((used.user + used.system) / 1000).toFixed(0)} ms of processor on its thread)`
 )
 
 /** Milliseconds a network takes: the median of several profiles or arrays, each asked for the first time. */

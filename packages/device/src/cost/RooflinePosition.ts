@@ -2,7 +2,8 @@
  * Where a step stands under the roofline (Williams, Waterman and Patterson, CACM 2009). A device with several
  * memories has one roof for each; the lowest over this step is the one that counts, so the position is given
  * against the memory the step keeps busy longest, and its ridge is where that memory stops being the limit.
- * A multiply-accumulate is two operations. Roofs are the hardware's: what software loses is the gap below them.
+ * A multiply-accumulate is two operations. Roofs are the hardware's: what software loses is the gap below them, and
+ * kernels that save multiplications (Winograd) may stand above the roof of the arithmetic.
  */
 import { levelMs } from "./FlowCost.ts"
 import type { Physical } from "./FlowCost.ts"

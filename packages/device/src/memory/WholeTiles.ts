@@ -53,6 +53,8 @@ export const wholeTiles = (
     const halo = span(rows, loops.P) * span(cols, loops.Q)
     for (const batch of batches) {
       const p = Math.ceil(loops.P / rows) * Math.ceil(loops.Q / cols) * Math.ceil(loops.batch / batch)
+      const inputsOnce = batch * halo * channels * p * bits.inputs * loops.groups * cost.inputs
+      if (inputsOnce + floor >= bestCost) continue
       for (const depth of depths) {
         const c = Math.ceil(channels / depth)
         const inputs = batch * depth * halo * bits.inputs

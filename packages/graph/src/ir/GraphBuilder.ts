@@ -19,6 +19,15 @@ export interface AddOptions {
   readonly outputs?: ReadonlyArray<string>
 }
 
+/** The first of `wanted`, `wanted_1`, … that is not taken; `counts` remembers where the last search ended. */
+const firstFree = (wanted: string, taken: (name: string) => boolean, counts: Map<string, number>): string => {
+  if (!taken(wanted)) return wanted
+  let i = counts.get(wanted) ?? 1
+  while (taken(`${wanted}_${i}`)) i++
+  counts.set(wanted, i)
+  return `${wanted}_${i}`
+}
+
 export class GraphBuilder {
   readonly #name: string
   readonly #inputs: Array<Value> = []
@@ -26,6 +35,8 @@ export class GraphBuilder {
   readonly #values = new Map<string, Value>()
   readonly #constants = new Map<string, Tensor>()
   readonly #nodeNames = new Set<string>()
+  readonly #valueCounts = new Map<string, number>()
+  readonly #nodeCounts = new Map<string, number>()
 
   constructor(name: string) {
     this.#name = name
@@ -62,9 +73,7 @@ export class GraphBuilder {
 
   /** `wanted`, or `wanted_1`, … where a value of that name exists. */
   fresh(wanted: string): string {
-    let name = wanted
-    for (let i = 1; this.#values.has(name); i++) name = `${wanted}_${i}`
-    return name
+    return firstFree(wanted, (name) => this.#values.has(name), this.#valueCounts)
   }
 
   input(name: string, dtype: DType, shape: Shape): string {
@@ -90,8 +99,7 @@ export class GraphBuilder {
   /** Adds a node as it is (its inputs must exist) and infers its results. */
   push(added: AnyNode): ReadonlyArray<string> {
     const results = this.#infer(added)
-    let name = added.name
-    for (let i = 1; this.#nodeNames.has(name); i++) name = `${added.name}_${i}`
+    const name = firstFree(added.name, (taken) => this.#nodeNames.has(taken), this.#nodeCounts)
     this.#nodeNames.add(name)
     this.#nodes.push(name === added.name ? added : { ...added, name })
     added.outputs.forEach((output, i) => {

@@ -89,17 +89,21 @@ export const quantize = (tensor: Tensor.Tensor, options: QuantizeOptions): Quant
   if (scheme === "symmetric") {
     const limit = largestCode(bits)
     const scales = Float32Array.from(high, (top, c) => scaleOf(Math.max(top, -low[c]!), limit))
-    const codes = Int16Array.from(data, (x, i) =>
-      Math.max(-limit, Math.min(limit, roundHalfEven(fround(x / scales[channel(i)]!))))
-    )
+    // Loops, here and below: `from` with a function takes ten times as long on typed arrays.
+    const codes = new Int16Array(data.length)
+    for (let i = 0; i < data.length; i++) {
+      const code = roundHalfEven(fround(data[i]! / scales[channel(i)]!))
+      codes[i] = Math.max(-limit, Math.min(limit, code))
+    }
     return { shape, bits, axis, scheme, codes, scales, zeroPoints: undefined }
   }
   const parameters = Array.from(low, (bottom, c) => affineParameters(bottom, high[c]!, bits))
   const levels = 2 ** bits - 1
-  const codes = Uint16Array.from(data, (x, i) => {
+  const codes = new Uint16Array(data.length)
+  for (let i = 0; i < data.length; i++) {
     const { scale, zeroPoint } = parameters[channel(i)]!
-    return Math.max(0, Math.min(levels, roundHalfEven(fround(x / scale)) + zeroPoint))
-  })
+    codes[i] = Math.max(0, Math.min(levels, roundHalfEven(fround(data[i]! / scale)) + zeroPoint))
+  }
   return {
     shape,
     bits,
@@ -114,13 +118,12 @@ export const quantize = (tensor: Tensor.Tensor, options: QuantizeOptions): Quant
 export const dequantize = (quantized: Quantized): Tensor.Tensor => {
   const { shape, axis, codes, scales, zeroPoints } = quantized
   const channel = channelOf(shape, axis, scales.length > 1)
-  return Tensor.float32(
-    shape,
-    Float32Array.from(codes, (code, i) => {
-      const c = channel(i)
-      return (code - (zeroPoints?.[c] ?? 0)) * scales[c]!
-    })
-  )
+  const values = new Float32Array(codes.length)
+  for (let i = 0; i < codes.length; i++) {
+    const c = channel(i)
+    values[i] = (codes[i]! - (zeroPoints?.[c] ?? 0)) * scales[c]!
+  }
+  return { dtype: "float32", shape, data: values }
 }
 
 /** What is left of a tensor after quantization: x̂. */

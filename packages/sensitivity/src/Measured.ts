@@ -85,7 +85,10 @@ export const rounded = (graph: Graph.Graph, layer: Layer.Layer, bits: number): T
 /** What rounding adds to a layer's weights: ΔW = Q(W) − W. */
 export const roundingError = (graph: Graph.Graph, layer: Layer.Layer, bits: number): Float32Array => {
   const weights = Tensor.values(graph.constants.get(layer.weight)!)
-  return Float32Array.from(Tensor.values(rounded(graph, layer, bits)), (x, i) => x - weights[i]!)
+  const codes = Tensor.values(rounded(graph, layer, bits))
+  const error = new Float32Array(codes.length)
+  for (let i = 0; i < error.length; i++) error[i] = codes[i]! - weights[i]!
+  return error
 }
 
 export const squaredNorm = (values: ArrayLike<number>): number => {

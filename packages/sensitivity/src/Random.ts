@@ -36,8 +36,8 @@ export const rademacher = (seed: number, purpose: string, length: number): Float
 export const normal = (seed: number, purpose: string, length: number): Float32Array => {
   const draw = bits(seed, purpose)
   const uniform = () => (draw() + 0.5) / 2 ** 32
-  return Float32Array.from(
-    { length },
-    () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform())
-  )
+  const numbers = new Float32Array(length)
+  for (let i = 0; i < length; i++)
+    numbers[i] = Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform())
+  return numbers
 }

@@ -90,7 +90,13 @@ const byGaussNewton = ({ statement: _, method: __, maxProbes: ___, tolerance, ..
     )
     const wanted = Math.min(MOST_DIRECTIONS, Math.ceil(GaussNewton.randomDirections * worst ** 2 * 1.1))
     const found = worst > 1 ? yield* GaussNewton.traces({ ...options, directions: wanted }) : first
-    return new Map(found.map(({ id, params: _, ...figure }) => [id, figure]))
+    return new Map(
+      found.map(({ id, trace, stdErr, samplingStdErr, exact }): [string, Figure] => [
+        id,
+        // One sample has no spread.
+        { trace, stdErr, samplingStdErr: options.samples < 2 ? null : samplingStdErr, exact }
+      ])
+    )
   })
 
 export const traces = (

@@ -13,7 +13,7 @@ test("chargpt: traces of the Hessian within three combined standard errors of Py
         samples: 16,
         bits: [4],
         metrics: ["trace"],
-        maxProbes: 12,
+        maxProbes: 8,
         seed: 4,
         referee: false
       })
@@ -24,7 +24,7 @@ test("chargpt: traces of the Hessian within three combined standard errors of Py
     const { id, trace, traceStdErr, traceMethod, exact, gaussNewtonTrace, gaussNewtonTraceStdErr } =
       layers[l]!
     expect(exact).toBe(false)
-    expect(traceStdErr).toBeLessThan(0.15 * wanted.trace)
+    expect(traceStdErr).toBeLessThan(0.2 * wanted.trace)
     expect(Math.abs(trace! - wanted.trace), id).toBeLessThan(3 * Math.hypot(traceStdErr!, wanted.trace_se))
     // Behind the last layer there is nothing but the loss: its block is Gauss-Newton's.
     expect(traceMethod).toBe(l === 16 ? "gaussNewton" : "hutchinson")

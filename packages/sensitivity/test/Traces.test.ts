@@ -13,7 +13,7 @@ test("chargpt: traces of the Hessian within three combined standard errors of Py
         samples: 16,
         bits: [4],
         metrics: ["trace"],
-        maxProbes: 8,
+        maxProbes: 12,
         seed: 4,
         referee: false
       })

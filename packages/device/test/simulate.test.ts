@@ -112,6 +112,19 @@ describe("where time and energy go", () => {
   })
 })
 
+describe("notes", () => {
+  const notes = (id: string) => Simulate.network(load(id), residual(), w8a8).notes.join("\n")
+
+  it("say how far the times can be trusted: fitted, borrowed, or nothing but hardware", () => {
+    expect(notes("coral-edgetpu-usb")).toMatch(
+      /fitted on 6 measurements .* median error .* left out of the fit/
+    )
+    expect(notes("coral-edgetpu-devboard")).toContain("are those of coral-edgetpu-usb")
+    expect(notes("tpu-v4i")).toContain("are assumed")
+    expect(notes("generic-45nm")).toContain("no software factors are fitted")
+  })
+})
+
 describe("cost table", () => {
   it.each([coral, generic, mcu])("$id: a uniform column adds up to the simulated network", (profile) => {
     const choices = [Precision.wa(4, 8), Precision.wa(8, 8)]

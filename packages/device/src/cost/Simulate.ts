@@ -11,7 +11,7 @@ import { layoutOf, type Layout } from "../memory/Layout.ts"
 import { residency } from "../memory/Residency.ts"
 import type { Tile } from "../memory/Tiling.ts"
 import { canHold, UnsupportedPrecision, type NativePair } from "../profile/Holding.ts"
-import type { Profile } from "../profile/Profile.ts"
+import type { Profile, Stack } from "../profile/Profile.ts"
 import type { Flow } from "../work/Fusion.ts"
 import { loopsOf } from "../work/Loops.ts"
 import { alsoReading, energyOf, product, time, vector, type EnergyPj, type Physical } from "./FlowCost.ts"
@@ -290,6 +290,20 @@ export const dramBytesOf = ({ machine, physical }: Prepared): number => {
   )
 }
 
+/** How far the software factors behind a time can be trusted. */
+const factorsNote = (profile: Profile, stack: Stack | undefined): string => {
+  if (stack?.fit !== undefined) {
+    const { leaveOneOutMedianApePct: left, medianApePct, rows } = stack.fit
+    const unseen = left === null ? "" : `, ${left.toFixed(1)} % on networks left out of the fit`
+    return `fitted on ${rows} measurements of ${stack.software}: median error ${medianApePct.toFixed(1)} %${unseen}`
+  }
+  if (stack?.efficiency === undefined)
+    return "no software factors are fitted for this device: times are what the hardware allows, not what was measured"
+  return profile.relative === undefined
+    ? `the software factors of ${stack.software} are assumed: nothing was measured here`
+    : `the software factors of ${stack.software} are those of ${profile.relative}: nothing was measured here`
+}
+
 const notesOf = (profile: Profile, layers: ReadonlyArray<Prepared>): ReadonlyArray<string> => {
   const wider = layers.filter(
     ({ flow, precision }) =>
@@ -303,17 +317,11 @@ const notesOf = (profile: Profile, layers: ReadonlyArray<Prepared>): ReadonlyArr
         ]
       : []
   const stack = layers[0]?.machine.stack
-  const fitted =
-    stack?.fit === undefined
-      ? [
-          "no software factors are fitted for this device: times are what the hardware allows, not what was measured"
-        ]
-      : [
-          `fitted on ${stack.fit.rows} measurements of ${stack.software}: median error ${stack.fit.medianApePct.toFixed(1)} %`
-        ]
   return [
     ...narrow,
-    ...(profile.compute.kind === "systolic" && profile.memory.length === 0 ? [] : fitted),
+    ...(profile.compute.kind === "systolic" && profile.memory.length === 0
+      ? []
+      : [factorsNote(profile, layers[0]?.machine.stack)]),
     ...(profile.notes ?? [])
   ]
 }

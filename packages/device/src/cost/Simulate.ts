@@ -11,10 +11,11 @@ import { layoutOf, type Layout } from "../memory/Layout.ts"
 import { residency } from "../memory/Residency.ts"
 import type { Tile } from "../memory/Tiling.ts"
 import { canHold, UnsupportedPrecision, type NativePair } from "../profile/Holding.ts"
-import type { Profile, Stack } from "../profile/Profile.ts"
+import type { Profile } from "../profile/Profile.ts"
 import type { Flow } from "../work/Fusion.ts"
 import { loopsOf } from "../work/Loops.ts"
 import { alsoReading, energyOf, product, time, vector, type EnergyPj, type Physical } from "./FlowCost.ts"
+import { factorsNote } from "./FactorsNote.ts"
 import { machineFor, type Machine } from "./Machine.ts"
 import { modelBytes, weightStorageBytes } from "./ModelSize.ts"
 import { breakdownOf, type Breakdown } from "./Breakdown.ts"
@@ -290,20 +291,6 @@ export const dramBytesOf = ({ machine, physical }: Prepared): number => {
   )
 }
 
-/** How far the software factors behind a time can be trusted. */
-const factorsNote = (profile: Profile, stack: Stack | undefined): string => {
-  if (stack?.fit !== undefined) {
-    const { leaveOneOutMedianApePct: left, medianApePct, rows } = stack.fit
-    const unseen = left === null ? "" : `, ${left.toFixed(1)} % on networks left out of the fit`
-    return `fitted on ${rows} measurements of ${stack.software}: median error ${medianApePct.toFixed(1)} %${unseen}`
-  }
-  if (stack?.efficiency === undefined)
-    return "no software factors are fitted for this device: times are what the hardware allows, not what was measured"
-  return profile.relative === undefined
-    ? `the software factors of ${stack.software} are assumed: nothing was measured here`
-    : `the software factors of ${stack.software} are those of ${profile.relative}: nothing was measured here`
-}
-
 const notesOf = (profile: Profile, layers: ReadonlyArray<Prepared>): ReadonlyArray<string> => {
   const wider = layers.filter(
     ({ flow, precision }) =>
@@ -316,7 +303,6 @@ const notesOf = (profile: Profile, layers: ReadonlyArray<Prepared>): ReadonlyArr
           `${wider.length} layers are stored narrower than the arithmetic and computed at the next wider native width`
         ]
       : []
-  const stack = layers[0]?.machine.stack
   return [
     ...narrow,
     ...(profile.compute.kind === "systolic" && profile.memory.length === 0

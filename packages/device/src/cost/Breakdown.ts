@@ -4,7 +4,8 @@
  * already in parts. Both add up to the network's totals.
  */
 import { time } from "./FlowCost.ts"
-import type { PreparedNetwork, StepCost } from "./Simulate.ts"
+import type { PreparedNetwork } from "./Prepare.ts"
+import type { StepCost } from "./Simulate.ts"
 
 export interface Breakdown {
   /** Milliseconds by what bounds them: "compute", each memory level's id, "overhead". */

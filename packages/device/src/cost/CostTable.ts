@@ -11,7 +11,7 @@ import { Precision, Work } from "@bitbudget/graph"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
 import { stepBytes } from "./ModelSize.ts"
-import { dramBytesOf, flowFigures, prepare, type Options } from "./Simulate.ts"
+import { dramBytesOf, flowFigures, prepare, type Options } from "./Prepare.ts"
 
 export interface LayerCost {
   readonly latencyMs: number

@@ -5,7 +5,7 @@
 import { Precision, Work } from "@bitbudget/graph"
 import { time, type Physical } from "../cost/FlowCost.ts"
 import type { Machine } from "../cost/Machine.ts"
-import { prepare } from "../cost/Simulate.ts"
+import { prepare } from "../cost/Prepare.ts"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
 import {

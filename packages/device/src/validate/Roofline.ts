@@ -3,7 +3,7 @@
  * whole network at once (or one layer), nothing mapped and nothing fitted (Williams et al., CACM 2009).
  */
 import { Precision, Work } from "@bitbudget/graph"
-import { prepare } from "../cost/Simulate.ts"
+import { prepare } from "../cost/Prepare.ts"
 import type { Profile } from "../profile/Profile.ts"
 import { weightStorageBytes } from "../cost/ModelSize.ts"
 

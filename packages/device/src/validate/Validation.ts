@@ -5,7 +5,8 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { areaOf } from "../energy/Area.ts"
-import { network, prepare, type NetworkCost, type PrecisionOf } from "../cost/Simulate.ts"
+import { prepare, type PrecisionOf } from "../cost/Prepare.ts"
+import { network, type NetworkCost } from "../cost/Simulate.ts"
 import { machineFor } from "../cost/Machine.ts"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"

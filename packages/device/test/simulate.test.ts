@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { Precision } from "@bitbudget/graph"
 import { describe, expect, it } from "vitest"
 import { costTable } from "../src/cost/CostTable.ts"
+import { stackFor } from "../src/cost/Machine.ts"
 import * as Simulate from "../src/cost/Simulate.ts"
 import * as Profile from "../src/profile/Profile.ts"
 import { conv, residual, single } from "./networks.ts"
@@ -122,6 +123,23 @@ describe("notes", () => {
     expect(notes("coral-edgetpu-devboard")).toContain("are those of coral-edgetpu-usb")
     expect(notes("tpu-v4i")).toContain("are assumed")
     expect(notes("generic-45nm")).toContain("no software factors are fitted")
+  })
+})
+
+describe("stackFor", () => {
+  const npu = load("snapdragon-8gen3-npu")
+  const chosen = (software: string | undefined, precision: string) => {
+    const stack = stackFor(npu, software, precision)!
+    return `${stack.software} ${stack.precisions!.join()}`
+  }
+
+  it("takes the software and precision named, else the nearest of each", () => {
+    expect(chosen("qai-qnn-dlc", "w8a8")).toBe("qai-qnn-dlc w8a8")
+    expect(chosen("qai-qnn-dlc", "w4a16")).toBe("qai-qnn-dlc w8a16")
+    expect(chosen("qai-tflite", "w16a16")).toBe("qai-tflite w8a8")
+    expect(chosen("qai-onnx-1.19", "f16")).toBe("qai-onnx f16")
+    expect(chosen(undefined, "f16")).toBe("qai-tflite f16")
+    expect(chosen("something else", "f16")).toBe("qai-tflite f16")
   })
 })
 

@@ -80,7 +80,8 @@ const commonPrefix = (a: string, b: string): number => {
 
 /**
  * The stack that speaks for a software and a native precision: the named one, else the one with the longest common
- * beginning (another version of it), else the default; within it, the one for the precision.
+ * beginning (another version of it), else the default; within it, the one for the precision, else for the same
+ * activation width, else for the same kind of number.
  */
 export const stackFor = (
   profile: Profile,
@@ -95,10 +96,14 @@ export const stackFor = (
     stack.software === wanted ? Infinity : commonPrefix(stack.software, wanted)
   const closest = stacks.reduce((best, stack) => (closeness(stack) > closeness(best) ? stack : best)).software
   const candidates = stacks.filter((stack) => stack.software === (closest === "" ? first.software : closest))
+  const speaks = (like: (each: string) => boolean): Stack | undefined =>
+    candidates.find((stack) => stack.precisions?.some(like))
+  const activations = /a\d+$/.exec(precision)?.[0]
   return (
-    candidates.find((stack) => stack.precisions?.includes(precision)) ??
+    speaks((each) => each === precision) ??
     candidates.find((stack) => stack.precisions === undefined) ??
-    candidates.find((stack) => stack.precisions?.some((each) => each[0] === precision[0])) ??
+    speaks((each) => activations !== undefined && each.endsWith(activations)) ??
+    speaks((each) => each[0] === precision[0]) ??
     candidates[0]
   )
 }

@@ -64,8 +64,9 @@ const peer = (): Peer | undefined => {
     encoding: "utf8"
   })
   if (run.status === 0) return JSON.parse(run.stdout)
+  const why = run.error?.message ?? run.stderr.trim().split("\n").at(-1) ?? ""
   console.log(
-    `PyTorch left out: ${python} cannot run peers/torch_hvp.py (${run.stderr.trim().split("\n").at(-1) ?? ""}). ` +
+    `PyTorch left out: ${python} cannot run peers/torch_hvp.py (${why}). ` +
       "Set PYTHON to one with torch, onnx and numpy."
   )
   return undefined

@@ -3,6 +3,7 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { accesses } from "../src/mapping/Accesses.ts"
 import { footprint, ofLoops, operations, type Einsum } from "../src/mapping/Einsum.ts"
+import { overfull, search, type Space } from "../src/mapping/Search.ts"
 import { loopsOf } from "../src/work/Loops.ts"
 import { conv } from "./networks.ts"
 import { evaluate, type Architecture } from "../src/mapping/Evaluate.ts"
@@ -224,6 +225,48 @@ describe("properties of any mapping", () => {
         expect(grown.cycles).toBe(2 * cost.cycles)
       }),
       { numRuns: 300, seed: 6 }
+    )
+  })
+})
+
+describe("the mapping search", () => {
+  const space = (words: number): Space => ({
+    architecture: {
+      macPj: 1,
+      levels: [
+        { id: "far", wordsPerAccess: 1, readPj: 100, writePj: 100, updatePj: 100, leakagePjPerCycle: 0 },
+        { id: "near", wordsPerAccess: 1, readPj: 1, writePj: 1, updatePj: 1, leakagePjPerCycle: 0 }
+      ]
+    },
+    stores: [
+      { level: "far", tensors: ["weights", "inputs", "outputs"], words: Infinity },
+      { level: "near", tensors: ["weights", "inputs", "outputs"], words }
+    ],
+    unrolled: [{ dim: "K", size: 4, network: "array" }]
+  })
+
+  it("finds mappings that are legal and fit, or says that there is none", () => {
+    const size = fc.integer({ min: 1, max: 12 })
+    fc.assert(
+      fc.property(size, size, size, fc.integer({ min: 1, max: 200 }), (K, P, R, words) => {
+        const einsum = conv1d(K, P, R)
+        const best = search(einsum, space(words))
+        // The least tile of all: the filters side by side, one input, their outputs.
+        const width = Math.ceil(K / Math.ceil(K / 4))
+        if (best === undefined) {
+          expect(words).toBeLessThan(2 * width + 1)
+          return
+        }
+        for (const { mapping } of [best.energy, best.latency]) {
+          expect(faults(einsum, mapping)).toEqual([])
+          expect(overfull(einsum, mapping, space(words))).toEqual([])
+        }
+        const ample = search(einsum, space(1e6))!
+        expect(ample.energy.evaluation.energyPj.total).toBeLessThanOrEqual(
+          best.energy.evaluation.energyPj.total * (1 + 1e-9)
+        )
+      }),
+      { numRuns: 150, seed: 14 }
     )
   })
 })

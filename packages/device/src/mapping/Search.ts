@@ -150,6 +150,19 @@ const place = (einsum: Einsum, space: Space, loops: ReadonlyArray<Loop>): Mappin
   return { loops, homes: Object.fromEntries(homes) }
 }
 
+/** Memories that cannot hold the tiles a mapping gives them, in words; empty where all fit. */
+export const overfull = (einsum: Einsum, mapping: Mapping, space: Space): ReadonlyArray<string> =>
+  space.stores.flatMap(({ level, words }) => {
+    const held = einsum.tensors.reduce((sum, tensor) => {
+      const home = mapping.homes[tensor.id]?.find((each) => each.level === level)
+      if (home === undefined) return sum
+      const { partial } = space.architecture.widths?.[tensor.id] ?? oneWord
+      const within = sizes(mapping, (_, index) => inside(home, index))
+      return sum + partial * footprint(tensor, within)
+    }, 0)
+    return held > words ? [`${level} would hold ${held} words and has ${words}`] : []
+  })
+
 /** Least energy, and fewest cycles; the other figure decides between equals. */
 export interface Best {
   readonly energy: Found

@@ -48,6 +48,17 @@ test("divergence from the float network: no slope, Gauss-Newton is the Hessian, 
   }
 })
 
+test("the empirical Fisher of a curved network is the mean squared norm of gradients written by hand", async () => {
+  const { graph, split, samples } = Tiny
+  const report = await analyze({ graph, split, samples, metrics: ["fisher"] })
+  for (const [l, { fisher, params, byBits }] of report.layers.entries()) {
+    const norms = Tiny.sampleGradients(l).map((g) => g.reduce((sum, x) => sum + x ** 2, 0))
+    expect(fisher! / (norms.reduce((sum, x) => sum + x, 0) / samples)).toBeCloseTo(1, 4)
+    const { fisherOmega, deltaWeightSq } = byBits["3"]!
+    expect(fisherOmega! / ((fisher! / params) * deltaWeightSq)).toBeCloseTo(1, 10)
+  }
+})
+
 test("data without labels: the network's own predictions stand in", async () => {
   const { graph, samples } = Tiny
   const { labels: _, ...rest } = Tiny.split

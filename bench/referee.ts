@@ -6,7 +6,7 @@
 import { Model } from "@bitbudget/graph"
 import { Data } from "@bitbudget/runtime"
 import { Sensitivity } from "@bitbudget/sensitivity"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 
 const path = (name: string) => new URL(`../experiments/${name}`, import.meta.url).pathname
 const dataOf = (name: string) =>
@@ -26,7 +26,7 @@ const judge = (name: string, samples: number, testSamples: number) =>
       referee: { split: yield* data.split("test"), samples: testSamples },
       stage: (stage, work) =>
         Effect.map(Effect.timed(work), ([duration, result]) => {
-          seconds.push(`${stage} ${String(duration)}`)
+          seconds.push(`${stage} ${Duration.toSeconds(duration).toFixed(1)} s`)
           return result
         })
     })

@@ -65,42 +65,80 @@ export const samplesFor = (split: Data.Split, most: number, asked: number | unde
 /** Samples of `sensitivity` where nothing is said. */
 export const DEFAULT_SAMPLES = 256
 
-const layerFigures = ["trace", "gaussNewtonTrace", "topEigenvalue", "fisher"] as const
-const layerErrors = {
+/** Fields that are figures, not the error of one. */
+type Figure<R> = {
+  [K in keyof R]-?: K extends `${string}StdErr${string}` | "stdErr" | "topEigenvalueResidual"
+    ? never
+    : R[K] extends number | null | undefined
+      ? K
+      : never
+}[keyof R]
+
+/** Each figure and the field of its error, if it has one: all of the report's, as the compiler checks. */
+type Figures<R> = { readonly [K in Figure<R>]: keyof R | undefined }
+
+const layerFigures: Figures<Omit<Report.LayerReport, "params">> = {
   trace: "traceStdErr",
   gaussNewtonTrace: "gaussNewtonTraceStdErr",
   topEigenvalue: "topEigenvalueResidual",
   fisher: "fisherStdErr"
-} as const
-const formatFigures = [
-  ["deltaWeightSq", undefined],
-  ["omega", "omegaStdErr"],
-  ["lambdaOmega", undefined],
-  ["fisherOmega", undefined],
-  ["quadratic", "quadraticStdErr"],
-  ["linear", "linearStdErr"],
-  ["klDivergence", "klDivergenceStdErr"],
-  ["outputSqnrDb", "outputSqnrStdErrDb"],
-  ["deltaLoss", "stdErr"]
-] as const
+}
+const formatFigures: Figures<Report.FormatReport> = {
+  deltaWeightSq: undefined,
+  omega: "omegaStdErr",
+  lambdaOmega: undefined,
+  fisherOmega: undefined,
+  quadratic: "quadraticStdErr",
+  hessianQuadratic: "hessianQuadraticStdErr",
+  linear: "linearStdErr",
+  klDivergence: "klDivergenceStdErr",
+  outputSqnrDb: "outputSqnrStdErrDb",
+  deltaLoss: "stdErr"
+}
+const inputFigures: Figures<Omit<Report.ActivationReport, "elements">> = { trace: "traceStdErr" }
+const inputFormatFigures: Figures<Report.ActivationFormatReport> = {
+  noiseOmega: undefined,
+  deltaLoss: "stdErr"
+}
 
-/** The figures of a report, one a row. */
+type Row = Pick<SensitivityRow, "metric" | "value" | "stdErr">
+
+const rows = <R extends object>(
+  report: R,
+  figures: Figures<R>,
+  named = (field: string) => field
+): ReadonlyArray<Row> => {
+  const numbers = new Map<unknown, unknown>(Object.entries(report))
+  const number = (field: unknown) => {
+    const value = numbers.get(field)
+    return typeof value === "number" ? value : null
+  }
+  return Object.entries(figures).flatMap(([field, error]) => {
+    const value = number(field)
+    return value === null ? [] : [{ metric: named(field), value, stdErr: number(error) }]
+  })
+}
+
+const ofInput = (field: string) => `input${field[0]!.toUpperCase()}${field.slice(1)}`
+
+/**
+ * The figures of a report, one a row; those of a layer's input are named inputTrace, inputNoiseOmega, inputDeltaLoss.
+ * Interactions, of two layers each, stay in the report.
+ */
 export const rowsOf = ({ layers }: Report.SensitivityReport): ReadonlyArray<SensitivityRow> =>
-  layers.flatMap((layer) => [
-    ...layerFigures.flatMap((metric): ReadonlyArray<SensitivityRow> => {
-      const value = layer[metric]
-      return value === undefined
-        ? []
-        : [{ layer: layer.id, bits: null, metric, value, stdErr: layer[layerErrors[metric]] ?? null }]
-    }),
-    ...Object.entries(layer.byBits).flatMap(([bits, format]) =>
-      formatFigures.flatMap(([metric, error]): ReadonlyArray<SensitivityRow> => {
-        const value = format[metric] ?? null
-        const stdErr = error === undefined ? null : (format[error] ?? null)
-        return value === null ? [] : [{ layer: layer.id, bits: Number(bits), metric, value, stdErr }]
-      })
-    )
-  ])
+  layers.flatMap((layer) => {
+    const at = (bits: string | null, found: ReadonlyArray<Row>) =>
+      found.map((row) => ({ layer: layer.id, bits: bits === null ? null : Number(bits), ...row }))
+    const { activation } = layer
+    return [
+      ...at(null, rows(layer, layerFigures)),
+      ...Object.entries(layer.byBits).flatMap(([bits, format]) => at(bits, rows(format, formatFigures))),
+      ...(activation === undefined ? [] : at(null, rows(activation, inputFigures, ofInput))),
+      ...Object.entries(activation?.byBits ?? {}).flatMap(([bits, format]) =>
+        at(bits, rows(format, inputFormatFigures, ofInput))
+      )
+    ]
+  })
 
 export const refereeRowsOf = ({ referee = {} }: Report.SensitivityReport): ReadonlyArray<RefereeRow> =>
   Object.entries(referee).map(([metric, { spearman, n }]) => ({ metric, spearman, n }))

@@ -162,13 +162,25 @@ const valueScorer = (
   }
 }
 
-/** The first label of the batch beyond the classes, as a position within the split. */
-const labelBeyond = (batch: Batch, classes: number): { position: number; label: number } | undefined => {
+/** Names the batch's first label that is none of the output's classes. */
+export const labelBeyond = (
+  model: string,
+  split: Split,
+  batch: Batch,
+  output: string,
+  classes: number
+): Mismatch | undefined => {
   if (batch.labels?.kind !== "classes") return undefined
   const { data } = batch.labels
-  const index = data.findIndex((label) => label >= classes)
-  const targets = data.length / (batch.to - batch.from)
-  return index < 0 ? undefined : { position: batch.from + Math.floor(index / targets), label: data[index]! }
+  const index = data.findIndex((label) => label < 0 || label >= classes)
+  if (index < 0) return undefined
+  const sample = split.sampleAt(batch.from + Math.floor((index * (batch.to - batch.from)) / data.length))
+  return new Mismatch({
+    model,
+    file: split.file,
+    problem: `the label ${data[index]!} of sample ${sample} (counted from 0) is beyond the ${classes} classes of output '${output}'`,
+    mend: "Mend the label, or take the model that was trained on these classes"
+  })
 }
 
 const measure = (session: Session, split: Split, options: RunOptions): Effect.Effect<Evaluation, Failure> =>
@@ -212,13 +224,8 @@ const measure = (session: Session, split: Split, options: RunOptions): Effect.Ef
           scorer = made
         }
         const classes = squeezed(sampleShape).at(-1) ?? 1
-        const beyond = labelBeyond(batch, classes)
-        if (beyond !== undefined)
-          return yield* mismatch(
-            `the label ${beyond.label} of sample ${split.sampleAt(beyond.position)} (counted from 0) is beyond the ` +
-              `${classes} classes of output '${name}'`,
-            "Mend the label, or take the model that was trained on these classes"
-          )
+        const beyond = labelBeyond(session.name, split, batch, name, classes)
+        if (beyond !== undefined) return yield* beyond
         const broken = scorer.score(data, batch)
         if (broken !== undefined)
           return yield* mismatch(

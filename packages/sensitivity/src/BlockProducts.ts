@@ -47,8 +47,7 @@ interface Made {
 
 const productGraph = ({ graph, samples, lossy, layers, target }: Options, directions: number): Made => {
   const batch = samples.batchSize
-  const outputs = [lossy.losses, lossy.output]
-  const builder = GraphBuilder.from(Gradient.bindBatch({ ...lossy.graph, outputs }, batch))
+  const builder = GraphBuilder.from(Gradient.bindBatch(lossy.graph, batch))
   const e = new Gradient.Algebra(builder, "block/")
   const share = builder.input(builder.fresh("block/share"), "float32", [batch])
   const vectors = layers.map(({ weightShape }, l) =>

@@ -64,7 +64,7 @@ export const secondDerivatives = (
   layers: ReadonlyArray<Layer.Layer>,
   batch: number
 ): SecondDerivatives => {
-  const builder = GraphBuilder.from(Gradient.bindBatch({ ...lossy.graph, outputs: [lossy.losses] }, batch))
+  const builder = GraphBuilder.from(Gradient.bindBatch(lossy.graph, batch))
   const e = new Gradient.Algebra(builder)
   const directions = layers.map(({ weightShape }, l) =>
     builder.input(builder.fresh(`direction/${l}`), "float32", weightShape)

@@ -42,7 +42,7 @@ const normGraph = (
   layers: ReadonlyArray<Layer.Layer>,
   batch: number
 ) => {
-  const builder = GraphBuilder.from(Gradient.bindBatch({ ...lossy.graph, outputs: [lossy.losses] }, batch))
+  const builder = GraphBuilder.from(Gradient.bindBatch(lossy.graph, batch))
   const e = new Gradient.Algebra(builder, "fisher/")
   const outputs = layers.map(({ output }) => output)
   const gradients = Gradient.reverse(e, new Map([[e.total(lossy.losses), e.number(1)]]), outputs)

@@ -83,8 +83,7 @@ const projectionGraph = (
   directions: number
 ): Made => {
   const { graph, layers, bits } = options
-  const outputs = [lossy.losses, lossy.output]
-  const builder = GraphBuilder.from(Gradient.bindBatch({ ...lossy.graph, outputs }, batch))
+  const builder = GraphBuilder.from(Gradient.bindBatch(lossy.graph, batch))
   const e = new Gradient.Algebra(builder, "projection/")
   const curvature = curvatureOf(e, target)
   const fed = builder.fresh("projection/direction")

@@ -72,37 +72,65 @@ const filledTo = (value: Value.Value, rows: number): Value.Value => {
   return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
 }
 
+/** What is wrong, and the mend. */
+type Problem = readonly [problem: string, mend: string]
+
 /** Why the samples do not fit the model's one input, if they do not. */
-const misfit = (graph: Graph.Graph, split: Data.Split): string | undefined => {
+const misfit = (graph: Graph.Graph, split: Data.Split): Problem | undefined => {
   const [input, ...others] = graph.inputs
   if (input === undefined || others.length > 0)
-    return `the model has ${graph.inputs.length} inputs, and a data set feeds one`
+    return [
+      `the model has ${graph.inputs.length} inputs (${graph.inputs.map(({ name }) => name).join(", ")}), and a data set feeds one`,
+      "Make the others constants of the model"
+    ]
   const fits =
     input.dtype === split.dtype &&
     input.shape.length === split.inputShape.length + 1 &&
     split.inputShape.every((dim, i) => Dim.sameDim(dim, input.shape[i + 1]!))
   if (fits) return undefined
   const samples = `${split.dtype} ${Dim.showShape([{ batch: 1 }, ...split.inputShape])}`
-  return `the model's input ${input.name} is ${input.dtype} ${Dim.showShape(input.shape)}, but the samples are ${samples}`
+  return [
+    `the model's input ${input.name} is ${input.dtype} ${Dim.showShape(input.shape)}, but the samples are ${samples}`,
+    "Give the data in this shape, or mend the data set's descriptor"
+  ]
+}
+
+/** Axis of the classes in the scored output: where the labels say, the last one without labels. */
+const classAxisOf = (graph: Graph.Graph, split: Data.Split, loss: Loss): number | undefined => {
+  const output = Graph.shapeOf(graph, Gradient.scoredOutput(graph, loss.kind))
+  return loss.target === "labels" && split.labels !== undefined
+    ? Gradient.classAxisOf(output, [output[0]!, ...split.labels.shape])
+    : output.length - 1
 }
 
 /** Why the loss cannot be taken of this output and these labels, if it cannot. */
-const unfitLoss = (graph: Graph.Graph, split: Data.Split, loss: Loss): string | undefined => {
-  if (loss.target !== "labels") return undefined
-  if (split.labels === undefined) return "the data have no labels"
-  const output = Graph.shapeOf(graph, Gradient.scoredOutput(graph, loss.kind))
+const unfitLoss = (graph: Graph.Graph, split: Data.Split, loss: Loss): Problem | undefined => {
+  const name = Gradient.scoredOutput(graph, loss.kind)
+  const output = Graph.shapeOf(graph, name)
   const wanted = loss.kind === "meanSquaredError" ? "values" : "classes"
+  const axis = classAxisOf(graph, split, loss)
+  if (wanted === "classes" && axis !== undefined && output[axis] === 1)
+    return [
+      `the output ${name} is ${Dim.showShape(output)}, one score, and the softmax of one score is always 1`,
+      "Give float targets as labels: the loss is the mean squared error then"
+    ]
+  if (loss.target !== "labels") return undefined
+  const mend = "Give labels that fit, or choose another --loss"
+  if (split.labels === undefined) return ["the data have no labels", mend]
   if (split.labels.kind !== wanted)
-    return `the labels are ${split.labels.kind}, and the loss needs ${wanted === "values" ? "values" : "class numbers"}`
+    return [
+      `the labels are ${split.labels.kind}, and the loss needs ${wanted === "values" ? "values" : "class numbers"}`,
+      mend
+    ]
   const labels: Dim.Shape = [output[0]!, ...split.labels.shape]
   const fits =
     wanted === "values"
       ? Dim.elementsOf(labels) !== undefined &&
         Dim.sameDim(Dim.elementsOf(labels)!, Dim.elementsOf(output) ?? 0)
-      : Gradient.classAxisOf(output, labels) !== undefined
+      : axis !== undefined
   return fits
     ? undefined
-    : `the output is ${Dim.showShape(output)} and the labels are ${Dim.showShape(labels)}`
+    : [`the output is ${Dim.showShape(output)} and the labels are ${Dim.showShape(labels)}`, mend]
 }
 
 /** Labels of the targets: those of the data, or one a row of scores. */
@@ -123,8 +151,8 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
       return yield* new Evaluate.Mismatch({
         model: graph.name,
         file: split.file,
-        problem,
-        mend: "Mend the data set's descriptor, or choose another loss"
+        problem: problem[0],
+        mend: problem[1]
       })
     const input = graph.inputs[0]!.name
     const start = options.from ?? 0
@@ -146,6 +174,8 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
             ...(threads === undefined ? {} : { threads })
           })
     const shape = Graph.shapeOf(graph, output)
+    const classAxis = loss.kind === "crossEntropy" ? classAxisOf(graph, split, loss) : undefined
+    const classes = classAxis === undefined ? undefined : Dim.shapeAt(shape, 1)[classAxis]
 
     const targetOf = (inputs: Value.Value, labels: Data.Labels | undefined) =>
       Effect.gen(function* () {
@@ -174,6 +204,9 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
         Effect.gen(function* () {
           const to = Math.min(from + size, count)
           const read = yield* split.batch(start + from, start + to)
+          const beyond =
+            classes === undefined ? undefined : Evaluate.labelBeyond(graph.name, split, read, output, classes)
+          if (beyond !== undefined) return yield* beyond
           const rows = filled ? size : to - from
           const inputs = filledTo(read.inputs, rows)
           const target = yield* targetOf(inputs, read.labels)

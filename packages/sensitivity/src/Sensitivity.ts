@@ -18,7 +18,8 @@ import type { LossName } from "./Loss.ts"
 import { defaultFor, named } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
 import * as Referee from "./Referee.ts"
-import { interactionsOf, layerReports } from "./layerReports.ts"
+import { interactionsOf, layerReports, remarks } from "./layerReports.ts"
+import * as Network from "./network.ts"
 import * as Projections from "./Projections.ts"
 import type { SensitivityReport } from "./Report.ts"
 import * as TopEigenvalue from "./TopEigenvalue.ts"
@@ -120,8 +121,10 @@ const overlaps = (split: Data.Split, samples: number, other: { split: Data.Split
   other.split.name === split.name && other.split.file === split.file && other.from < samples
 
 export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(options: Options<F>) {
-  const { graph, split, bits } = options
+  const { split, bits } = options
   const loss = options.loss ?? defaultFor(split)
+  yield* Network.check(options.graph, split.file)
+  const { graph, notes: known } = Network.separated(options.graph, named(loss))
   const seed = options.seed ?? 0
   const stage: Stage<F> = options.stage ?? withoutStore
   const wanted = new Set(options.metrics ?? defaultMetrics)
@@ -129,7 +132,8 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
   const samples = Math.min(options.samples, split.size)
   const statement = Curvature.gaussNewtonEqualsHessian(graph, named(loss))
   const whenUnavailable = options.whenUnavailable ?? (options.metrics === undefined ? "note" : "fail")
-  const notes: Array<string> = []
+  const tolerance = options.tolerance ?? 0.05
+  const notes = [...known]
   const common = {
     graph,
     split,
@@ -146,13 +150,16 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
     name: Metric,
     work: Effect.Effect<A, Evaluate.Failure | Gradient.NotDifferentiable>
   ): Effect.Effect<A | undefined, Evaluate.Failure | MetricUnavailable | F> =>
-    Effect.flatMap(stage(name, outcome(work)), (result): Effect.Effect<A | undefined, MetricUnavailable> => {
-      if ("found" in result) return Effect.succeed(result.found)
-      const error = new MetricUnavailable({ model: graph.name, metric: name, why: result.unavailable })
-      if (whenUnavailable === "fail") return Effect.fail(error)
-      notes.push(`no ${name}: ${result.unavailable}`)
-      return Effect.succeed(undefined)
-    })
+    Effect.flatMap(
+      stage(name, outcome(Effect.flatMap(work, Network.finite(graph, split.file, name)))),
+      (result): Effect.Effect<A | undefined, MetricUnavailable> => {
+        if ("found" in result) return Effect.succeed(result.found)
+        const error = new MetricUnavailable({ model: graph.name, metric: name, why: result.unavailable })
+        if (whenUnavailable === "fail") return Effect.fail(error)
+        notes.push(`no ${name}: ${result.unavailable}`)
+        return Effect.succeed(undefined)
+      }
+    )
 
   const traces = wanted.has("trace")
     ? yield* metric(
@@ -160,7 +167,7 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
         Traces.traces({
           ...common,
           statement,
-          tolerance: options.tolerance ?? 0.05,
+          tolerance,
           maxProbes: options.maxProbes ?? 400,
           method: options.traceMethod ?? "auto"
         })
@@ -191,6 +198,7 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
     : undefined
   const found = { statement, traces, eigenvalues, fisher, projections, hessianForms, measured, inputs }
   const reports = layerReports(graph, bits, found)
+  notes.push(...remarks(reports, tolerance))
 
   const apart = refereeData(options)
   if (apart === undefined && options.referee !== false)

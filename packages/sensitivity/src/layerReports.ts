@@ -137,6 +137,31 @@ export const layerReports = (
 ): ReadonlyArray<LayerReport> =>
   Layer.layersOf(graph).map((layer, l) => layerReport(graph, bits, found, layer, l))
 
+/** What to know before the figures are trusted. */
+export const remarks = (layers: ReadonlyArray<LayerReport>, tolerance: number): ReadonlyArray<string> => {
+  const named = (those: ReadonlyArray<LayerReport>) => those.map(({ id }) => id).join(", ")
+  const flat = layers.filter(
+    ({ trace, byBits }) =>
+      trace === 0 ||
+      Object.values(byBits).some(({ quadratic, deltaWeightSq }) => quadratic === 0 && deltaWeightSq > 0)
+  )
+  const loose = layers.filter(
+    ({ trace, traceStdErr }) =>
+      trace !== undefined && traceStdErr !== undefined && traceStdErr > tolerance * Math.abs(trace)
+  )
+  return [
+    ...(flat.length === 0
+      ? []
+      : [
+          `no curvature in ${named(flat)}: on these samples the loss does not move with the weights (activations ` +
+            `that are 0, a step such as Round behind them, or another output); trust deltaLoss there`
+        ]),
+    ...(loose.length === 0
+      ? []
+      : [`trace of ${named(loose)}: the standard error stayed above the tolerance of ${tolerance}`])
+  ]
+}
+
 /** The pairs' matrix with its rows named. */
 export const interactionsOf = (
   layers: ReadonlyArray<Layer.Layer>,

@@ -40,13 +40,15 @@ export const classAxisOf = (output: Shape, targets: Shape): number | undefined =
   [output.length - 1, 1].find((axis) => sameShape(output.toSpliced(axis, 1), targets))
 
 /**
- * The network with `target` as a new input and `losses` [N] as its only result (`output` comes along as the second).
+ * The network with `target` as a new input and `losses` [N] as its first result, `output` the second. Its other outputs
+ * come along: what leads to them only has gradients of zero.
  * `labelShape` is one sample's shape of the class numbers, [] for images, [T] for tokens.
  */
 export const withLoss = (graph: Graph, kind: LossKind, labelShape: Shape = []): Lossy => {
   const output = scoredOutput(graph, kind)
   const shape = shapeOf(graph, output)
   const builder = GraphBuilder.from(graph)
+  const finish = (losses: string) => builder.finish([...new Set([losses, output, ...graph.outputs])])
   const batch = shape[0]!
   const restAxes = Array.from({ length: shape.length - 1 }, (_, i) => i + 1)
   const targetName = builder.fresh("loss/target")
@@ -56,7 +58,7 @@ export const withLoss = (graph: Graph, kind: LossKind, labelShape: Shape = []): 
     const error = builder.add("Sub", [output, target], {}, { name: "loss/error" })
     const squared = builder.add("Mul", [error, error], {}, { name: "loss/squared" })
     const losses = builder.add("ReduceMean", [squared], { axes: restAxes, keepDims: false }, { name: "loss" })
-    return { graph: builder.finish([losses, output]), output, target, losses, classAxis: shape.length - 1 }
+    return { graph: finish(losses), output, target, losses, classAxis: shape.length - 1 }
   }
 
   const labels: Shape = [batch, ...labelShape]
@@ -90,7 +92,7 @@ export const withLoss = (graph: Graph, kind: LossKind, labelShape: Shape = []): 
       { name: "loss/each" }
     )
     const losses = perTarget(each)
-    return { graph: builder.finish([losses, output]), output, target, losses, classAxis }
+    return { graph: finish(losses), output, target, losses, classAxis }
   }
 
   const target = builder.input(targetName, "float32", shape)
@@ -105,5 +107,5 @@ export const withLoss = (graph: Graph, kind: LossKind, labelShape: Shape = []): 
     { name: "loss/each" }
   )
   const losses = perTarget(each)
-  return { graph: builder.finish([losses, output]), output, target, losses, classAxis }
+  return { graph: finish(losses), output, target, losses, classAxis }
 }

@@ -61,10 +61,15 @@ describe("sensitivity", () => {
   it("is stored, and found again", () => {
     const stored = JSON.parse(run("runs", "show", result.run, "--db", db, "--json").out)
     expect(stored.run).toMatchObject({ kind: "sensitivity", status: "done" })
-    const trace = stored.sensitivities.find(
-      (row: { layer: string; metric: string }) => row.layer === result.layers[0].id && row.metric === "trace"
-    )
-    expect(trace.value).toBe(result.layers[0].trace)
+    const rows = stored.sensitivities as ReadonlyArray<Record<"layer" | "bits" | "metric" | "value", unknown>>
+    const valueOf = (layer: string, bits: number | null, metric: string) =>
+      rows.find((row) => row.layer === layer && row.bits === bits && row.metric === metric)?.value ?? null
+    for (const { id, trace, byBits } of result.layers as ReadonlyArray<Layer>) {
+      expect(valueOf(id, null, "trace")).toBe(trace)
+      for (const [bits, format] of Object.entries(byBits))
+        for (const [metric, value] of Object.entries(format))
+          if (!/stdErr/i.test(metric)) expect(valueOf(id, Number(bits), metric), metric).toBe(value)
+    }
     expect(stored.referee).toHaveLength(Object.keys(result.referee).length)
     expect(JSON.parse(run(...request, "--json").out)).toEqual(result)
   })

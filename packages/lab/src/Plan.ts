@@ -21,7 +21,7 @@ import { costsOn, keeps, limitsOf, quantitiesOf } from "./plan/costs.ts"
 import { lossTable, type MetricChoice } from "./plan/losses.ts"
 import { formatsOf, requireFeasible, solve, solveGreedily } from "./plan/program.ts"
 import { refereeRowsOf, rowsOf, samplesFor } from "./Sensitivities.ts"
-import { RunStore } from "./store/RunStore.ts"
+import { RunStore, type StoreFailure } from "./store/RunStore.ts"
 
 export interface Request {
   readonly model: Model.Model
@@ -122,7 +122,7 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
   const tuning = yield* data.split("sensitivity")
   const samples = samplesFor(tuning, DEFAULT_SAMPLES, request.samples)
   const threads = request.threads === undefined ? {} : { threads: request.threads }
-  const sensitivity = yield* Sensitivity.analyze({
+  const sensitivity = yield* Sensitivity.analyze<StoreFailure>({
     ...threads,
     graph,
     bits: request.weightBits,

@@ -166,7 +166,7 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
     .slice(0, 16)
   if (request.force) yield* store.forget(run)
   yield* store.begin({ id: run, kind: "sensitivity", model, options })
-  const report = yield* Sensitivity.analyze({
+  const report = yield* Sensitivity.analyze<StoreFailure>({
     graph: model.graph,
     split,
     samples,

@@ -4,6 +4,7 @@ import type { LayerList, Model } from "@bitbudget/graph"
 import type { BitPlan } from "@bitbudget/quant"
 import type { Evaluate } from "@bitbudget/runtime"
 import type { Problem, Solution } from "@bitbudget/search"
+import type { Sensitivity } from "@bitbudget/sensitivity"
 import { Schema } from "effect"
 import type { FileFailure } from "./files.ts"
 
@@ -48,3 +49,4 @@ export type RequestFailure =
   | Problem.InvalidProblem
   | Solution.SolverFailure
   | Evaluate.Failure
+  | Sensitivity.MetricUnavailable

@@ -120,7 +120,11 @@ const refereeData = <F>({ referee, split, samples }: Options<F>) => {
 const overlaps = (split: Data.Split, samples: number, other: { split: Data.Split; from: number }): boolean =>
   other.split.name === split.name && other.split.file === split.file && other.from < samples
 
-export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(options: Options<F>) {
+export const analyze: <F = never>(
+  options: Options<F>
+) => Effect.Effect<SensitivityReport, Evaluate.Failure | MetricUnavailable | F> = Effect.fn(
+  "Sensitivity.analyze"
+)(function* <F = never>(options: Options<F>) {
   const { split, bits } = options
   const loss = options.loss ?? defaultFor(split)
   yield* Network.check(options.graph, split.file)
@@ -231,6 +235,4 @@ export const analyze = Effect.fn("Sensitivity.analyze")(function* <F = never>(op
     notes
   }
   return report
-}) satisfies <F>(
-  options: Options<F>
-) => Effect.Effect<SensitivityReport, Evaluate.Failure | MetricUnavailable | F, unknown>
+})

@@ -83,6 +83,42 @@ describe("faults of a profile, each with its path", () => {
     expect(faults([path, value]).join("\n")).toContain(part)
   })
 
+  it("faults of the schema and beyond it are listed together, one a line", () => {
+    const found = faults(
+      [["memory", 0, "gbPerS", "value"], 0],
+      [["memory", 1, "id"], "usb"],
+      [["native", 0, "precision"], "int8"],
+      [["compute", "rows", "value"], 16.5],
+      [["clokMhz"], figure(1)]
+    )
+    expect(found).toHaveLength(5)
+    for (const path of [
+      'greater than 0 at ["memory"][0]["gbPerS"]["value"]',
+      'Duplicate level id "usb" at ["memory"][1]["id"]',
+      'a precision like w8a8, w4a16, f16 or f32 at ["native"][0]["precision"]',
+      'an integer at ["compute"]["rows"]["value"]',
+      'no excess property at ["clokMhz"]'
+    ])
+      expect(found.join("\n")).toContain(path)
+  })
+
+  it("a stack that takes away the memory everything starts from", () => {
+    const object = good as { readonly [key: string]: ReadonlyArray<Json> }
+    const without = put(object.stacks![0]!, ["without"], ["usb"])
+    expect(faults([["stacks"], [without]])).toEqual([
+      ...["weights", "inputs", "outputs"].map(
+        (operand) => `Missing level: no backing level is left for ${operand} at ["stacks"][0]["without"]`
+      )
+    ])
+  })
+
+  it("an operation library nobody has", () => {
+    const energy = { kind: "events", library: "horowitz-46nm" }
+    expect(faults([["energy"], energy])).toEqual([
+      'No operation library "horowitz-46nm" (there are horowitz-45nm, tpuv4i-7nm) at ["energy"]["library"]'
+    ])
+  })
+
   it("levels are listed from far to near", () => {
     const object = good as { readonly [key: string]: ReadonlyArray<Json> }
     expect(faults([["memory"], object.memory!.toReversed()]).join("\n")).toContain(
@@ -107,12 +143,19 @@ describe("faults of a profile, each with its path", () => {
     expect(faults([["stacks"], [...object.stacks!, ...object.stacks!]]).join()).toContain('["stacks"][1]')
   })
 
-  it("text that is no JSON, or NaN, is refused and names the file", () => {
-    for (const text of ["{", read("coral-edgetpu-usb").replace('"value": 480', '"value": NaN')]) {
-      const error = Effect.runSync(Effect.flip(Profile.decode(text, "bad.json")))
-      expect(error.message).toContain("bad.json")
-      expect(error.faults.length).toBeGreaterThan(0)
-    }
+  it("text that is no JSON says where; NaN and infinities are named by their path", () => {
+    const refusal = (text: string) => Effect.runSync(Effect.flip(Profile.decode(text, "bad.json")))
+    expect(refusal('{ "id": "x",').message).toMatch(/bad\.json[^]*JSON at position 12/)
+    for (const value of ["NaN", "-Infinity", "1e999"])
+      expect(refusal(read("coral-edgetpu-usb").replace('"value": 480', `"value": ${value}`)).faults).toEqual([
+        expect.stringMatching(/^Expected .* at \["clockMhz"\]\["value"\]$/)
+      ])
+  })
+
+  it("a byte order mark is no fault", () => {
+    expect(Effect.runSync(Profile.decode(`\uFEFF${read("generic-45nm")}`, "bom.json")).id).toBe(
+      "generic-45nm"
+    )
   })
 
   it("any figure set to zero, a negative number or a word is a fault or a profile, never a crash", () => {

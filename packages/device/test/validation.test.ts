@@ -60,9 +60,45 @@ describe("validation", () => {
   })
 
   it("lists the faults of a measurements file", () => {
-    const error = Effect.runSync(Effect.flip(parseMeasurements("device,value\nx,fast\n", "bad.csv")))
+    const titles =
+      "device,software,network,onnx,layer,precision,batch,metric,value,unit,confidence,source,note"
+    const faultsOf = (...lines: ReadonlyArray<string>) =>
+      Effect.runSync(Effect.flip(parseMeasurements([titles, ...lines, ""].join("\r\n"), "bad.csv"))).faults
+    const row = (batch: string, metric: string, value: string, unit: string) =>
+      `d,s,n,n.onnx,,w8a8,${batch},${metric},${value},${unit},read,"a paper, page 3",`
+    expect(
+      faultsOf(
+        row("1", "latency_ms", "3", "ms"),
+        row("1", "latency_ms", "fast", "ms"),
+        row("two", "latency_ms", "", "us"),
+        row("", "energy_mJ", "0", "mJ"),
+        row("1", "dram_MB", "0", "MB"),
+        "d,s,n"
+      )
+    ).toEqual([
+      'line 3: value is "fast", expected a positive number',
+      'line 4: value is "", expected a positive number',
+      'line 4: batch is "two", expected a number of samples',
+      "line 4: latency_ms in us: give the value in ms",
+      'line 5: value is "0", expected a positive number',
+      "line 7: 3 cells under 13 titles: quote what has a comma in it"
+    ])
+    const error = Effect.runSync(Effect.flip(parseMeasurements("device,value\nx,1\n", "bad.csv")))
     expect(error.message).toContain("bad.csv")
-    expect(error.faults.join()).toContain("value")
+    expect(error.faults).toEqual([expect.stringContaining("line 1: no column software, network, onnx")])
+  })
+
+  it("says so where it predicts with the figures of other software, and gives no error on nothing", () => {
+    const t4 = load("nvidia-t4")
+    const known = rows.find((row) => row.device === "nvidia-t4" && row.metric === "latency_ms")
+    const validated = run(
+      t4,
+      [known!, { ...known!, software: "tensorrt-99" }, { ...known!, metric: "dram_MB", value: 0 }],
+      workloadOf
+    ).rows
+    expect(validated[0]!.note).toBe("")
+    expect(validated[1]!.note).toMatch(/^no figures for software "tensorrt-99": predicted as tensorrt/)
+    expect(validated[2]).toMatchObject({ apePct: null, predicted: expect.any(Number) })
   })
 })
 

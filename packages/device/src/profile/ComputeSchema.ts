@@ -5,16 +5,16 @@
  * tensorCore: MACs per streaming multiprocessor and cycle; bitSerial, bitFusion: derived from the bits, keep 1.
  */
 import { Schema } from "effect"
-import { NonNegative, Positive } from "./Figure.ts"
+import { Count, NonNegative } from "./Figure.ts"
 
 const loopNames = ["batch", "M", "C", "R", "S", "P", "Q", "groups"] as const
 
 /** Rows × cols of processing elements, data moving one hop a cycle (SCALE-Sim, Samajdar et al., ISPASS 2020). */
 const Systolic = Schema.Struct({
   kind: Schema.Literal("systolic"),
-  rows: Positive,
-  cols: Positive,
-  arrays: Schema.optionalKey(Positive),
+  rows: Count,
+  cols: Count,
+  arrays: Schema.optionalKey(Count),
   dataflow: Schema.Literals(["os", "ws", "is"]),
   /** Next weights are shifted in behind the current stream (TPU): only the first load shows. */
   preloadsWeights: Schema.optionalKey(Schema.Boolean)
@@ -22,13 +22,13 @@ const Systolic = Schema.Struct({
 
 /** Loops unrolled in space; the rest runs in time: cycles = Π ceil(loop / unroll). */
 const Unrolling = Schema.Struct(
-  Object.fromEntries(loopNames.map((name) => [name, Schema.optionalKey(Positive)])) as {
-    readonly [K in (typeof loopNames)[number]]: Schema.optionalKey<typeof Positive>
+  Object.fromEntries(loopNames.map((name) => [name, Schema.optionalKey(Count)])) as {
+    readonly [K in (typeof loopNames)[number]]: Schema.optionalKey<typeof Count>
   }
 )
 const Spatial = Schema.Struct({
   kind: Schema.Literal("spatial"),
-  arrays: Schema.optionalKey(Positive),
+  arrays: Schema.optionalKey(Count),
   /** Alternatives: the device takes the fastest for each layer. */
   unrollings: Schema.NonEmptyArray(Unrolling)
 })
@@ -36,8 +36,8 @@ const Spatial = Schema.Struct({
 /** Row-stationary array (Eyeriss, Chen et al., JSSC 2017): kernel rows down, output rows across, replicated. */
 const RowStationary = Schema.Struct({
   kind: Schema.Literal("rowStationary"),
-  rows: Positive,
-  cols: Positive,
+  rows: Count,
+  cols: Count,
   /** Cycles lost per pass to load and drain, as a share of the pass. */
   passOverhead: Schema.optionalKey(NonNegative)
 })
@@ -45,10 +45,10 @@ const RowStationary = Schema.Struct({
 /** CPU cores with vector units: rate is MACs per core and cycle; register blocks decide the cache reads. */
 const Simd = Schema.Struct({
   kind: Schema.Literal("simd"),
-  cores: Positive,
+  cores: Count,
   /** Register block of the inner product kernel: rows × columns of outputs held in registers. */
-  blockRows: Positive,
-  blockCols: Positive
+  blockRows: Count,
+  blockCols: Count
 })
 
 /** A microcontroller running kernels like CMSIS-NN's (Lai et al., 2018). */
@@ -63,11 +63,11 @@ const Scalar = Schema.Struct({
 /** GPU tensor cores: thread-block tiles of outputs spread over multiprocessors. */
 const TensorCore = Schema.Struct({
   kind: Schema.Literal("tensorCore"),
-  multiprocessors: Positive,
-  tileRows: Positive,
-  tileCols: Positive,
+  multiprocessors: Count,
+  tileRows: Count,
+  tileCols: Count,
   /** Bytes of the reduction handled in one step of a tile. */
-  tileDepthBytes: Positive
+  tileDepthBytes: Count
 })
 
 /** One operand bit by bit: cycles ∝ its bits (UNPU, Stripes); `both` for BISMO and Loom. */
@@ -76,16 +76,16 @@ const BitSerial = Schema.Struct({
   unrollings: Schema.NonEmptyArray(Unrolling),
   serial: Schema.Literals(["weights", "activations", "both"]),
   /** Bits of the serial operand taken per cycle. */
-  bitsPerCycle: Schema.optionalKey(Positive)
+  bitsPerCycle: Schema.optionalKey(Count)
 })
 
 /** Composable multipliers (Bit Fusion, Sharma et al., ISCA 2018): rows × cols units of (max/min)² bricks. */
 const BitFusion = Schema.Struct({
   kind: Schema.Literal("bitFusion"),
-  rows: Positive,
-  cols: Positive,
-  maxBits: Positive,
-  minBits: Positive
+  rows: Count,
+  cols: Count,
+  maxBits: Count,
+  minBits: Count
 })
 
 export const Compute = Schema.Union([

@@ -16,12 +16,14 @@ const figureOf = (value: Schema.Codec<number>) =>
 
 /** A figure above zero: clocks, bandwidths, capacities. */
 export const Positive = figureOf(Schema.Finite.check(Schema.isGreaterThan(0)))
+/** A whole number above zero: rows, cores, ways a loop is unrolled. */
+export const Count = figureOf(Schema.Int.check(Schema.isGreaterThan(0)))
 /** A figure of zero or more: energies, overheads. */
 export const NonNegative = figureOf(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)))
 
 const outside = (unit: string, least: number, most: number) =>
   Schema.makeFilter((value: number) =>
-    value < least || value > most
+    value > 0 && value < Infinity && (value < least || value > most)
       ? `a figure in ${unit}, from ${least} to ${most}: ${value} is in another unit`
       : undefined
   )

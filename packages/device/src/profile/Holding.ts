@@ -56,6 +56,7 @@ const hold = (profile: Profile, precision: Precision.Precision): Holding => {
     precision: Precision.parsePrecision(entry.precision)!,
     rate: entry.rate.value
   }))
+  const arithmetic = profile.native.map((entry) => entry.precision).join(", ")
   const stored = (format: Precision.Format, widths: ReadonlyArray<number>): boolean =>
     format.kind === "float"
       ? natives.some(
@@ -63,17 +64,24 @@ const hold = (profile: Profile, precision: Precision.Precision): Holding => {
         )
       : widths.includes(format.bits)
   const { weights, activations } = precision
+  const refuse = (what: string, format: Precision.Format, widths: ReadonlyArray<number>): Holding => ({
+    held: false,
+    why:
+      format.kind === "float"
+        ? `it has no ${format.bits}-bit floating-point ${what}; its arithmetic is ${arithmetic}`
+        : `it stores ${what} of ${widths.join(", ") || "no"} bits`
+  })
   if (!stored(weights, profile.storage.weightBits))
-    return { held: false, why: `it stores weights of ${profile.storage.weightBits.join(", ")} bits` }
+    return refuse("weights", weights, profile.storage.weightBits)
   if (!stored(activations, profile.storage.activationBits))
-    return { held: false, why: `it stores activations of ${profile.storage.activationBits.join(", ")} bits` }
+    return refuse("activations", activations, profile.storage.activationBits)
   const wide = natives.filter(
     ({ precision: native }) => covers(native.weights, weights) && covers(native.activations, activations)
   )
   if (wide.length === 0)
     return {
       held: false,
-      why: `none of its arithmetic (${profile.native.map((n) => n.precision).join(", ")}) is wide enough`
+      why: `none of its arithmetic (${arithmetic}) is wide enough`
     }
   const isExact = (each: NativePair): boolean =>
     same(each.precision.weights, weights) && same(each.precision.activations, activations)

@@ -1,15 +1,16 @@
 /**
- * A device as data: the schema of a file in `hw-profiles/`, and the checks no schema can state (levels in order,
- * ids unique, every native precision storable). Decoding lists every fault with its path, and refuses keys it
- * does not know, so that a misspelt figure is never silently ignored.
+ * A device as data: the schema of a file in `hw-profiles/`. Decoding lists every fault with its path, those of the
+ * schema and those beyond it (`Faults`), and refuses keys it does not know, so that a misspelt figure is never
+ * silently ignored.
  */
-import { Effect, Schema } from "effect"
+import { Effect, Result, Schema } from "effect"
 import { Precision } from "@bitbudget/graph"
 import {
   AreaMm2,
   Bytes,
   ClockMhz,
   Confidence,
+  Count,
   GbPerS,
   Mw,
   NodeNm,
@@ -20,6 +21,7 @@ import {
   Us
 } from "./Figure.ts"
 import { Compute } from "./ComputeSchema.ts"
+import { faultsBeyondSchema } from "./Faults.ts"
 
 const Shorthand = Schema.String.check(
   Schema.makeFilter((text) =>
@@ -101,7 +103,7 @@ export const Stack = Schema.Struct({
   /** Precisions it speaks for; all when absent. */
   precisions: Schema.optionalKey(Schema.NonEmptyArray(Shorthand)),
   clockMhz: Schema.optionalKey(ClockMhz),
-  cores: Schema.optionalKey(Positive),
+  cores: Schema.optionalKey(Count),
   /** Other bandwidths than the profile's, by level id. */
   gbPerS: Schema.optionalKey(Schema.Record(Schema.String, GbPerS)),
   /** Levels this configuration lacks. */
@@ -154,7 +156,7 @@ export const Profile = Schema.Struct({
     confidence: Confidence
   }),
   /** Width of partial sums in memory; 32 when absent. */
-  accumulatorBits: Schema.optionalKey(Positive),
+  accumulatorBits: Schema.optionalKey(Count),
   /** Elementwise, pooling, softmax: scalar operations a cycle at 8 bits; wider elements take longer. */
   vector: Schema.Struct({ opsPerCycle: Positive }),
   /** From far to near; the last one feeds the array. Empty: the array is never starved. */
@@ -184,109 +186,6 @@ export class MalformedProfile extends Schema.TaggedError<MalformedProfile>()("Ma
   }
 }
 
-const at = (path: ReadonlyArray<string | number>): string =>
-  path.map((key) => (typeof key === "number" ? `[${key}]` : `["${key}"]`)).join("")
-
-const duplicates = (ids: ReadonlyArray<string>): ReadonlyArray<number> =>
-  ids.flatMap((id, index) => (ids.indexOf(id) < index ? [index] : []))
-
-const capacities = (level: Level): ReadonlyArray<number> =>
-  level.bytes === null
-    ? []
-    : "value" in level.bytes
-      ? [level.bytes.value]
-      : Object.values(level.bytes).map((f) => f.value)
-
-/** Bytes of what the array takes in one cycle, at the narrowest native format: no tile is smaller. */
-const smallestTileBytes = ({ compute, native }: Profile): number => {
-  const size = (unrolling: Readonly<Record<string, { readonly value: number } | undefined>>): number => {
-    const of = (name: string): number => unrolling[name]?.value ?? 1
-    return of("M") + of("C") * of("R") * of("S") + of("P") * of("Q") * of("batch") * of("groups")
-  }
-  const elements = (): number => {
-    switch (compute.kind) {
-      case "systolic":
-      case "rowStationary":
-      case "bitFusion":
-        return compute.rows.value + compute.cols.value
-      case "spatial":
-      case "bitSerial":
-        return Math.min(...compute.unrollings.map(size))
-      case "simd":
-        return compute.blockRows.value + compute.blockCols.value
-      case "scalar":
-      case "tensorCore":
-        return 16
-    }
-  }
-  const bits = native.map(({ precision }) => Precision.parsePrecision(precision)!.activations.bits)
-  return Math.max(16, Math.ceil((elements() * Math.min(...bits)) / 8))
-}
-
-/** Faults a schema cannot see. */
-const crossFaults = (profile: Profile): ReadonlyArray<string> => {
-  const faults: Array<string> = []
-  const { memory, native, storage, stacks = [] } = profile
-  for (const index of duplicates(memory.map((level) => level.id)))
-    faults.push(`Duplicate level id "${memory[index]!.id}" at ${at(["memory", index, "id"])}`)
-  for (const index of duplicates(native.map((entry) => entry.precision)))
-    faults.push(`Duplicate precision at ${at(["native", index, "precision"])}`)
-  for (const index of duplicates(stacks.map((stack) => `${stack.software} ${stack.precisions?.join()}`)))
-    faults.push(
-      `Duplicate stack "${stacks[index]!.software}" for the same precisions at ${at(["stacks", index])}`
-    )
-  for (const operand of ["weights", "inputs", "outputs"] as const) {
-    const holding = memory.filter((level) => level.holds === undefined || level.holds.includes(operand))
-    if (memory.length > 0 && !holding.some((level) => level.backing === true))
-      faults.push(`Missing level: no backing level holds ${operand} at ${at(["memory"])}`)
-  }
-  const least = smallestTileBytes(profile)
-  let near = false
-  memory.forEach((level, index) => {
-    if (level.backing !== true) near = true
-    else if (near)
-      faults.push(
-        `A backing level after a nearer one: list levels from far to near at ${at(["memory", index])}`
-      )
-    if (level.bytes === null && level.backing !== true)
-      faults.push(`Only a backing level may have no capacity at ${at(["memory", index, "bytes"])}`)
-    if (level.backing !== true && capacities(level).some((bytes) => bytes < least))
-      faults.push(`Too small for one tile (${least} bytes) at ${at(["memory", index, "bytes"])}`)
-    if (level.keepsWholeNetworks === true && level.keepsWeights !== true)
-      faults.push(`Keeps whole networks but no weights at ${at(["memory", index, "keepsWholeNetworks"])}`)
-  })
-  memory.forEach((level, index) => {
-    if (index === 0 || level.backing === true || memory[index - 1]!.backing === true) return
-    const [outer, inner] = [memory[index - 1]!, level].map((each) =>
-      capacities(each).reduce((a, b) => a + b, 0)
-    )
-    if (outer! < inner!)
-      faults.push(
-        `Levels out of order: larger than "${memory[index - 1]!.id}" before it at ${at(["memory", index, "bytes"])}`
-      )
-  })
-  native.forEach((entry, index) => {
-    const precision = Precision.parsePrecision(entry.precision)!
-    for (const [format, bits, key] of [
-      [precision.weights, storage.weightBits, "weightBits"],
-      [precision.activations, storage.activationBits, "activationBits"]
-    ] as const)
-      if (format.kind === "int" && !bits.includes(format.bits))
-        faults.push(
-          `Unsupported precision: native ${entry.precision} at ${at(["native", index])} is not in ${at(["storage", key])}`
-        )
-  })
-  if (profile.relative === profile.id) faults.push(`A device is not its own relative at ${at(["relative"])}`)
-  if (profile.framesInFlight !== undefined && profile.framesInFlight.value < 1)
-    faults.push(`At least one sample is in flight at ${at(["framesInFlight", "value"])}`)
-  stacks.forEach((stack, index) => {
-    const ids = new Set(memory.map((level) => level.id))
-    for (const id of [...Object.keys(stack.gbPerS ?? {}), ...(stack.without ?? [])])
-      if (!ids.has(id)) faults.push(`Unknown level "${id}" at ${at(["stacks", index])}`)
-  })
-  return faults
-}
-
 /** A profile as the text of its file: one figure, or one list of words or numbers, a line. */
 export const print = (profile: Profile): string =>
   JSON.stringify(profile, null, 2)
@@ -299,17 +198,38 @@ export const print = (profile: Profile): string =>
       (_, list: string) => `[${list.split(/,\s*/).join(", ")}]`
     ) + "\n"
 
-/** Decodes a profile's JSON text; `file` only names it in errors. */
-export const decode = (json: string, file: string): Effect.Effect<Profile, MalformedProfile> =>
-  Schema.decodeUnknownEffect(Schema.fromJsonString(Profile), { errors: "all", onExcessProperty: "error" })(
-    json
-  ).pipe(
-    Effect.mapError(
-      (error) =>
-        new MalformedProfile({ file, faults: error.message.split("\n").filter((line) => line !== "") })
-    ),
-    Effect.filterOrElse(
-      (profile) => crossFaults(profile).length === 0,
-      (profile) => Effect.fail(new MalformedProfile({ file, faults: crossFaults(profile) }))
-    )
+/** The value of a JSON text. NaN and Infinity, which are no JSON but often written, are left to the schema to place. */
+const parse = (text: string): unknown =>
+  JSON.parse(
+    text
+      .replace(/^\uFEFF/, "")
+      .replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (token) =>
+        token.startsWith('"') ? token : `"${token}"`
+      )
   )
+
+/**
+ * Decodes a profile's JSON text; `file` only names it in errors. What the schema refuses (a zero bandwidth) does not
+ * hide what lies beyond it (two levels of one id), as long as every key is there to be looked at.
+ */
+export const decode = Effect.fn(function* (
+  json: string,
+  file: string
+): Effect.fn.Return<Profile, MalformedProfile> {
+  const value = yield* Effect.try({
+    try: () => parse(json),
+    catch: (cause) =>
+      new MalformedProfile({ file, faults: [cause instanceof Error ? cause.message : String(cause)] })
+  })
+  const decoded = Schema.decodeUnknownResult(Profile, { errors: "all", onExcessProperty: "error" })(value)
+  const readable = Result.isSuccess(decoded)
+    ? decoded
+    : Schema.decodeUnknownResult(Profile, { disableChecks: true })(value)
+  const faults = [
+    ...(Result.isSuccess(decoded) ? [] : decoded.failure.message.replaceAll(/\n\s+at /g, " at ").split("\n")),
+    ...(Result.isSuccess(readable) ? faultsBeyondSchema(readable.success) : [])
+  ]
+  return Result.isSuccess(decoded) && faults.length === 0
+    ? decoded.success
+    : yield* new MalformedProfile({ file, faults })
+})

@@ -7,22 +7,23 @@ import { Effect, Schema } from "effect"
 import { Precision, Work } from "@bitbudget/graph"
 import { scale } from "../work/Batch.ts"
 
-const Row = Schema.Struct({
-  device: Schema.NonEmptyString,
-  software: Schema.String,
-  network: Schema.String,
-  onnx: Schema.String,
-  layer: Schema.String,
-  precision: Schema.String,
-  batch: Schema.String,
-  metric: Schema.String,
-  value: Schema.FiniteFromString,
-  unit: Schema.String,
-  confidence: Schema.String,
-  source: Schema.String,
-  note: Schema.String
-})
-export type Measurement = typeof Row.Type
+const columns = [
+  "device",
+  "software",
+  "network",
+  "onnx",
+  "layer",
+  "precision",
+  "batch",
+  "metric",
+  "value",
+  "unit",
+  "confidence",
+  "source",
+  "note"
+] as const
+type Text = { readonly [K in (typeof columns)[number]]: string }
+export type Measurement = Omit<Text, "value"> & { readonly value: number }
 
 /** A measurements file that cannot be read, with the lines at fault. */
 export class MalformedMeasurements extends Schema.TaggedError<MalformedMeasurements>()(
@@ -37,22 +38,66 @@ export class MalformedMeasurements extends Schema.TaggedError<MalformedMeasureme
   }
 }
 
+/** A metric is named with its unit; the same quantity in another of these would be read a thousandfold wrong. */
+const units = [
+  ["ns", "us", "µs", "ms", "s"],
+  ["pJ", "nJ", "uJ", "µJ", "mJ", "J"],
+  ["uW", "µW", "mW", "W"],
+  ["B", "KB", "kB", "KiB", "MB", "MiB", "GB", "GiB"]
+]
+
+const rowFaults = ({ batch, device, metric, unit, value }: Text): ReadonlyArray<string> => {
+  const own = metric.slice(metric.lastIndexOf("_") + 1)
+  const number = Number(value)
+  // Only traffic may be nothing at all: on a device that keeps everything on chip.
+  const sound = value.trim() !== "" && (number > 0 || (number === 0 && own === "MB")) && number < Infinity
+  return [
+    ...(device === "" ? ["the device has no name"] : []),
+    ...(sound ? [] : [`value is "${value}", expected a positive number`]),
+    ...(batch === "" || /^[1-9]\d*$/.test(batch)
+      ? []
+      : [`batch is "${batch}", expected a number of samples`]),
+    ...(units.some((scale) => scale.includes(own) && scale.includes(unit)) && unit !== own
+      ? [`${metric} in ${unit}: give the value in ${own}`]
+      : [])
+  ]
+}
+
 /** The rows of a CSV text; `file` only names it in errors. */
-export const parseMeasurements = (
+export const parseMeasurements = Effect.fn(function* (
   text: string,
   file: string
-): Effect.Effect<ReadonlyArray<Measurement>, MalformedMeasurements> =>
-  Effect.try({
-    try: () => parse(text, { columns: true, skip_empty_lines: true, bom: true }) as ReadonlyArray<unknown>,
-    catch: (cause) =>
-      new MalformedMeasurements({ file, faults: [cause instanceof Error ? cause.message : String(cause)] })
-  }).pipe(
-    Effect.flatMap((rows) =>
-      Schema.decodeUnknownEffect(Schema.Array(Row), { errors: "all" })(rows).pipe(
-        Effect.mapError((error) => new MalformedMeasurements({ file, faults: error.message.split("\n") }))
-      )
-    )
-  )
+): Effect.fn.Return<ReadonlyArray<Measurement>, MalformedMeasurements> {
+  const refuse = (faults: ReadonlyArray<string>) => new MalformedMeasurements({ file, faults: [...faults] })
+  const lines: Array<number> = []
+  const [titles = [], ...records] = yield* Effect.try({
+    try: () =>
+      parse(text, {
+        bom: true,
+        relax_column_count: true,
+        skip_empty_lines: true,
+        on_record: (record: Array<string>, context) => {
+          lines.push(context.lines)
+          return record
+        }
+      }),
+    catch: (cause) => refuse([cause instanceof Error ? cause.message : String(cause)])
+  })
+  const missing = columns.filter((name) => !titles.includes(name))
+  if (missing.length > 0) return yield* refuse([`line 1: no column ${missing.join(", ")}`])
+  const faults: Array<string> = []
+  const rows = records.map((record, index) => {
+    const cell = (name: keyof Text): string => record[titles.indexOf(name)] ?? ""
+    const row = Object.fromEntries(columns.map((name) => [name, cell(name)])) as Text
+    const found =
+      record.length === titles.length
+        ? rowFaults(row)
+        : [`${record.length} cells under ${titles.length} titles: quote what has a comma in it`]
+    for (const fault of found) faults.push(`line ${lines[index + 1]}: ${fault}`)
+    return Object.assign<object, { readonly value: number }>(row, { value: Number(row.value) }) as Measurement
+  })
+  return faults.length === 0 ? rows : yield* refuse(faults)
+})
 
 /** Index among the network's layers with weights; undefined for a whole network, −1 where the row is unclear. */
 export const layerIndex = (row: Measurement): number | undefined => {
@@ -67,7 +112,7 @@ const offlineBatch = 16
 
 /** Samples at once; where the row does not say, 1 for a latency and a large batch for a throughput. */
 export const batchOf = (row: Measurement): number => {
-  if (/^\d+$/.test(row.batch)) return Math.max(1, Number(row.batch))
+  if (row.batch !== "") return Number(row.batch)
   return row.metric === "throughput_per_s" ? offlineBatch : 1
 }
 

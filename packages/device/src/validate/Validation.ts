@@ -7,7 +7,7 @@ import { Precision, Work } from "@bitbudget/graph"
 import { areaOf } from "../energy/Area.ts"
 import { prepare, type PrecisionOf } from "../cost/Prepare.ts"
 import { network, type NetworkCost } from "../cost/Simulate.ts"
-import { machineFor } from "../cost/Machine.ts"
+import { machineFor, stackFor } from "../cost/Machine.ts"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
 import {
@@ -204,6 +204,14 @@ export const stated = (profile: Profile, software?: string): Stated | null => {
   }
 }
 
+/** Software the profile has no figures for is predicted as the one nearest by name (`stackFor`). */
+const likened = (profile: Profile, software: string): string => {
+  const stack = stackFor(profile, software, "")
+  return stack === undefined || stack.software === software
+    ? ""
+    : `no figures for software "${software}": predicted as ${stack.software}`
+}
+
 /** Measured, predicted and error of every row of this device, and the summary. */
 export const run = (
   profile: Profile,
@@ -228,8 +236,8 @@ export const run = (
         metric,
         measured: row.value,
         predicted,
-        apePct: predicted === null ? null : (Math.abs(predicted - row.value) / Math.abs(row.value)) * 100,
-        note: typeof prediction === "number" ? "" : prediction.why
+        apePct: predicted === null || row.value === 0 ? null : Math.abs(predicted / row.value - 1) * 100,
+        note: typeof prediction === "number" ? likened(profile, software) : prediction.why
       }
     })
   return { rows, summary: summarise(rows) }

@@ -1,5 +1,5 @@
 /** `devices`: profiles held against measurements, fitted to them, and the operation tables they count with. */
-import { Batch, Fit, Measurement, Ops, Profiles, Validation } from "@bitbudget/device"
+import { Batch, Fit, Measurement, Ops, Profile, Profiles, Validation } from "@bitbudget/device"
 import { type Graph, Model } from "@bitbudget/graph"
 import { Effect } from "effect"
 import * as fs from "node:fs"
@@ -33,6 +33,11 @@ const measurementsOf = Effect.fn(function* (
   return { rows, workloadOf }
 })
 
+const devicesIn = (rows: ReadonlyArray<Measurement.Measurement>): string =>
+  rows.length === 0
+    ? "it has no rows"
+    : `its devices are ${[...new Set(rows.map(({ device }) => device))].join(", ")}`
+
 /** Predictions beside the measurements of a CSV, for every device named. */
 export const validate = Effect.fn("validate")(function* (request: {
   readonly devices: ReadonlyArray<string>
@@ -49,7 +54,7 @@ export const validate = Effect.fn("validate")(function* (request: {
   const missing = profiles.filter(({ id }) => !rows.some(({ device }) => device === id))
   if (missing.length > 0) {
     return yield* new UnusableRequest({
-      why: `${request.against} has no measurement of ${missing.map(({ id }) => id).join(", ")}; its devices are ${[...new Set(rows.map(({ device }) => device))].join(", ")}`
+      why: `${request.against} has no measurement of ${missing.map(({ id }) => id).join(", ")}; ${devicesIn(rows)}`
     })
   }
   const results = profiles.map((profile) => Validation.run(profile, rows, workloadOf))
@@ -59,12 +64,17 @@ export const validate = Effect.fn("validate")(function* (request: {
   }
 })
 
-/** Reads profiles, which refuses faulty ones with every fault, and says how well each is known to predict. */
+/** Reads profiles, which refuses all faulty ones together with every fault, and says how well each is known to predict. */
 export const checkProfiles = Effect.fn("checkProfiles")(function* (request: {
   readonly devices: ReadonlyArray<string>
   readonly profiles: string
 }) {
-  const profiles = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
+  const [profiles, faulty] = yield* Effect.partition(request.devices, (device) =>
+    Profiles.load(device, request.profiles)
+  )
+  if (faulty.length > 0) {
+    return yield* new UnusableRequest({ why: faulty.map(({ message }) => message).join("\n") })
+  }
   return {
     devices: profiles.map((profile) => ({
       id: profile.id,
@@ -90,7 +100,7 @@ export const fitProfile = Effect.fn("fitProfile")(function* (request: {
       why: `${request.against} has no time of ${profile.id} whose model can be found; models are looked up beside it or in --models`
     })
   }
-  yield* writeFile(request.out, `${JSON.stringify(fitted.profile, null, 2)}\n`)
+  yield* writeFile(request.out, Profile.print(fitted.profile))
   return {
     device: profile.id,
     file: request.out,

@@ -90,5 +90,10 @@ export const validation = ({ rows, summary }: Success<typeof Tasks.validate>): s
         figure(row.spearman),
         figure(row.precisionRatioErrPct)
       ])
+    ),
+    "",
+    "Rates are scored as times. ratio: of two precisions of one network.",
+    ...[...Map.groupBy(rows, ({ note }) => note)].flatMap(([note, like]) =>
+      note === "" ? [] : [`${like.length} row${like.length === 1 ? "" : "s"}: ${note}`]
     )
   ].join("\n")

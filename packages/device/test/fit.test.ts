@@ -70,6 +70,20 @@ describe("fit", () => {
     expect(leftOut(wild)).toBe(leftOut(own))
   })
 
+  it("one row of other software does not speak for the software fitted before", () => {
+    const before = stated(coral)!
+    const row = rows.find(({ device }) => device === coral.id)!
+    const { profile } = fit(coral, [{ ...row, software: "another runtime" }], workloadOf, "one row")
+    expect(stated(profile, "another runtime")).toMatchObject({ rows: 1, leaveOneOutApePct: null })
+    expect(stated(profile, coral.stacks![0]!.software)).toEqual(before)
+    const own = stated(profile, "another runtime")!.medianApePct
+    expect(stated(profile)!.rows).toBe(before.rows + 1)
+    expect(stated(profile)!.medianApePct).toBeCloseTo(
+      (before.medianApePct * before.rows + own) / (before.rows + 1),
+      10
+    )
+  })
+
   it("says where every factor comes from, and the profile it writes reads back the same", () => {
     const { profile } = fit(coral, rows, workloadOf, "measurements.csv")
     const stack = profile.stacks![0]!

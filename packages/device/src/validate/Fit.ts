@@ -293,8 +293,12 @@ export const fit = (
       reportOf(rows.filter((row) => row.software === key.software && row.precision === key.native))
     )
   )
+  const merged = merge(profile.stacks ?? [], stacks)
+  // One figure speaks for the profile only where it comes from one fit; else each stack speaks for itself.
+  const elsewhere = merged.some((stack) => stack.fit !== undefined && !stacks.includes(stack))
+  const { fit: _before, ...unfitted } = profile
   return {
-    profile: { ...profile, fit: reportOf(rows), stacks: merge(profile.stacks ?? [], stacks) },
+    profile: { ...unfitted, stacks: merged, ...(elsewhere ? {} : { fit: reportOf(rows) }) },
     stacks: stacks.map(({ fit: report, software }, s) => ({
       software,
       precision: keys[s]!.native,

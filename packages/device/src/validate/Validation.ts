@@ -181,14 +181,16 @@ export interface Stated {
 
 /**
  * The error a profile carries with it, over all its software or that of one: to print beside every prediction.
- * Null where no measurement stands behind the profile. Over all software the rows are pooled; where one software
- * computes at several precisions its figures are the row-weighted means of their medians.
+ * Null where no measurement stands behind the profile. Over all software the rows are pooled; where they were
+ * fitted apart, or one software computes at several precisions, the figures are row-weighted means of medians.
  */
 export const stated = (profile: Profile, software?: string): Stated | null => {
   const fits =
-    software === undefined
+    software === undefined && profile.fit !== undefined
       ? [profile.fit]
-      : (profile.stacks ?? []).filter((stack) => stack.software === software).map((stack) => stack.fit)
+      : (profile.stacks ?? [])
+          .filter((stack) => software === undefined || stack.software === software)
+          .map((stack) => stack.fit)
   const known = fits.filter((fit) => fit !== undefined)
   const rows = known.reduce((sum, fit) => sum + fit.rows, 0)
   if (rows === 0) return null

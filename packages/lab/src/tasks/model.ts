@@ -12,7 +12,9 @@ export const readLayerList = Effect.fn(function* (
   file: string,
   batch: number
 ): Effect.fn.Return<Work.Workload, RequestFailure> {
-  return yield* LayerList.parseLayerList(yield* readText(file), path.basename(file, ".csv"), batch)
+  return yield* LayerList.parseLayerList(yield* readText(file), path.basename(file, ".csv"), batch).pipe(
+    Effect.mapError(({ faults }) => new LayerList.MalformedLayerList({ file, faults }))
+  )
 })
 
 /** A trained network: what needs weights or data refuses a layer list by name. */

@@ -74,6 +74,13 @@ describe("sensitivity", () => {
     expect(JSON.parse(run(...request, "--json").out)).toEqual(result)
   })
 
+  it("shows people every figure that was taken", () => {
+    const table = run(...request).out
+    for (const head of ["trace", "Δloss", "gᵀΔW", "½ΔWᵀGΔW", "Ω", "KL", "SNR dB", "Spearman"])
+      expect(table).toContain(head)
+    expect(table).not.toContain("½ΔWᵀHΔW")
+  })
+
   it("does not depend on the number of threads", () => {
     const single = JSON.parse(run(...request, "--json", "--threads", "1", "--force").out)
     expect(single).toEqual(result)

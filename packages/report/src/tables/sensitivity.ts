@@ -6,11 +6,12 @@ type Analysis = Success<typeof Sensitivities.analyze>
 
 const traces = ({ layers }: Analysis): string =>
   tableOfKnown(
-    ["layer", "weights", "trace", "λ max", "Fisher"],
+    ["layer", "weights", "trace", "trace of G", "λ max", "Fisher"],
     layers.map((layer) => [
       tail(layer.id, 30),
       figure(layer.params),
       withError(layer.trace, layer.traceStdErr),
+      withError(layer.gaussNewtonTrace, layer.gaussNewtonTraceStdErr),
       withError(layer.topEigenvalue, layer.topEigenvalueResidual),
       withError(layer.fisher, layer.fisherStdErr)
     ])
@@ -18,18 +19,38 @@ const traces = ({ layers }: Analysis): string =>
 
 const formats = ({ layers }: Analysis): string =>
   tableOfKnown(
-    ["layer", "bits", "Δloss", "½ΔWᵀHΔW", "Ω", "KL"],
+    ["layer", "bits", "Δloss", "gᵀΔW", "½ΔWᵀGΔW", "½ΔWᵀHΔW", "Ω", "λ‖ΔW‖²", "KL", "SNR dB"],
     layers.flatMap((layer) =>
       Object.entries(layer.byBits).map(([bits, format]) => [
         tail(layer.id, 24),
         bits,
         withError(format.deltaLoss, format.stdErr),
+        withError(format.linear, format.linearStdErr),
         withError(format.quadratic, format.quadraticStdErr),
+        withError(format.hessianQuadratic, format.hessianQuadraticStdErr),
         withError(format.omega, format.omegaStdErr),
-        withError(format.klDivergence, format.klDivergenceStdErr)
+        figure(format.lambdaOmega),
+        withError(format.klDivergence, format.klDivergenceStdErr),
+        withError(format.outputSqnrDb, format.outputSqnrStdErrDb)
       ])
     )
   )
+
+/** Layers' inputs, where these were asked for. */
+const inputs = ({ layers }: Analysis): ReadonlyArray<string> => {
+  const rows = layers.flatMap(({ id, activation }) =>
+    Object.entries(activation?.byBits ?? {}).map(([bits, format]) => [
+      tail(id, 24),
+      bits,
+      withError(activation?.trace, activation?.traceStdErr),
+      withError(format.deltaLoss, format.stdErr),
+      figure(format.noiseOmega)
+    ])
+  )
+  return rows.length === 0
+    ? []
+    : ["", table(["layer's input", "bits", "trace", "Δloss", "½ tr step²/12"], rows)]
+}
 
 const statement = ({ gaussNewtonEqualsHessian: { holds, brokenBy } }: Analysis): string =>
   holds || brokenBy === null
@@ -44,6 +65,7 @@ export const sensitivity = (result: Analysis): string =>
     traces(result),
     "",
     formats(result),
+    ...inputs(result),
     ...(result.referee === undefined
       ? []
       : [

@@ -70,6 +70,23 @@ describe("fit", () => {
     expect(leftOut(wild)).toBe(leftOut(own))
   })
 
+  it("a layer predicted above the assumed peak is noted", () => {
+    const predicted = (value: number) => {
+      const dense = { value, source: "made up", confidence: "fitted" as const }
+      const made: Profile.Profile = {
+        ...load("generic-45nm"),
+        memory: [],
+        stacks: [{ software: "x", efficiency: { dense } }]
+      }
+      return Simulate.network(made, workloadOf("vgg16.onnx", 1), () => Precision.wa(8, 8))
+    }
+    const noted = predicted(4)
+    const above = noted.layers.filter(({ utilisation }) => utilisation !== null && utilisation > 1).length
+    expect(above).toBeGreaterThan(0)
+    expect(noted.notes.join("\n")).toContain(`${above} layers are faster than the peak`)
+    expect(predicted(0.5).notes.join("\n")).not.toContain("faster than the peak")
+  })
+
   it("one row of other software does not speak for the software fitted before", () => {
     const before = stated(coral)!
     const row = rows.find(({ device }) => device === coral.id)!

@@ -172,6 +172,7 @@ export const network = (
     overheadPj
   )
   const macs = sum((cost) => cost.macs)
+  const above = layers.filter(({ utilisation }) => utilisation !== null && utilisation > 1).length
   const peakMacs = prepared.flows.reduce((most, { physical }) => Math.max(most, physical.peakMacsPerCycle), 0)
   return {
     device: profile.id,
@@ -201,6 +202,9 @@ export const network = (
     layers,
     notes: [
       ...notesOf(profile, prepared.flows),
+      ...(above > 0
+        ? [`${above} layers are faster than the peak the profile assumes: a fitted efficiency is above 1`]
+        : []),
       ...(prepared.layout.best().optimal
         ? []
         : ["the order of least activation memory was not proved: the network has too many branches"])

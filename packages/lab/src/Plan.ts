@@ -11,7 +11,6 @@ import { BitPlan, FakeQuant, FileBytes, type LayerFormat, Pack, type Ranges } fr
 import { Data, Evaluate, type Metrics } from "@bitbudget/runtime"
 import { Curvature, Loss, Referee, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
-import { createHash } from "node:crypto"
 import * as path from "node:path"
 import type { Budget } from "./Budget.ts"
 import { calibrate } from "./calibrate.ts"
@@ -21,6 +20,7 @@ import { costsOn, keeps, limitsOf, quantitiesOf } from "./plan/costs.ts"
 import { lossTable, type MetricChoice } from "./plan/losses.ts"
 import { formatsOf, requireFeasible, solve, solveGreedily } from "./plan/program.ts"
 import { refereeRowsOf, rowsOf, samplesFor } from "./Sensitivities.ts"
+import { runId, sha256 } from "./store/identity.ts"
 import { RunStore, type StoreFailure } from "./store/RunStore.ts"
 
 export interface Request {
@@ -57,14 +57,12 @@ export const DEFAULT_SAMPLES = 512
 /** Samples over which activation ranges are taken. */
 const CALIBRATION_SAMPLES = 512
 
-const hash = (text: string): string => createHash("sha256").update(text).digest("hex")
-
 /** What a run depends on: asking for the same again finds it. */
 const identity = (request: Request, dataFingerprint: string): string => {
   const { model, profile, budgets, weightBits, activationBits, ties, metric, samples, seed } = request
   const limits = budgets.map(({ text }) => text)
   const options = { limits, weightBits, activationBits, ties, metric, samples, seed }
-  return hash(JSON.stringify([model.sha256, profile, dataFingerprint, options])).slice(0, 16)
+  return runId("search", [model.sha256, profile, dataFingerprint, options])
 }
 
 /** Traces are worth their time where they are exact, or where the user wants what is made of them. */
@@ -109,7 +107,7 @@ export const search = Effect.fn("Plan.search")(function* (request: Request) {
     id: run,
     kind: "search",
     model,
-    profile: { id: profile.id, sha256: hash(profileJson), json: profileJson },
+    profile: { id: profile.id, sha256: sha256(profileJson), json: profileJson },
     options: JSON.stringify({
       budgets: request.budgets.map(({ text }) => text),
       bits: request.weightBits,

@@ -6,9 +6,9 @@ import type { Model } from "@bitbudget/graph"
 import { Data } from "@bitbudget/runtime"
 import { Loss, type Report, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
-import { createHash } from "node:crypto"
 import { type RequestFailure, UnusableRequest } from "./errors.ts"
 import { type RefereeRow, RunStore, type SensitivityRow, type StoreFailure } from "./store/RunStore.ts"
+import { runId } from "./store/identity.ts"
 
 export interface Request {
   readonly model: Model.Model
@@ -160,10 +160,7 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
     tolerance,
     traceMethod
   })
-  const run = createHash("sha256")
-    .update(["sensitivity", model.sha256, yield* Data.fingerprint(data), options].join("\n"))
-    .digest("hex")
-    .slice(0, 16)
+  const run = runId("sensitivity", [model.sha256, yield* Data.fingerprint(data), options])
   if (request.force) yield* store.forget(run)
   yield* store.begin({ id: run, kind: "sensitivity", model, options })
   const report = yield* Sensitivity.analyze<StoreFailure>({

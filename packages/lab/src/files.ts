@@ -36,11 +36,18 @@ export const readJson = (file: string): Effect.Effect<unknown, FileFailure> =>
     })
   )
 
+/** The folder and those it lies in. Node's recursive way never ends in places like /proc. */
+const makeFolder = (folder: string): void => {
+  if (fs.existsSync(folder)) return
+  makeFolder(path.dirname(folder))
+  fs.mkdirSync(folder)
+}
+
 /** Written to a temporary name beside the target and renamed, so that no half-written file is ever seen. */
 export const writeFile = (file: string, contents: string | Uint8Array): Effect.Effect<void, FileFailure> =>
   Effect.try({
     try: () => {
-      fs.mkdirSync(path.dirname(path.resolve(file)), { recursive: true })
+      makeFolder(path.dirname(path.resolve(file)))
       const temporary = `${file}.${process.pid}.tmp`
       fs.writeFileSync(temporary, contents)
       fs.renameSync(temporary, file)

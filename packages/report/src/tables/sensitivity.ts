@@ -1,6 +1,6 @@
 /** `sensitivity` as a table: a line a layer and width, and how well each metric ranks them. */
 import type { Sensitivities } from "@bitbudget/lab"
-import { figure, table, tableOfKnown, tail, type Success, withError } from "./table.ts"
+import { figure, layerTail, table, tableOfKnown, type Success, withError } from "./table.ts"
 
 type Analysis = Success<typeof Sensitivities.analyze>
 
@@ -8,7 +8,7 @@ const traces = ({ layers }: Analysis): string =>
   tableOfKnown(
     ["layer", "weights", "trace", "trace of G", "λ max", "Fisher"],
     layers.map((layer) => [
-      tail(layer.id, 30),
+      layerTail(layer.id, 30),
       figure(layer.params),
       withError(layer.trace, layer.traceStdErr),
       withError(layer.gaussNewtonTrace, layer.gaussNewtonTraceStdErr),
@@ -17,30 +17,43 @@ const traces = ({ layers }: Analysis): string =>
     ])
   )
 
-const formats = ({ layers }: Analysis): string =>
-  tableOfKnown(
-    ["layer", "bits", "Δloss", "gᵀΔW", "½ΔWᵀGΔW", "½ΔWᵀHΔW", "Ω", "λ‖ΔW‖²", "KL", "SNR dB"],
-    layers.flatMap((layer) =>
-      Object.entries(layer.byBits).map(([bits, format]) => [
-        tail(layer.id, 24),
-        bits,
-        withError(format.deltaLoss, format.stdErr),
-        withError(format.linear, format.linearStdErr),
-        withError(format.quadratic, format.quadraticStdErr),
-        withError(format.hessianQuadratic, format.hessianQuadraticStdErr),
-        withError(format.omega, format.omegaStdErr),
-        figure(format.lambdaOmega),
-        withError(format.klDivergence, format.klDivergenceStdErr),
-        withError(format.outputSqnrDb, format.outputSqnrStdErrDb)
-      ])
+type Format = Analysis["layers"][number]["byBits"][string]
+
+/** A line a layer and width; columns nobody asked for are left out. */
+const formats = (
+  { layers }: Analysis,
+  columns: { readonly [title: string]: (format: Format) => string }
+): ReadonlyArray<string> => {
+  const rows = layers.flatMap((layer) =>
+    Object.entries(layer.byBits).map(([bits, format]) =>
+      [layerTail(layer.id, 24), bits].concat(Object.values(columns).map((cell) => cell(format)))
     )
   )
+  const empty = rows.every(([, , ...cells]) => cells.every((cell) => cell === "–"))
+  return empty ? [] : ["", tableOfKnown(["layer", "bits", ...Object.keys(columns)], rows)]
+}
+
+/** What rounding does, measured on whole networks with one layer rounded. */
+const measured = {
+  Δloss: (format: Format) => withError(format.deltaLoss, format.stdErr),
+  KL: (format: Format) => withError(format.klDivergence, format.klDivergenceStdErr),
+  "SNR dB": (format: Format) => withError(format.outputSqnrDb, format.outputSqnrStdErrDb)
+}
+
+/** What derivatives say it should do. */
+const predicted = {
+  gᵀΔW: (format: Format) => withError(format.linear, format.linearStdErr),
+  "½ΔWᵀGΔW": (format: Format) => withError(format.quadratic, format.quadraticStdErr),
+  "½ΔWᵀHΔW": (format: Format) => withError(format.hessianQuadratic, format.hessianQuadraticStdErr),
+  Ω: (format: Format) => withError(format.omega, format.omegaStdErr),
+  "λ‖ΔW‖²": (format: Format) => figure(format.lambdaOmega)
+}
 
 /** Layers' inputs, where these were asked for. */
 const inputs = ({ layers }: Analysis): ReadonlyArray<string> => {
   const rows = layers.flatMap(({ id, activation }) =>
     Object.entries(activation?.byBits ?? {}).map(([bits, format]) => [
-      tail(id, 24),
+      layerTail(id, 24),
       bits,
       withError(activation?.trace, activation?.traceStdErr),
       withError(format.deltaLoss, format.stdErr),
@@ -63,8 +76,8 @@ export const sensitivity = (result: Analysis): string =>
     statement(result),
     "",
     traces(result),
-    "",
-    formats(result),
+    ...formats(result, measured),
+    ...formats(result, predicted),
     ...inputs(result),
     ...(result.referee === undefined
       ? []

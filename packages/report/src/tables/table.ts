@@ -58,6 +58,10 @@ export const figure = (value: number | null | undefined): string => {
 export const tail = (text: string, width: number): string =>
   text.length <= width ? text : `…${text.slice(1 - width)}`
 
+/** A layer's id without the operator at its end, which tells nobody anything. */
+export const layerTail = (id: string, width: number): string =>
+  tail(id.replace(/\/(Conv|ConvTranspose|Gemm|MatMul)$/, ""), width)
+
 export const shape = (dims: ReadonlyArray<number>): string => dims.join("×")
 
 /** What a task of the lab gives. */
@@ -93,10 +97,14 @@ export const knownError = (
   return `median error ${figure(medianApePct)} % on ${rows} measurements${expected}`
 }
 
+/** The shorter of 0.00003 and 3e-5. */
+const short = (value: number): string =>
+  [String(value), value.toExponential()].reduce((a, b) => (b.length < a.length ? b : a))
+
 /** A figure with its standard error, unless it is exact. */
 export const withError = (value: number | null | undefined, stdErr: number | null | undefined): string =>
   value === null || value === undefined
     ? "–"
     : stdErr === null || stdErr === undefined || stdErr === 0
       ? figure(value)
-      : `${figure(value)} ± ${Number(stdErr.toPrecision(1))}`
+      : `${figure(value)} ± ${short(Number(stdErr.toPrecision(1)))}`

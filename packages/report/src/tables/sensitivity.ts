@@ -67,7 +67,7 @@ const inputs = ({ layers }: Analysis): ReadonlyArray<string> => {
 
 const statement = ({ gaussNewtonEqualsHessian: { holds, brokenBy } }: Analysis): string =>
   holds || brokenBy === null
-    ? "Gauss–Newton is the Hessian block of every layer: traces without an error are exact."
+    ? "Gauss–Newton is every layer's Hessian block: traces without an error are exact."
     : `Gauss–Newton is not the whole Hessian: ${brokenBy.node} (${brokenBy.op}) has curvature of its own.`
 
 export const sensitivity = (result: Analysis): string =>

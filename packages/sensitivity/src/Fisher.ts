@@ -5,27 +5,16 @@
  */
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Gradient, GraphBuilder, Model } from "@bitbudget/graph"
-import type { Data, Evaluate } from "@bitbudget/runtime"
+import type { Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { result } from "./Directional.ts"
 import { operandsOf } from "./gaussnewton/operands.ts"
 import { squaredNorms } from "./gaussnewton/squaredNorms.ts"
-import type { LossName } from "./Loss.ts"
-import { batchSizeFor } from "./Memory.ts"
 import * as Samples from "./Samples.ts"
+import * as Setting from "./Setting.ts"
 import type { Estimate } from "./Statistics.ts"
 import { estimate } from "./Statistics.ts"
-
-export interface Options {
-  readonly graph: Graph.Graph
-  readonly layers: ReadonlyArray<Layer.Layer>
-  readonly split: Data.Split
-  readonly samples: number
-  readonly loss: LossName
-  readonly batchSize?: number
-  readonly threads?: number
-}
 
 export interface LayerFisher extends Estimate {
   readonly id: string
@@ -55,22 +44,12 @@ const normGraph = (
 
 /** Mean over samples of the squared norm of each layer's gradient; the standard error is over samples. */
 export const fisher = (
-  options: Options
+  options: Setting.Setting
 ): Effect.Effect<ReadonlyArray<LayerFisher>, Evaluate.Failure | Gradient.NotDifferentiable> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { graph, layers, split, loss } = options
-      const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const samples = yield* Samples.open({
-        ...threads,
-        graph,
-        split,
-        loss,
-        samples: options.samples,
-        batchSize: options.batchSize ?? batchSizeFor(graph, COPIES, LARGEST_BATCH),
-        filled: true
-      })
-      const lossy = Gradient.withLoss(graph, samples.loss.kind, samples.labelShape)
+      const { graph, layers } = options
+      const { samples, lossy, threads } = yield* Setting.open(options, COPIES, LARGEST_BATCH)
       const made = yield* Gradient.attempt(() => normGraph(graph, lossy, layers, samples.batchSize))
       const session = yield* Session.make(Model.encode(made.graph), {
         name: `gradients of ${graph.name}`,

@@ -5,28 +5,20 @@
  * A layer and format takes a run of second derivatives, several times a forward pass: more than measuring the increase
  * outright, and worth it only to tell curvature from slope and higher terms.
  */
-import type { Graph, Layer } from "@bitbudget/graph"
+import type { Layer } from "@bitbudget/graph"
 import { Gradient, Model } from "@bitbudget/graph"
-import type { Data, Evaluate } from "@bitbudget/runtime"
+import type { Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { secondDerivatives } from "./Directional.ts"
-import type { LossName } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
-import { batchSizeFor } from "./Memory.ts"
 import * as Samples from "./Samples.ts"
+import * as Setting from "./Setting.ts"
 import type { Estimate } from "./Statistics.ts"
 import { estimate } from "./Statistics.ts"
 
-export interface Options {
-  readonly graph: Graph.Graph
-  readonly layers: ReadonlyArray<Layer.Layer>
-  readonly split: Data.Split
-  readonly samples: number
-  readonly loss: LossName
+export interface Options extends Setting.Setting {
   readonly bits: ReadonlyArray<number>
-  readonly batchSize?: number
-  readonly threads?: number
 }
 
 export interface LayerForms {
@@ -44,18 +36,8 @@ export const hessianForms = (
 ): Effect.Effect<ReadonlyArray<LayerForms>, Evaluate.Failure | Gradient.NotDifferentiable> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { graph, layers, split, loss, bits } = options
-      const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const samples = yield* Samples.open({
-        ...threads,
-        graph,
-        split,
-        loss,
-        samples: options.samples,
-        batchSize: options.batchSize ?? batchSizeFor(graph, COPIES, LARGEST_BATCH),
-        filled: true
-      })
-      const lossy = Gradient.withLoss(graph, samples.loss.kind, samples.labelShape)
+      const { graph, layers, bits } = options
+      const { samples, lossy, threads } = yield* Setting.open(options, COPIES, LARGEST_BATCH)
       const stage = "Hessian forms of the rounding errors"
 
       const formsOf = (layer: Layer.Layer) =>

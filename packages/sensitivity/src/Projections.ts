@@ -9,33 +9,26 @@
  */
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Dim, Gradient, GraphBuilder, Model, Tensor } from "@bitbudget/graph"
-import type { Data, Evaluate } from "@bitbudget/runtime"
+import type { Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { bySample, responseTo, result } from "./Directional.ts"
 import type { Target } from "./gaussnewton/curvature.ts"
 import { curvatureOf, targetOf } from "./gaussnewton/curvature.ts"
 import { signs, units } from "./gaussnewton/directions.ts"
-import type { LossName } from "./Loss.ts"
 import { named } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
-import { batchSizeFor, passesFor } from "./Memory.ts"
+import { passesFor } from "./Memory.ts"
 import * as Samples from "./Samples.ts"
+import * as Setting from "./Setting.ts"
 import type { Estimate } from "./Statistics.ts"
 import { estimate } from "./Statistics.ts"
 
-export interface Options {
-  readonly graph: Graph.Graph
-  readonly layers: ReadonlyArray<Layer.Layer>
-  readonly split: Data.Split
-  readonly samples: number
-  readonly loss: LossName
+export interface Options extends Setting.Setting {
   readonly bits: ReadonlyArray<number>
   readonly seed: number
   /** Whether the interactions of all pairs of (layer, bits) are taken. */
   readonly interactions: boolean
-  readonly batchSize?: number
-  readonly threads?: number
 }
 
 /** Figures of one layer and format; standard errors over samples, which hold the output directions' too. */
@@ -171,24 +164,14 @@ export const projections = (
   Effect.scoped(
     Effect.gen(function* () {
       const { graph, split, layers, bits, loss, seed } = options
-      const threads = options.threads === undefined ? {} : { threads: options.threads }
       const target = targetOf(graph, named(loss), split)
       const all = target.free.length
       const exact = all <= EXACT_UP_TO
       const total = exact ? all : RANDOM_DIRECTIONS
       const others = 2 + bits.length
       const directions = passesFor(graph, others, Math.min(total, DIRECTIONS_A_RUN))
-      const samples = yield* Samples.open({
-        ...threads,
-        graph,
-        split,
-        loss,
-        samples: options.samples,
-        batchSize: options.batchSize ?? batchSizeFor(graph, others + directions, LARGEST_BATCH),
-        filled: true
-      })
+      const { samples, lossy, threads } = yield* Setting.open(options, others + directions, LARGEST_BATCH)
       const rows = samples.batchSize
-      const lossy = Gradient.withLoss(graph, samples.loss.kind, samples.labelShape)
       const made = yield* Gradient.attempt(() => projectionGraph(options, lossy, target, rows, directions))
       const session = yield* Session.make(Model.encode(made.graph), {
         name: `rounding errors of ${graph.name}`,

@@ -4,9 +4,9 @@
  * Layers whose block is the Gauss–Newton matrix are searched side by side in one graph, as long as the outputs are few
  * enough to take all their directions; the others one after the other, by products of the Hessian itself.
  */
-import type { Graph, Layer } from "@bitbudget/graph"
+import type { Layer } from "@bitbudget/graph"
 import { Gradient } from "@bitbudget/graph"
-import type { Data, Evaluate } from "@bitbudget/runtime"
+import type { Evaluate } from "@bitbudget/runtime"
 import { Progress } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as BlockProducts from "./BlockProducts.ts"
@@ -14,22 +14,13 @@ import type { Statement } from "./Curvature.ts"
 import type { Eigenpair } from "./Eigenvalue.ts"
 import { largest } from "./Eigenvalue.ts"
 import { targetOf } from "./gaussnewton/curvature.ts"
-import type { LossName } from "./Loss.ts"
 import { named } from "./Loss.ts"
-import { batchSizeFor } from "./Memory.ts"
 import { normal } from "./Random.ts"
-import * as Samples from "./Samples.ts"
+import * as Setting from "./Setting.ts"
 
-export interface Options {
-  readonly graph: Graph.Graph
-  readonly layers: ReadonlyArray<Layer.Layer>
-  readonly split: Data.Split
-  readonly samples: number
-  readonly loss: LossName
+export interface Options extends Setting.Setting {
   readonly statement: Statement
   readonly seed: number
-  readonly batchSize?: number
-  readonly threads?: number
 }
 
 export interface LayerEigenvalue extends Eigenpair {
@@ -56,18 +47,8 @@ const search = (
   Effect.scoped(
     Effect.gen(function* () {
       const { graph, split, loss, seed } = options
-      const threads = options.threads === undefined ? {} : { threads: options.threads }
       const copies = gaussNewton ? 2 + BlockProducts.DIRECTIONS_A_RUN : COPIES
-      const samples = yield* Samples.open({
-        ...threads,
-        graph,
-        split,
-        loss,
-        samples: options.samples,
-        batchSize: options.batchSize ?? batchSizeFor(graph, copies, LARGEST_BATCH),
-        filled: true
-      })
-      const lossy = Gradient.withLoss(graph, samples.loss.kind, samples.labelShape)
+      const { samples, lossy, threads } = yield* Setting.open(options, copies, LARGEST_BATCH)
       const target = gaussNewton ? { target: targetOf(graph, named(loss), split) } : {}
       const products = yield* BlockProducts.open({ graph, samples, lossy, layers, ...target, ...threads })
       const searches = layers.map(({ id, weightElements }) => {

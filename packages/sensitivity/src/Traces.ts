@@ -2,23 +2,16 @@
  * The trace of every layer's Hessian block, by the best method that applies: from the Gauss–Newton matrix where that
  * is the Hessian block (exactly, when the outputs are few), else by Hutchinson's probes of the Hessian itself.
  */
-import type { Graph, Layer } from "@bitbudget/graph"
+import type { Layer } from "@bitbudget/graph"
 import { Gradient } from "@bitbudget/graph"
-import type { Data, Evaluate } from "@bitbudget/runtime"
+import type { Evaluate } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { Statement } from "./Curvature.ts"
 import * as GaussNewton from "./GaussNewton.ts"
 import * as Hutchinson from "./Hutchinson.ts"
-import type { LossName } from "./Loss.ts"
-import { batchSizeFor } from "./Memory.ts"
-import * as Samples from "./Samples.ts"
+import * as Setting from "./Setting.ts"
 
-export interface Options {
-  readonly graph: Graph.Graph
-  readonly layers: ReadonlyArray<Layer.Layer>
-  readonly split: Data.Split
-  readonly samples: number
-  readonly loss: LossName
+export interface Options extends Setting.Setting {
   readonly statement: Statement
   readonly seed: number
   /** Standard error over trace at which sampling stops. */
@@ -26,8 +19,6 @@ export interface Options {
   readonly maxProbes: number
   /** "hutchinson" probes the Hessian even where the Gauss–Newton matrix gives its trace. */
   readonly method: "auto" | "hutchinson"
-  readonly batchSize?: number
-  readonly threads?: number
 }
 
 interface Figure {
@@ -53,18 +44,8 @@ const MOST_DIRECTIONS = 1024
 const byHutchinson = (options: Options, layers: ReadonlyArray<Layer.Layer>) =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { graph, split, loss, seed, tolerance, maxProbes } = options
-      const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const samples = yield* Samples.open({
-        ...threads,
-        graph,
-        split,
-        loss,
-        samples: options.samples,
-        batchSize: options.batchSize ?? batchSizeFor(graph, Hutchinson.COPIES, HUTCHINSON_BATCH),
-        filled: true
-      })
-      const lossy = Gradient.withLoss(graph, samples.loss.kind, samples.labelShape)
+      const { graph, seed, tolerance, maxProbes } = options
+      const { samples, lossy, threads } = yield* Setting.open(options, Hutchinson.COPIES, HUTCHINSON_BATCH)
       const found = yield* Hutchinson.traces(graph, samples, lossy, layers, {
         seed,
         tolerance,

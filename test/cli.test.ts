@@ -98,6 +98,7 @@ describe("wrong requests end with one clear message", () => {
   const cases: ReadonlyArray<readonly [string, number, RegExp, ReadonlyArray<string>]> = [
     ["no such model", 1, /none\.onnx.*no such file/, ["inspect", "none.onnx"]],
     ["misspelt device", 1, /Did you mean generic-45nm/, ["simulate", model, "--device", "generic-45m"]],
+    ["decibels to minimise", 1, /--metric/, [...base, "--budget", "size<=65%", "--metric", "outputSqnrDb"]],
     ["misspelt budget", 1, /"latncy" is not one of/, [...base, "--budget", "latncy<=1ms"]],
     ["budget without unit", 1, /latency needs a unit/, [...base, "--budget", "latency<=1"]],
     ["impossible budgets", 2, /cannot be met/, [...base, "--samples", "64", "--budget", "size<=1KB"]],

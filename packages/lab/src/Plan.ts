@@ -9,7 +9,7 @@ import { type Profile, type Simulate, Validation } from "@bitbudget/device"
 import { type Graph, Layer, Model, Precision } from "@bitbudget/graph"
 import { BitPlan, FakeQuant, FileBytes, type LayerFormat, Pack, type Ranges } from "@bitbudget/quant"
 import { Data, Evaluate, type Metrics } from "@bitbudget/runtime"
-import { Curvature, Loss, Referee, Sensitivity } from "@bitbudget/sensitivity"
+import { Curvature, Loss, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import * as path from "node:path"
 import type { Budget } from "./Budget.ts"
@@ -17,7 +17,7 @@ import { calibrate } from "./calibrate.ts"
 import { UnusableRequest } from "./errors.ts"
 import { writeFile } from "./files.ts"
 import { costsOn, keeps, limitsOf, quantitiesOf } from "./plan/costs.ts"
-import { lossTable, type MetricChoice } from "./plan/losses.ts"
+import { additive, lossTable, type MetricChoice, takenFrom } from "./plan/losses.ts"
 import { formatsOf, requireFeasible, solve, solveGreedily } from "./plan/program.ts"
 import { refereeRowsOf, rowsOf, samplesFor } from "./Sensitivities.ts"
 import { runId, sha256 } from "./store/identity.ts"
@@ -41,8 +41,8 @@ export interface Request {
   readonly force: boolean
 }
 
-/** Metrics a search can minimise. */
-export const metricChoices = Referee.judged
+export { additive as metricChoices }
+export type { Additive, MetricChoice } from "./plan/losses.ts"
 
 type Estimates = { readonly [metric: string]: Metrics.Estimate }
 
@@ -72,12 +72,8 @@ const metricsFor = (
   metric: MetricChoice
 ): ReadonlyArray<Sensitivity.Metric> => {
   const { holds } = Curvature.gaussNewtonEqualsHessian(graph, Loss.named(Loss.defaultFor(split)))
-  const wanted: ReadonlyArray<Sensitivity.Metric> = [
-    ...Sensitivity.defaultMetrics,
-    ...(metric === "lambdaOmega" ? (["topEigenvalue"] as const) : []),
-    ...(metric === "fisherOmega" ? (["fisher"] as const) : [])
-  ]
-  return holds || metric === "omega" ? wanted : wanted.filter((name) => name !== "trace")
+  const usual = Sensitivity.defaultMetrics.filter((name) => holds || name !== "trace")
+  return metric === "auto" ? usual : [...new Set([...usual, takenFrom[metric]])]
 }
 
 /** Whether two plans are the same. */

@@ -5,28 +5,47 @@
  * Estimates are noisy where widths hardly matter, so they are made monotone: fewer bits never look better than more,
  * nor better than float.
  */
-import { Referee, type Report } from "@bitbudget/sensitivity"
+import { Referee, type Report, type Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { UnusableRequest } from "../errors.ts"
 
+/** Metrics whose values of several layers add up to what the layers cost together. Decibels do not. */
+export type Additive = Exclude<Referee.Judged, "outputSqnrDb">
+
 /** `auto`: the referee's choice. */
-export type MetricChoice = "auto" | Referee.Judged
+export type MetricChoice = "auto" | Additive
+
+/** What has to be taken for each. */
+export const takenFrom: { readonly [M in Additive]: Sensitivity.Metric } = {
+  deltaLoss: "deltaLoss",
+  taylor: "quadratic",
+  quadratic: "quadratic",
+  hessianTaylor: "hessianQuadratic",
+  hessianQuadratic: "hessianQuadratic",
+  klDivergence: "klDivergence",
+  omega: "trace",
+  lambdaOmega: "topEigenvalue",
+  fisherOmega: "fisher",
+  deltaWeightSq: "deltaLoss"
+}
+
+const isAdditive = (metric: Referee.Judged): metric is Additive => Object.hasOwn(takenFrom, metric)
+
+/** What a search can minimise, the first preferred where two rank equally well. */
+export const additive: ReadonlyArray<Additive> = Referee.judged.filter(isAdditive)
 
 export interface LossTable {
-  readonly metric: Referee.Judged
+  readonly metric: Additive
   /** By layer in the report's order, by width. */
   readonly losses: ReadonlyArray<ReadonlyMap<number, number>>
 }
 
-/** Metrics whose values of several layers add up to what the layers cost together. Decibels do not. */
-const isAdditive = (metric: Referee.Judged): boolean => metric !== "outputSqnrDb"
-
 /** The additive metric with the highest correlation; the measured increase where nothing was judged. */
-const best = ({ referee = {} }: Report.SensitivityReport): Referee.Judged => {
-  let [winner, highest]: [Referee.Judged, number] = ["deltaLoss", -Infinity]
-  for (const metric of Referee.judged) {
+const best = ({ referee = {} }: Report.SensitivityReport): Additive => {
+  let [winner, highest]: [Additive, number] = ["deltaLoss", -Infinity]
+  for (const metric of additive) {
     const spearman = referee[metric]?.spearman ?? -Infinity
-    if (isAdditive(metric) && spearman > highest) [winner, highest] = [metric, spearman]
+    if (spearman > highest) [winner, highest] = [metric, spearman]
   }
   return winner
 }

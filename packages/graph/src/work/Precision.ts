@@ -6,8 +6,24 @@
  */
 export interface Format {
   readonly kind: "int" | "float"
+  /** Width of the operand as arithmetic sees it. */
   readonly bits: number
+  /** How it is kept in memory, where that is not simply `bits` a value with one scale a channel and zero point 0. */
+  readonly storage?: Storage
 }
+
+/** What a device's rules can ask of a stored format. Absent fields: as stated for `Format.storage`. */
+export interface Storage {
+  /** Bits a value takes in memory: a codebook of 16 floats is computed in 16 bits and stored in 4. */
+  readonly bits?: number
+  /** What shares one scale; a number is a block of so many values along the reduction. */
+  readonly scale?: "tensor" | "channel" | number
+  /** Whether a zero point is stored beside every scale. */
+  readonly zeroPoint?: boolean
+}
+
+/** Bits a value takes in memory. */
+export const storedBits = ({ bits, storage }: Format): number => storage?.bits ?? bits
 
 /** How one layer is computed: what its weights are stored as and what its input activations are. */
 export interface Precision {

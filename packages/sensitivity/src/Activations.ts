@@ -4,6 +4,7 @@
  *
  * The quantized input is part of the graph, so every layer and bit width is a session of its own.
  */
+import { Means } from "@bitbudget/numerics"
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Gradient, Model, Precision } from "@bitbudget/graph"
 import { Affine, FakeQuant, LayerFormat, Ranges } from "@bitbudget/quant"
@@ -13,8 +14,6 @@ import type { Scope } from "effect"
 import { Effect } from "effect"
 import type { LossName } from "./Loss.ts"
 import * as Samples from "./Samples.ts"
-import type { Estimate } from "./Statistics.ts"
-import { pairedDifference } from "./Statistics.ts"
 
 export interface Options {
   readonly graph: Graph.Graph
@@ -33,7 +32,7 @@ export interface InputIncrease {
   /** Step of the format: rounding noise has variance step²/12 (Widrow & Kollár, Quantization Noise, 2008). */
   readonly step: number
   /** Paired mean over samples. */
-  readonly deltaLoss: Estimate
+  readonly deltaLoss: Means.Estimate
 }
 
 export interface LayerInput {
@@ -113,7 +112,7 @@ export const inputIncreases = (
           const after = yield* lossesOf(FakeQuant.rewrite(graph, formats, ranges))
           const { low, high } = ranges.get(layer.input)!
           const step = Affine.affineParameters(low, high, width).scale
-          byBits[String(width)] = { step, deltaLoss: pairedDifference(before, after) }
+          byBits[String(width)] = { step, deltaLoss: Means.pairedDifference(before, after) }
         }
         found.push({ id: layer.id, byBits })
       }

@@ -5,6 +5,7 @@
  * A layer and format takes a run of second derivatives, several times a forward pass: more than measuring the increase
  * outright, and worth it only to tell curvature from slope and higher terms.
  */
+import { Means } from "@bitbudget/numerics"
 import type { Layer } from "@bitbudget/graph"
 import { Gradient, Model } from "@bitbudget/graph"
 import type { Evaluate } from "@bitbudget/runtime"
@@ -14,8 +15,6 @@ import { secondDerivatives } from "./Directional.ts"
 import * as Measured from "./Measured.ts"
 import * as Samples from "./Samples.ts"
 import * as Setting from "./Setting.ts"
-import type { Estimate } from "./Statistics.ts"
-import { estimate } from "./Statistics.ts"
 
 export interface Options extends Setting.Setting {
   readonly bits: ReadonlyArray<number>
@@ -24,7 +23,7 @@ export interface Options extends Setting.Setting {
 export interface LayerForms {
   readonly id: string
   /** By bit width; standard errors over samples. */
-  readonly byBits: Readonly<Record<string, Estimate>>
+  readonly byBits: Readonly<Record<string, Means.Estimate>>
 }
 
 /** Copies of the network's values a graph of second derivatives holds. */
@@ -65,7 +64,7 @@ export const hessianForms = (
                 }
               })
             )
-            return Object.fromEntries(bits.map((width, f) => [String(width), estimate(forms[f]!)]))
+            return Object.fromEntries(bits.map((width, f) => [String(width), Means.estimate(forms[f]!)]))
           })
         )
 

@@ -7,6 +7,7 @@
  * input of it, the other layers' stay constants, which ONNX Runtime lays out in advance (all weights as inputs cost
  * 2.6 times the run time on a depthwise network).
  */
+import { Means } from "@bitbudget/numerics"
 import type { Graph } from "@bitbudget/graph"
 import { Gradient, Layer, Model, Tensor } from "@bitbudget/graph"
 import { Affine } from "@bitbudget/quant"
@@ -17,8 +18,6 @@ import * as Divergence from "./Divergence.ts"
 import type { LossName } from "./Loss.ts"
 import { defaultFor } from "./Loss.ts"
 import * as Samples from "./Samples.ts"
-import type { Estimate } from "./Statistics.ts"
-import { decibels, estimate, mean, pairedDifference } from "./Statistics.ts"
 
 export interface Options {
   readonly graph: Graph.Graph
@@ -43,7 +42,7 @@ export interface Options {
 /** How far the outputs move. */
 export interface OutputChange {
   /** KL(float ‖ rounded) in nats, the mean over samples; null where the outputs are values, not classes. */
-  readonly klDivergence: Estimate | null
+  readonly klDivergence: Means.Estimate | null
   /** Σ z² / Σ (z − ẑ)² in decibels; null where nothing changes. */
   readonly sqnrDb: { readonly value: number | null; readonly stdErr: number | null }
 }
@@ -117,8 +116,8 @@ const outputComparison = (samples: number, classAxis: number | undefined) => {
       noise.set(parts.noise, from)
     },
     result: (): OutputChange => ({
-      klDivergence: classAxis === undefined ? null : estimate(kl),
-      sqnrDb: decibels(signal, noise)
+      klDivergence: classAxis === undefined ? null : Means.estimate(kl),
+      sqnrDb: Means.decibels(signal, noise)
     })
   }
 }
@@ -197,7 +196,7 @@ const measure = (options: Options) =>
           )
           return Object.fromEntries(
             candidates.map(({ width, losses, comparison }): [string, Increase] => {
-              const { value: deltaLoss, stdErr } = pairedDifference(before, losses)
+              const { value: deltaLoss, stdErr } = Means.pairedDifference(before, losses)
               const deltaWeightSq = squaredNorm(roundingError(graph, layer, width))
               const outputs = options.outputs === true ? { outputs: comparison.result() } : {}
               return [String(width), { deltaWeightSq, deltaLoss, stdErr, ...outputs }]
@@ -210,6 +209,11 @@ const measure = (options: Options) =>
     for (const layer of layers)
       measured.push({ id: layer.id, params: layer.weightElements, byBits: yield* increases(layer) })
     yield* Progress.step({ stage, done: runs, total: runs })
-    const result: LossIncrease = { loss, samples: samples.count, floatLoss: mean(before), layers: measured }
+    const result: LossIncrease = {
+      loss,
+      samples: samples.count,
+      floatLoss: Means.mean(before),
+      layers: measured
+    }
     return result
   }) satisfies Effect.Effect<LossIncrease, Evaluate.Failure, unknown>

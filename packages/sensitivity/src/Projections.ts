@@ -7,6 +7,7 @@
  * and so do their interactions ½·ΔW_aᵀGΔW_b, products of the u (CLADO, Deng et al., DAC 2023, measures them pair by
  * pair), and the traces with respect to layers' inputs, ‖∂⟨s_j, z_n⟩/∂x_l‖².
  */
+import { Means } from "@bitbudget/numerics"
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Dim, Gradient, GraphBuilder, Model, Tensor } from "@bitbudget/graph"
 import type { Evaluate } from "@bitbudget/runtime"
@@ -21,8 +22,6 @@ import * as Measured from "./Measured.ts"
 import { passesFor } from "./Memory.ts"
 import * as Samples from "./Samples.ts"
 import * as Setting from "./Setting.ts"
-import type { Estimate } from "./Statistics.ts"
-import { estimate } from "./Statistics.ts"
 
 export interface Options extends Setting.Setting {
   readonly bits: ReadonlyArray<number>
@@ -33,12 +32,12 @@ export interface Options extends Setting.Setting {
 
 /** Figures of one layer and format; standard errors over samples, which hold the output directions' too. */
 export interface Projection {
-  readonly quadratic: Estimate
-  readonly linear: Estimate
+  readonly quadratic: Means.Estimate
+  readonly linear: Means.Estimate
 }
 
 /** Trace of the Gauss–Newton matrix with respect to the layer's input of one sample. */
-export interface InputTrace extends Estimate {
+export interface InputTrace extends Means.Estimate {
   readonly exact: boolean
 }
 
@@ -206,11 +205,11 @@ export const projections = (
             const cell = l * bits.length + f
             return [
               String(width),
-              { quadratic: estimate(sums.quadratic[cell]!), linear: estimate(sums.linear[cell]!) }
+              { quadratic: Means.estimate(sums.quadratic[cell]!), linear: Means.estimate(sums.linear[cell]!) }
             ]
           })
         ),
-        input: { ...estimate(sums.input[l]!), exact }
+        input: { ...Means.estimate(sums.input[l]!), exact }
       })
       return {
         layers: layers.map(layer),

@@ -5,10 +5,9 @@
  * metric is scored by Spearman's rank correlation with it over all (layer, bits) pairs. The best one wins, the first
  * in the table where two are equal.
  */
+import { Ranks } from "@bitbudget/numerics"
 import type { LossIncrease } from "./Measured.ts"
 import type { FormatReport, LayerReport } from "./Report.ts"
-import type { RankCorrelation } from "./Statistics.ts"
-import { spearman } from "./Statistics.ts"
 
 type Predictor = (format: FormatReport) => number | null | undefined
 
@@ -45,7 +44,7 @@ export const harm = (metric: Judged, format: FormatReport): number | undefined =
   predictors[metric](format) ?? undefined
 
 export interface Verdict {
-  readonly referee: Readonly<Partial<Record<Judged, RankCorrelation>>>
+  readonly referee: Readonly<Partial<Record<Judged, Ranks.RankCorrelation>>>
   readonly winner: Judged | null
 }
 
@@ -58,13 +57,13 @@ export const judge = (layers: ReadonlyArray<LayerReport>, truth: LossIncrease): 
       return increase === undefined ? [] : [{ format, deltaLoss: increase.deltaLoss }]
     })
   )
-  const referee: Partial<Record<Judged, RankCorrelation>> = {}
+  const referee: Partial<Record<Judged, Ranks.RankCorrelation>> = {}
   let winner: Judged | null = null
   let best = -Infinity
   for (const name of judged) {
     const predicted = pairs.map(({ format }) => predictors[name](format) ?? Number.NaN)
     if (predicted.some(Number.isNaN)) continue
-    const correlation = spearman(
+    const correlation = Ranks.spearman(
       predicted,
       pairs.map(({ deltaLoss }) => deltaLoss)
     )

@@ -4,8 +4,8 @@
  * Every figure is exact (on the samples it was taken of) or stands next to its standard error; `null` is unknown, and
  * a field that was not asked for is absent. Losses are in nats for the entropies.
  */
+import type { Ranks } from "@bitbudget/numerics"
 import type { LossName } from "./Loss.ts"
-import type { RankCorrelation } from "./Statistics.ts"
 import type { Breach } from "./Curvature.ts"
 
 /** One layer at one bit width. ΔW = Q(W) − W is its rounding error: symmetric, one scale an output channel. */
@@ -111,7 +111,7 @@ export interface SensitivityReport {
   readonly gaussNewtonEqualsHessian: { readonly holds: boolean; readonly brokenBy: Breach | null }
   readonly layers: ReadonlyArray<LayerReport>
   /** Rank correlation of each metric with the loss increase measured on data kept apart, over (layer, bits). */
-  readonly referee?: Readonly<Record<string, RankCorrelation>>
+  readonly referee?: Readonly<Record<string, Ranks.RankCorrelation>>
   readonly refereeSamples?: { readonly split: string; readonly from: number; readonly samples: number }
   /** The metric with the highest correlation. */
   readonly winner?: string | null

@@ -6,11 +6,11 @@
  */
 import type { Graph, GraphBuilder } from "@bitbudget/graph"
 import { Tensor } from "@bitbudget/graph"
-import type { Formats } from "./LayerFormat.ts"
+import type { Choices } from "./format/Choice.ts"
 import type { Ranges } from "./Ranges.ts"
 import type { Activation } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
-import { roundedWeights, weightKey, weightsOf } from "./Weights.ts"
+import { rounded } from "./Weights.ts"
 
 const roundedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoint }: Activation): string => {
   const step = builder.constant(Tensor.scalar("float32", scale), `${value}/scale`)
@@ -21,11 +21,11 @@ const roundedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoin
   return builder.add("Mul", [clipped, step], {}, { name: `${value}/quantized` })
 }
 
-/** The network as it would compute under `formats`. `ranges` must cover the inputs of layers with integer activations. */
-export const rewrite = (graph: Graph.Graph, formats: Formats, ranges: Ranges): Graph.Graph =>
-  rewriteLayers(graph, formats, ranges, {
-    weightKey,
-    weights: (builder, layer, format) =>
-      builder.constant(roundedWeights(weightsOf(graph, layer), layer, format), `${layer.weight}/rounded`),
+/** The network as it would compute under `choices`. `ranges` must cover the inputs of layers with integer activations. */
+export const rewrite = (graph: Graph.Graph, choices: Choices, ranges: Ranges): Graph.Graph =>
+  rewriteLayers(graph, choices, ranges, {
+    form: () => "rounded",
+    weights: (builder, layer, { weights }) =>
+      builder.constant(rounded(graph, layer, weights), `${layer.weight}/rounded`),
     activation: roundedActivation
   })

@@ -7,10 +7,11 @@
 import type { Graph, GraphBuilder } from "@bitbudget/graph"
 import { Tensor } from "@bitbudget/graph"
 import type { Choices } from "./format/Choice.ts"
+import { plain, type QuantizedNetwork } from "./QuantizedNetwork.ts"
 import type { Ranges } from "./Ranges.ts"
 import type { Activation } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
-import { rounded } from "./Weights.ts"
+import { dequantize } from "./weights/kinds.ts"
 
 const roundedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoint }: Activation): string => {
   const step = builder.constant(Tensor.scalar("float32", scale), `${value}/scale`)
@@ -21,11 +22,14 @@ const roundedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoin
   return builder.add("Mul", [clipped, step], {}, { name: `${value}/quantized` })
 }
 
-/** The network as it would compute under `choices`. `ranges` must cover the inputs of layers with integer activations. */
-export const rewrite = (graph: Graph.Graph, choices: Choices, ranges: Ranges): Graph.Graph =>
-  rewriteLayers(graph, choices, ranges, {
+/** The network as it would compute, weights and activations rounded. */
+export const simulate = (network: QuantizedNetwork): Graph.Graph =>
+  rewriteLayers(network, {
     form: () => "rounded",
-    weights: (builder, layer, { weights }) =>
-      builder.constant(rounded(graph, layer, weights), `${layer.weight}/rounded`),
+    weights: (builder, layer, encoded) => builder.constant(dequantize(encoded), `${layer.weight}/rounded`),
     activation: roundedActivation
   })
+
+/** The same with plain rounding. `ranges` must cover the inputs of layers with integer activations. */
+export const rewrite = (graph: Graph.Graph, choices: Choices, ranges: Ranges): Graph.Graph =>
+  simulate(plain(graph, choices, ranges))

@@ -7,13 +7,21 @@
 import { GraphBuilder, Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
 
-export interface Range {
+export interface Bounds {
   readonly low: number
   readonly high: number
 }
 
+/** Extremes of an activation, and by bits what serves codes of that width better. */
+export interface Range extends Bounds {
+  readonly clipped?: ReadonlyMap<number, Bounds>
+}
+
 /** Ranges by value name. */
 export type Ranges = ReadonlyMap<string, Range>
+
+/** Where codes of so many bits begin and end. */
+export const boundsAt = (range: Range, bits: number): Bounds => range.clipped?.get(bits) ?? range
 
 /** Names of the activations whose ranges a quantized network needs, in order, each once. */
 export const observedValues = (graph: Graph.Graph): ReadonlyArray<string> => [

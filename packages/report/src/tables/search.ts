@@ -1,6 +1,6 @@
-/** `search` and `solve` as tables. */
-import type { Plan, Tasks } from "@bitbudget/lab"
-import { figure, knownError, table, tail, type Success } from "./table.ts"
+/** `search` as tables. */
+import type { Plan } from "@bitbudget/lab"
+import { figure, knownError, table, tail } from "./table.ts"
 
 type Metric = { readonly value: number; readonly low: number; readonly high: number; readonly n: number }
 
@@ -79,33 +79,5 @@ export const search = (result: Plan.SearchResult): string => {
       `${certificate.seconds.toFixed(2)} s`,
     `files: ${result.files.join(", ")} (${result.fileBytes} bytes)`,
     `run:   ${result.run}`
-  ].join("\n")
-}
-
-export const solution = (result: Success<typeof Tasks.solveProblem>): string => {
-  if (result.explanation !== undefined) return result.explanation.sentence
-  return [
-    `${result.status}: ${result.minimise} ${figure(result.objective)}, bound ${figure(result.bound)}, ` +
-      `gap ${figure(result.gap)}, ${result.seconds.toFixed(3)} s`,
-    "",
-    table(["group", "choice"], Object.entries(result.choice)),
-    "",
-    table(
-      ["cost", "value", "left"],
-      Object.entries(result.costs).map(([name, value]) => [name, figure(value), figure(result.slack[name])])
-    ),
-    ...(result.front === undefined
-      ? []
-      : [
-          "",
-          table(
-            ["front: at most", "reached", result.minimise],
-            result.front.map(({ limit, value, solution }) => [
-              figure(limit),
-              figure(value),
-              figure(solution.objective)
-            ])
-          )
-        ])
   ].join("\n")
 }

@@ -32,6 +32,9 @@ const conv = (kernel: number) => ({
   pads: Array.from({ length: 4 }, () => (kernel - 1) / 2)
 })
 
+/** Channels: enough for weights to outweigh the nodes around them in the file. */
+const WIDTH = 24
+
 export interface Shape {
   /** The batch the file is made for; open when absent. */
   readonly batch?: number
@@ -46,15 +49,15 @@ export const network = ({ batch, softmax = false }: Shape = {}): Uint8Array => {
     b.constant(Tensor.float32(shape, numbers(Dim.elements(shape), seed)), name)
   const layer = (name: string, input: string, inC: number, outC: number, kernel: number, seed: number) =>
     b.add("Conv", [input, weights(`${name}.w`, [outC, inC, kernel, kernel], seed)], conv(kernel), { name })
-  const stem = b.add("Relu", [layer("stem", x, 2, 8, 3, 1)], {}, { name: "stem/relu" })
-  const first = b.add("Relu", [layer("body/a", stem, 8, 8, 3, 2)], {}, { name: "body/relu" })
-  const sum = b.add("Add", [layer("body/b", first, 8, 8, 3, 3), stem], {}, { name: "add" })
+  const stem = b.add("Relu", [layer("stem", x, 2, WIDTH, 3, 1)], {}, { name: "stem/relu" })
+  const first = b.add("Relu", [layer("body/a", stem, WIDTH, WIDTH, 3, 2)], {}, { name: "body/relu" })
+  const sum = b.add("Add", [layer("body/b", first, WIDTH, WIDTH, 3, 3), stem], {}, { name: "add" })
   const out = b.add("Relu", [sum], {}, { name: "out" })
   const pooled = b.add("GlobalAveragePool", [out], {}, { name: "pool" })
   const flat = b.add("Flatten", [pooled], { axis: 1 }, { name: "flat" })
   const head = b.add(
     "Gemm",
-    [flat, weights("head.w", [3, 8], 4)],
+    [flat, weights("head.w", [3, WIDTH], 4)],
     { alpha: 1, beta: 1, transA: false, transB: true },
     { name: "head" }
   )

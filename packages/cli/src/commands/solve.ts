@@ -1,4 +1,4 @@
-/** `solve`: the exact search on tables of the user's own. */
+/** `solve`: the search on tables of the user's own. */
 import { Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"

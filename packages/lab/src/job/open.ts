@@ -66,7 +66,9 @@ const refusal = (profile: Profile.Profile, layer: string, choice: Choice.Choice)
   const holding = Holding.canHold(profile, Choice.precision(choice))
   const { weights, activations } = choice
   const nearby = pairs(
-    weights.kind === "int" ? [weights.bits, 8, 4, 2, 16].map((bits) => ({ ...weights, bits })) : [weights],
+    weights.kind === "int"
+      ? [weights.bits, 8, 4, 2, 16].map((bits) => WeightFormat.int(bits, weights.scale, weights.zeroPoint))
+      : [weights],
     [activations, ...USUAL_ACTIVATIONS.flat()]
   ).find((other) => holds(profile, other))
   const mend = nearby === undefined ? "choose other formats" : `the nearest it can is ${Choice.show(nearby)}`

@@ -4,8 +4,7 @@
  * Activations go through x̂ = s · clip(⌊x/s⌉, −z, 2^b − 1 − z), which equals quantizing and dequantizing with zero
  * point z, for any b, in four operators every runtime has.
  */
-import type { Graph, GraphBuilder } from "@bitbudget/graph"
-import { Tensor } from "@bitbudget/graph"
+import { type Graph, type GraphBuilder, Tensor } from "@bitbudget/graph"
 import type { Choices } from "./format/Choice.ts"
 import { plain, type QuantizedNetwork } from "./QuantizedNetwork.ts"
 import type { Ranges } from "./Ranges.ts"
@@ -13,7 +12,11 @@ import type { Activation } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
 import { dequantize } from "./weights/kinds.ts"
 
-const roundedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoint }: Activation): string => {
+/** Adds the rounded activation and returns its name. */
+export const roundedActivation = (
+  builder: GraphBuilder,
+  { value, bits, scale, zeroPoint }: Activation
+): string => {
   const step = builder.constant(Tensor.scalar("float32", scale), `${value}/scale`)
   const steps = builder.add("Div", [value, step], {}, { name: `${value}/steps` })
   const whole = builder.add("Round", [steps], {}, { name: `${value}/rounded` })

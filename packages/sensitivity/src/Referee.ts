@@ -1,8 +1,8 @@
 /**
  * The referee: how well each metric ranks what rounding really costs.
  *
- * The truth is the loss's increase measured one layer and bit width at a time, on samples that no metric saw; a
- * metric is scored by Spearman's rank correlation with it over all (layer, bits) pairs. The best one wins, the first
+ * The truth is the loss's increase measured one layer and choice at a time, on samples that no metric saw; a
+ * metric is scored by Spearman's rank correlation with it over all (layer, choice) pairs. The best one wins, the first
  * in the table where two are equal.
  */
 import { Ranks } from "@bitbudget/numerics"
@@ -39,7 +39,7 @@ export type Judged = keyof typeof predictors
 /** The metrics that can be judged, the first preferred where two are equal. */
 export const judged = Object.keys(predictors) as ReadonlyArray<Judged>
 
-/** The harm a metric predicts of one layer at one width; undefined where it was not taken. */
+/** The harm a metric predicts of one layer at one choice; undefined where it was not taken. */
 export const harm = (metric: Judged, format: FormatReport): number | undefined =>
   predictors[metric](format) ?? undefined
 
@@ -48,12 +48,12 @@ export interface Verdict {
   readonly winner: Judged | null
 }
 
-/** Judges every metric that all (layer, bits) pairs have. */
+/** Judges every metric that all (layer, choice) pairs have. */
 export const judge = (layers: ReadonlyArray<LayerReport>, truth: LossIncrease): Verdict => {
-  const increases = new Map(truth.layers.map(({ id, byBits }) => [id, byBits]))
-  const pairs = layers.flatMap(({ id, byBits }) =>
-    Object.entries(byBits).flatMap(([bits, format]) => {
-      const increase = increases.get(id)?.[bits]
+  const increases = new Map(truth.layers.map(({ id, byChoice }) => [id, byChoice]))
+  const pairs = layers.flatMap(({ id, byChoice }) =>
+    Object.entries(byChoice).flatMap(([choice, format]) => {
+      const increase = increases.get(id)?.[choice]
       return increase === undefined ? [] : [{ format, deltaLoss: increase.deltaLoss }]
     })
   )

@@ -16,6 +16,8 @@ import { matching, nothingMatches } from "./LayerPattern.ts"
 import { PlanDocument } from "./PlanDocument.ts"
 import { isVersion1, upgrade } from "./version1.ts"
 
+export { PlanDocument }
+
 /** A plan that is not one, or does not fit the network. Lists every fault. */
 export class InvalidPlan extends Schema.TaggedError<InvalidPlan>()("InvalidPlan", {
   plan: Schema.String,

@@ -1,6 +1,6 @@
 /**
  * The walk that fake quantization and packing share: every layer's weights and input activation are replaced, once
- * for each format in which they are read.
+ * for each format in which they are read, and what flows between integer layers is quantized too (`stream.ts`).
  */
 import { GraphBuilder, Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
@@ -9,6 +9,7 @@ import type { ActivationFormat } from "./format/ActivationFormat.ts"
 import type { Choice } from "./format/Choice.ts"
 import type { QuantizedNetwork } from "./QuantizedNetwork.ts"
 import { boundsAt } from "./Ranges.ts"
+import { STREAM_BITS, streamed } from "./stream.ts"
 import type { Encoded } from "./weights/kinds.ts"
 
 /** An activation to be quantized, with its parameters. */
@@ -49,25 +50,31 @@ export const rewriteLayers = (
   const numbers = new Map([...new Set(encoded.values())].map((shared, i) => [shared, i]))
   const builder = GraphBuilder.over(graph)
 
-  const activation = (layer: Layer.Layer, { kind, bits }: ActivationFormat): string => {
-    if (kind === "float") {
-      return bits === 16
-        ? once(`${layer.input}|half`, () => roundedToHalf(builder, layer.input))
-        : layer.input
-    }
-    const range = ranges.get(layer.input)
-    if (range === undefined) throw new Error(`no range for ${layer.input}, the input of layer ${layer.id}`)
+  const quantized = (value: string, bits: number, reader: string): string => {
+    const range = ranges.get(value)
+    if (range === undefined) throw new Error(`no range for ${value}, which ${reader} reads`)
     const { low, high } = boundsAt(range, bits)
     const parameters = affineParameters(low, high, bits)
-    return once(`${layer.input}|${bits}`, () =>
-      rewriter.activation(builder, { value: layer.input, bits, ...parameters })
-    )
+    return once(`${value}|${bits}`, () => rewriter.activation(builder, { value, bits, ...parameters }))
   }
 
+  const activation = ({ id, input }: Layer.Layer, { kind, bits }: ActivationFormat): string => {
+    if (kind === "int") return quantized(input, bits, `layer ${id}`)
+    return bits === 16 ? once(`${input}|half`, () => roundedToHalf(builder, input)) : input
+  }
+
+  const stream = streamed(graph, choices)
   for (const node of graph.nodes) {
     const layer = layers.get(node.name)
     const choice = layer === undefined ? undefined : choices.get(layer.id)
-    if (layer === undefined || choice === undefined) {
+    if (layer === undefined) {
+      const inputs = node.inputs.map((value) =>
+        stream.has(value) && ranges.has(value) ? quantized(value, STREAM_BITS, node.name) : value
+      )
+      builder.push({ ...node, inputs })
+      continue
+    }
+    if (choice === undefined) {
       builder.push(node)
       continue
     }

@@ -1,6 +1,6 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { Choice, FileBytes, Pack } from "../src/index.ts"
+import { Choice, FileBytes, Pack, WeightFormat, WeightKinds } from "../src/index.ts"
 import * as arbitrary from "./arbitraries.ts"
 import { everyLayout } from "./networks.ts"
 
@@ -45,11 +45,10 @@ describe("the size of a packed file", () => {
     )
   })
 
-  it("counts three bits as three", () => {
-    const layer = layers[2]!
-    const bytes = (bits: number) => FileBytes.weightBytes(layer, Choice.wa(bits, 8))
-    const scales = 4 * layer.weightShape[layer.channelAxis]!
-    for (const bits of [1, 2, 3, 5, 6, 7, 8, 11])
-      expect(bytes(bits) - scales).toBe((layer.weightElements * bits) / 8)
+  it("counts three bits as three, in small layers as the next type that holds them", () => {
+    const bytes = (elements: number, bits: number) =>
+      WeightKinds.storedBytes({ shape: [1, elements], axis: 0 }, WeightFormat.int(bits)) - 4
+    for (const bits of [1, 2, 3, 5, 6, 7, 8, 11]) expect(bytes(8000, bits)).toBe(1000 * bits)
+    expect([1, 2, 3, 5, 8, 11].map((bits) => bytes(800, bits))).toEqual([200, 200, 400, 800, 800, 1600])
   })
 })

@@ -3,7 +3,7 @@
  * computed once, when the file is loaded.
  *
  * ONNX has types of 2, 4, 8 and 16 bits. Other widths are cut into such types and a plane of single bits, the highest
- * part signed: a 3-bit code is 2·(int2) + (1 bit), 7 bits are 8·(int4) + 2·(uint2) + (1 bit). A plane is bytes of eight
+ * part signed (in small layers, where the nodes for that take more than it saves, the next type holds them): a 3-bit code is 2·(int2) + (1 bit), 7 bits are 8·(int4) + 2·(uint2) + (1 bit). A plane is bytes of eight
  * codes, taken apart by division: bit k of p is ⌊p / 2^k⌋ mod 2. What comes out is int8 (int16 above 8 bits), so a
  * product is the same as with plain 8-bit weights. See docs/decisions/0002-packed-weights.md.
  */
@@ -18,11 +18,19 @@ interface Part {
   readonly shift: number
 }
 
-/** Parts of a width, the highest first. */
-export const partsOf = (bits: number): ReadonlyArray<Part> => {
+const widths = [16, 8, 4, 2, 1] as const
+
+/** What the nodes of a plane and its sums take in a file, about: below it a wider type is smaller. */
+const PLANE_BYTES = 700
+
+/** Parts of so many codes of a width, the highest first: its own bits, or the next type's where that is no larger. */
+export const partsOf = (count: number, bits: number): ReadonlyArray<Part> => {
+  const container = widths.findLast((width) => width >= Math.max(2, bits))!
+  if (bits === container || (count * (container - bits)) / 8 < PLANE_BYTES)
+    return [{ bits: container, shift: 0 }]
   const parts: Array<Part> = []
   let left = bits
-  for (const width of [16, 8, 4, 2, 1] as const) {
+  for (const width of widths) {
     if (left < width) continue
     left -= width
     parts.push({ bits: width, shift: left })
@@ -32,7 +40,7 @@ export const partsOf = (bits: number): ReadonlyArray<Part> => {
 
 /** Bytes of so many codes of a width. */
 export const packedBytes = (count: number, bits: number): number =>
-  partsOf(bits).reduce((sum, part) => sum + Math.ceil((count * part.bits) / 8), 0)
+  partsOf(count, bits).reduce((sum, part) => sum + Math.ceil((count * part.bits) / 8), 0)
 
 const typeOf = (bits: 2 | 4 | 8 | 16, signed: boolean): Tensor.DType => `${signed ? "int" : "uint"}${bits}`
 
@@ -112,10 +120,11 @@ export const emitCodes = (
   signed: boolean,
   to: Tensor.DType
 ): string => {
-  const [whole, ...more] = partsOf(bits)
+  const parts = partsOf(Dim.elements(shape), bits)
+  const [whole, ...more] = parts
   if (more.length === 0 && whole!.bits !== 1) {
     const dtype = typeOf(whole!.bits, signed)
-    const constant = builder.constant(stored(dtype, shape, codes), `${name}/int${bits}`)
+    const constant = builder.constant(stored(dtype, shape, codes), `${name}/int${whole!.bits}`)
     return dtype === to ? constant : builder.add("Cast", [constant], { to }, { name: `${name}/wide` })
   }
   if (bits === 1 && signed) {
@@ -125,7 +134,7 @@ export const emitCodes = (
     const sign = builder.add("Sub", [twice, power(builder, 0)], {}, { name: `${name}/sign` })
     return builder.add("Cast", [sign], { to }, { name: `${name}/wide` })
   }
-  const sum = partsOf(bits)
+  const sum = parts
     .map((part, k) => {
       const value = emitPart(builder, name, shape, codes, part, signed && k === 0)
       return part.shift === 0

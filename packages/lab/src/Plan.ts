@@ -5,10 +5,11 @@
  *
  * Every stage's result is stored as it ends; the same request finds it, an interrupted one goes on behind it.
  */
+import type { Intervals } from "@bitbudget/numerics"
 import { type Profile, type Simulate, Validation } from "@bitbudget/device"
 import { type Graph, Layer, Model, Precision } from "@bitbudget/graph"
 import { BitPlan, FakeQuant, FileBytes, type LayerFormat, Pack, type Ranges } from "@bitbudget/quant"
-import { Data, Evaluate, type Metrics } from "@bitbudget/runtime"
+import { Data, Evaluate } from "@bitbudget/runtime"
 import { Curvature, Loss, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import * as path from "node:path"
@@ -44,7 +45,7 @@ export interface Request {
 export { additive as metricChoices }
 export type { Additive, MetricChoice } from "./plan/losses.ts"
 
-type Estimates = { readonly [metric: string]: Metrics.Estimate }
+type Estimates = { readonly [metric: string]: Intervals.Estimate }
 
 /** A plan that could be taken. */
 interface Candidate {

@@ -3,7 +3,7 @@
  * never from a solver's scaled copy of them: this is the referee every solver's answer must pass.
  */
 import { attributeOf } from "./Attribute.ts"
-import { sumAgainst } from "./exactSum.ts"
+import { sumAgainst } from "@bitbudget/numerics"
 import { quantitiesOf, type Problem } from "./Problem.ts"
 
 /** Choice id by group id. */

@@ -7,7 +7,7 @@
  */
 import { attributeOf, type Attribute } from "./Attribute.ts"
 import type { Assignment } from "./Assignment.ts"
-import { exactSum } from "./exactSum.ts"
+import { exactSum } from "@bitbudget/numerics"
 import { commonChoices, tiedSets, type Group, type Problem } from "./Problem.ts"
 
 export interface Dense {

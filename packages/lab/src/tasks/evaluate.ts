@@ -1,4 +1,5 @@
 /** `evaluate`: a network, or a plan for it, on real data; a plan also as the packed file that would be deployed. */
+import type { Intervals } from "@bitbudget/numerics"
 import { Model } from "@bitbudget/graph"
 import { FakeQuant, Pack } from "@bitbudget/quant"
 import { Data, Evaluate, Metrics } from "@bitbudget/runtime"
@@ -12,8 +13,8 @@ interface Evaluated {
   readonly metrics: Evaluate.Evaluation["metrics"]
   /** Share of samples with the same prediction as the float network, and as the packed file; null without classes. */
   readonly agreement?: {
-    readonly withFloat: Metrics.Estimate | null
-    readonly withPacked: Metrics.Estimate | null
+    readonly withFloat: Intervals.Estimate | null
+    readonly withPacked: Intervals.Estimate | null
   }
   readonly seconds: number
 }

@@ -17,9 +17,9 @@ import { protoType, writeTensor } from "./tensorProto.ts"
 /** Names made inside a carried node's subgraphs, which outer ones must not hide. */
 const namesInside = (node: AnyNode): ReadonlyArray<string> =>
   node.op === "Opaque"
-    ? subgraphsOf(fromBinary(NodeProtoSchema, node.attributes.proto)).flatMap((graph) => [
-        ...madeInside(graph)
-      ])
+    ? subgraphsOf(fromBinary(NodeProtoSchema, node.attributes.proto)).flatMap((graph) =>
+        Array.from(madeInside(graph))
+      )
     : []
 
 /** A filled constant is written as a node where that is smaller than this many bytes of data. */

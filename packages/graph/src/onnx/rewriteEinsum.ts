@@ -84,7 +84,7 @@ export const einsum = (e: Formula): void => {
   const dots = [...new Set(all)]
     .filter((label) => label.startsWith("…"))
     .sort()
-    .reverse()
+    .toReversed()
   const once = all.filter((label) => !label.startsWith("…") && all.indexOf(label) === all.lastIndexOf(label))
   const out =
     right === undefined

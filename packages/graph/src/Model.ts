@@ -14,6 +14,7 @@ import { ModelProtoSchema } from "onnx-buf"
 import type { Shape } from "./ir/Dim.ts"
 import type { Graph } from "./ir/Graph.ts"
 import { Refusal, refuse } from "./ir/Refusal.ts"
+import type { DType } from "./ir/Tensor.ts"
 import { isFill, isFloat } from "./ir/Tensor.ts"
 import { externalLoader } from "./onnx/external.ts"
 import { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
@@ -59,8 +60,11 @@ export interface ReadOptions {
    * error, because costs and gradients need numbers.
    */
   readonly keepOpen?: boolean
-  /** Shapes that a run of the file showed, by value; asked for where nothing else tells them (`Model.unshaped`). */
-  readonly observed?: ReadonlyMap<string, Shape>
+  /**
+   * Types and shapes that a run of the file showed, by value; asked for where nothing else tells them
+   * (`Model.unshaped`). Dimensions may be multiples of the batch; numbers are taken for guesses.
+   */
+  readonly observed?: ReadonlyMap<string, { readonly dtype: DType; readonly shape: Shape }>
 }
 
 const LARGEST_FILE_BYTES = 2 ** 31

@@ -28,9 +28,11 @@ const tensors = (folder: string, kind: "input" | "output"): ReadonlyArray<Tensor
     .readdirSync(folder)
     .filter((name) => name.startsWith(kind))
     .toSorted((a, b) => Number(/\d+/.exec(a)) - Number(/\d+/.exec(b)))
-    .map((name) => readTensor(fromBinary(TensorProtoSchema, fs.readFileSync(path.join(folder, name))), () => {
-      throw new Error("node tests have no external data")
-    }))
+    .map((name) =>
+      readTensor(fromBinary(TensorProtoSchema, fs.readFileSync(path.join(folder, name))), () => {
+        throw new Error("node tests have no external data")
+      })
+    )
 
 /** The tests of a folder ("node", "pytorch-operator", …); those with sequences, maps or text are left out. */
 export const nodeTests = (kind: string): ReadonlyArray<NodeTest> => {
@@ -84,6 +86,12 @@ export const run = async (
     )
   )
   return Exit.isSuccess(exit) ? exit.value : String(exit.cause)
+}
+
+/** Why ONNX Runtime does not load a model; undefined: it does. */
+export const loadFault = async (bytes: Uint8Array): Promise<string | undefined> => {
+  const exit = await Effect.runPromiseExit(Effect.scoped(Session.make(bytes, { threads: 1 })))
+  return Exit.isSuccess(exit) ? undefined : String(exit.cause)
 }
 
 /** The largest difference over what float32 allows; infinite where shapes differ. */

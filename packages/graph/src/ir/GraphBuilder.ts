@@ -108,6 +108,7 @@ export class GraphBuilder {
     this.#nodeNames.add(name)
     this.#nodes.push(name === added.name ? added : { ...added, name })
     added.outputs.forEach((output, i) => {
+      if (output === "") return
       if (this.#values.has(output)) throw new Error(`builder of ${this.#name}: a value ${output} exists`)
       this.#values.set(output, { ...results[i]!, name: output })
     })

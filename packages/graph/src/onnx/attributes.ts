@@ -6,7 +6,7 @@ import type { Tensor } from "../ir/Tensor.ts"
 import { scalar, tensor } from "../ir/Tensor.ts"
 import { refuse, unsupported } from "../ir/Refusal.ts"
 import type { LoadExternal } from "./tensorProto.ts"
-import { readTensor, writeTensor } from "./tensorProto.ts"
+import { readTensor, toInt64, writeTensor } from "./tensorProto.ts"
 
 const text = new TextDecoder()
 
@@ -74,7 +74,8 @@ export class AttributeReader {
   word<W extends string>(name: string, fallback: W, words: ReadonlyArray<W>): W {
     const found = this.string(name, fallback)
     return (
-      words.find((word) => word === found) ?? refuse(`${name} = "${found}" is not one of ${words.join(", ")}`)
+      words.find((word) => word === found) ??
+      unsupported(`${name} = "${found}" is not one of ${words.join(", ")}`)
     )
   }
 
@@ -110,10 +111,10 @@ export type AttributeValue =
 const bytes = new TextEncoder()
 
 export const writeAttribute = (name: string, value: AttributeValue): AttributeProto => {
-  if ("int" in value) return create(AttributeProtoSchema, { name, type: Type.INT, i: BigInt(value.int) })
+  if ("int" in value) return create(AttributeProtoSchema, { name, type: Type.INT, i: toInt64(value.int) })
   if ("float" in value) return create(AttributeProtoSchema, { name, type: Type.FLOAT, f: value.float })
   if ("ints" in value)
-    return create(AttributeProtoSchema, { name, type: Type.INTS, ints: value.ints.map(BigInt) })
+    return create(AttributeProtoSchema, { name, type: Type.INTS, ints: value.ints.map(toInt64) })
   if ("floats" in value)
     return create(AttributeProtoSchema, { name, type: Type.FLOATS, floats: [...value.floats] })
   if ("string" in value)

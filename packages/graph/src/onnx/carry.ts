@@ -6,13 +6,12 @@
 import { toBinary } from "@bufbuild/protobuf"
 import type { NodeProto, ValueInfoProto } from "onnx-buf"
 import { NodeProtoSchema } from "onnx-buf"
-import type { Shape } from "../ir/Dim.ts"
 import { isOpen } from "../ir/Dim.ts"
 import type { OpaqueAttributes } from "../ir/Op.ts"
 import { Refusal } from "../ir/Refusal.ts"
 import type { Result } from "../ir/shapeRule.ts"
 import type { Symbols } from "./declared.ts"
-import { completed } from "./declared.ts"
+import { completed, guessed } from "./declared.ts"
 import { foreign } from "./foreign.ts"
 import type { RawNode } from "./rawNode.ts"
 import { captured, subgraphsOf } from "./scope.ts"
@@ -21,8 +20,8 @@ export interface Surroundings {
   readonly symbols: Symbols
   /** What the file declares of values, by name. */
   readonly declared: ReadonlyMap<string, ValueInfoProto>
-  /** Shapes seen in a run, by the value's name. */
-  readonly observed: ReadonlyMap<string, Shape>
+  /** Types and shapes seen in a run, by the value's name. */
+  readonly observed: ReadonlyMap<string, Result>
   /** Whether results may have dimensions nothing is known of. */
   readonly keepOpen: boolean
 }
@@ -65,13 +64,16 @@ export const carry = (
     if (name === "") return { dtype: "opaque", shape: [] }
     const info = around.declared.get(name)
     const inner = proto.opType === "If" ? branch?.output[i] : undefined
+    const stated = info === undefined ? undefined : around.symbols.declared(info)
+    const known = row?.results[i]
     const declared =
-      row?.results[i] ??
-      (info === undefined ? undefined : around.symbols.declared(info)) ??
+      (known === undefined ? stated : { ...known, dtype: stated?.dtype ?? known.dtype }) ??
       (inner === undefined ? undefined : around.symbols.declared(inner))
     const observed = around.observed.get(name)
     const result =
-      declared === undefined ? undefined : { ...declared, shape: completed(declared.shape, observed) }
+      declared === undefined
+        ? observed && { ...observed, shape: guessed(observed.shape) }
+        : { ...declared, shape: completed(declared.shape, observed?.shape) }
     if (result !== undefined && isSettled(result, around.keepOpen)) return result
     missing.push(name)
     return { dtype: "opaque", shape: [] }

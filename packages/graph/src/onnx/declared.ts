@@ -2,7 +2,7 @@
 import type { ValueInfoProto } from "onnx-buf"
 import { LARGEST_RANK } from "../ir/Budget.ts"
 import type { Dim, Shape } from "../ir/Dim.ts"
-import { batchDim, isOpen, openDim } from "../ir/Dim.ts"
+import { batchDim, isOpen, isStatic, openDim } from "../ir/Dim.ts"
 import type { Value } from "../ir/Graph.ts"
 import { refuse } from "../ir/Refusal.ts"
 import type { Result } from "../ir/shapeRule.ts"
@@ -88,5 +88,8 @@ export const completed = (declared: Shape, observed: Shape | undefined): Shape =
     ? declared
     : declared.map((dim, i) => {
         const seen = observed[i]!
-        return isOpen(dim) ? (typeof seen === "number" ? openDim(seen, dim.open) : seen) : dim
+        return isOpen(dim) ? (isStatic(seen) ? openDim(seen, dim.open) : seen) : dim
       })
+
+/** A shape that only a run showed: another run may show another one, so its numbers are guesses. */
+export const guessed = (observed: Shape): Shape => observed.map((dim) => (isStatic(dim) ? openDim(dim) : dim))

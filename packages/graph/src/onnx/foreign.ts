@@ -4,7 +4,7 @@
  * one that is to be differentiated or folded gets a row in `ir/Op.ts` instead.
  */
 import type { Dim, Shape } from "../ir/Dim.ts"
-import { divDim, elementsOf, isStatic, mulDim } from "../ir/Dim.ts"
+import { divDim, elementsAt, elementsOf, isStatic, mulDim, openDim } from "../ir/Dim.ts"
 import type { Value } from "../ir/Graph.ts"
 import { node } from "../ir/Graph.ts"
 import type { OpaqueWork } from "../ir/Op.ts"
@@ -122,7 +122,7 @@ const groupQueryAttention: ForeignRule = (raw) => {
   const head = has(raw, 1) ? over(width, heads) : over(width, heads + 2 * kvHeads)
   const past = has(raw, 3) ? input(raw, 3).shape : undefined
   const before = past?.[2] ?? 0
-  const keys = isStatic(before) && isStatic(length) ? before + length : { open: "", about: Number.NaN }
+  const keys = isStatic(before) && isStatic(length) ? before + length : openDim(Number.NaN)
   const present = { dtype: query.dtype, shape: [batch, kvHeads, keys, head] }
   return {
     results: [{ dtype: query.dtype, shape: [batch, length, times(head, heads)] }, present, present],
@@ -143,6 +143,10 @@ const globalPool: ForeignRule = (raw) => {
   return { results: [{ dtype, shape: shape.map((dim, i) => (i < 2 ? dim : 1)) }] }
 }
 
+/** Sequences and optional values: nothing is known of them but that they are passed on. */
+const hidden = (...names: ReadonlyArray<string>): ReadonlyArray<readonly [string, ForeignRule]> =>
+  names.map((name) => [name, () => ({ results: [{ dtype: "opaque", shape: [] }] })])
+
 const same = (...names: ReadonlyArray<string>): ReadonlyArray<readonly [string, ForeignRule]> =>
   names.map((name) => [name, like()])
 
@@ -157,6 +161,8 @@ const standard = new Map<string, ForeignRule>([
     "Clip",
     "CumSum"
   ),
+  ...hidden("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SplitToSequence"),
+  ["SequenceLength", () => ({ results: [{ dtype: "int64", shape: [] }] })],
   ["IsNaN", like(0, "bool")],
   ["IsInf", like(0, "bool")],
   ["BitShift", pointwise("first")],
@@ -168,7 +174,11 @@ const standard = new Map<string, ForeignRule>([
   ["LogSoftmax", like()],
   [
     "NonMaxSuppression",
-    () => ({ results: [{ dtype: "int64", shape: [{ open: "kept", about: Number.NaN }, 3] }] })
+    (raw) => {
+      const [boxes, scores] = [input(raw, 0).shape, input(raw, 1).shape]
+      const most = elementsAt(scores.slice(0, 2), 1) * elementsAt(boxes.slice(1, 2), 1)
+      return { results: [{ dtype: "int64", shape: [openDim(most, "kept"), 3] }] }
+    }
   ],
   [
     "DynamicQuantizeLinear",

@@ -50,7 +50,7 @@ const binary = plain(2)
 
 const reduce = (raw: RawNode): Parsed<ReduceAttributes> => {
   const axes = attributeOrInput(raw, "axes", 1, undefined)
-  const noop = axes === undefined && raw.attributes.flag("noop_with_empty_axes", false)
+  const noop = (axes?.length ?? 0) === 0 && raw.attributes.flag("noop_with_empty_axes", false)
   const all = Array.from({ length: noop ? 0 : rank(raw) }, (_, i) => i)
   if ((axes?.length ?? 0) > rank(raw)) refuse(`reduces ${axes?.length} axes of a tensor of rank ${rank(raw)}`)
   const attributes: ReduceAttributes = {

@@ -42,7 +42,7 @@ export const rank = (raw: RawNode, index = 0): number => input(raw, index).shape
 /** An axis counted from the end made one counted from the start. */
 export const resolveAxis = (axis: number, rank: number): number => {
   const resolved = axis < 0 ? axis + rank : axis
-  return resolved >= 0 && resolved < rank
+  return Number.isInteger(resolved) && resolved >= 0 && resolved < rank
     ? resolved
     : refuse(`axis ${axis} does not exist in a tensor of rank ${rank}`)
 }

@@ -9,7 +9,6 @@
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf"
 import { foldNode } from "../fold/fold.ts"
 import { Budget } from "../ir/Budget.ts"
-import type { Shape } from "../ir/Dim.ts"
 import { elements, isStatic } from "../ir/Dim.ts"
 import type { AnyNode, Graph, Value } from "../ir/Graph.ts"
 import { node } from "../ir/Graph.ts"
@@ -47,8 +46,8 @@ export interface ReadOptions {
   readonly dims: ReadonlyMap<string, number>
   /** Whether other unbound dimensions stay open; else they are an error. */
   readonly keepOpen: boolean
-  /** Shapes that a run showed, for values of carried nodes that the file does not declare. */
-  readonly observed: ReadonlyMap<string, Shape>
+  /** Types and shapes that a run showed, for values of carried nodes that the file does not declare. */
+  readonly observed: ReadonlyMap<string, Result>
 }
 
 export interface ReadResult {
@@ -266,16 +265,22 @@ class Reader {
 
   #readNode(proto: NodeProto, name: string): void {
     const attributes = new AttributeReader(proto, this.#options.loadExternal)
-    for (const output of proto.output)
-      if (
-        output !== "" &&
-        (this.#values.has(output) || this.#aliases.has(output) || this.#unreadable.has(output))
-      )
-        refuse(`makes ${output}, which is made already`)
+    const made = proto.output.filter((output) => output !== "")
+    const own = new Set<string>()
+    const taken = made.find((output) => {
+      const isTaken =
+        own.has(output) ||
+        this.#values.has(output) ||
+        this.#aliases.has(output) ||
+        this.#unreadable.has(output)
+      own.add(output)
+      return isTaken
+    })
+    if (taken !== undefined) refuse(`makes ${taken}, which is made already`)
+    // What makes nothing that has a name does nothing.
+    if (made.length === 0) return
     const inputs = proto.input.map((input) => (input === "" ? "" : this.#valueOf(this.#resolve(input)).name))
-    const outputs = proto.output.filter(
-      (output, i) => output !== "" || i < proto.output.findLastIndex((o) => o !== "") || i === 0
-    )
+    const outputs = proto.output.slice(0, proto.output.findLastIndex((output) => output !== "") + 1)
     const raw: RawNode = {
       opType: proto.opType,
       name,

@@ -167,6 +167,23 @@ const gelu = (e: Formula, x: string, approximate: "none" | "tanh"): void =>
 const sigmoidTimes = (e: Formula, alpha: number): void =>
   e.result("Mul", [e.x(0), e.unary("Sigmoid", e.scale(alpha, e.x(0)))], {})
 
+/** Before opset 7 a smaller operand was laid along `axis`, not along the last dimensions. */
+const oldBroadcast =
+  (op: keyof BinaryOps): Rewrite =>
+  (e) => {
+    const [a, b] = [e.x(0), e.x(1)]
+    const from = op === "PRelu" ? 1 : axis(e.raw, "axis", 0)
+    const behind = e.rank(a) - from - e.rank(b)
+    if (behind < 0) refuse("has an axis that leaves no room for its second operand")
+    const wide = e.reshape(b, [...e.settled(b), ...Array.from({ length: behind }, () => 1)])
+    e.result(op, [a, wide], {})
+  }
+
+const isOldBroadcast = (e: Formula): boolean =>
+  e.raw.opset < 7 && e.raw.attributes.has("axis") && e.rank(e.x(1)) > 0
+
+const broadcasting = ["Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Equal", "Greater", "Less"] as const
+
 /** When a row applies; the operator's other forms are read by its row in `parse.ts`. */
 interface Row {
   readonly when?: (e: Formula) => boolean
@@ -190,6 +207,11 @@ const standard = new Map<string, Row>([
       const sum = rest.reduce((total, x) => e.binary("Add", total, x), first ?? refuse("has no inputs"))
       e.result("Mul", [sum, e.number(1 / e.raw.inputs.length, sum)], {})
     })
+  ],
+  ...broadcasting.map((op) => [op, row(oldBroadcast(op), isOldBroadcast)] as const),
+  [
+    "PRelu",
+    row(oldBroadcast("PRelu"), (e) => e.raw.opset < 7 && e.rank(e.x(1)) === 1 && e.shape(e.x(1))[0] !== 1)
   ],
   ["Dropout", row(dropout)],
   [

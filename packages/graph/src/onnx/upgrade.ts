@@ -40,7 +40,8 @@ const moved: Readonly<Record<string, Moved>> = {
   Pad: { since: 11, inputs: { pads: 1, value: 2 } },
   Clip: { since: 11, inputs: { min: 1, max: 2 } },
   TopK: { since: 10, inputs: { k: 1 } },
-  Dropout: { since: 12, inputs: { ratio: 1 } }
+  Dropout: { since: 12, inputs: { ratio: 1 } },
+  DFT: { since: 20, inputs: { axis: 2 } }
 }
 
 /** Operators whose old form means something else and has no one-to-one new form. */
@@ -48,8 +49,7 @@ const changed: Readonly<Record<string, number>> = {
   Softmax: 13,
   LogSoftmax: 13,
   Hardmax: 13,
-  Upsample: 10,
-  Resize: 11,
+  Scan: 9,
   Scatter: 11,
   GroupNormalization: 21
 }
@@ -59,9 +59,24 @@ const argument = (attribute: AttributeProto): Tensor =>
     ? int64([attribute.ints.length], attribute.ints.map(Number))
     : attribute.name === "k"
       ? int64([1], [Number(attribute.i)])
-      : attribute.floats.length > 0
-        ? float32([attribute.floats.length], attribute.floats)
-        : scalar("float32", attribute.f)
+      : attribute.name === "axis"
+        ? scalar("int64", Number(attribute.i))
+        : attribute.floats.length > 0
+          ? float32([attribute.floats.length], attribute.floats)
+          : scalar("float32", attribute.f)
+
+/** Resampling before opset 11: no region of interest, positions without an offset, rounded down. */
+const asResize = (node: NodeProto): NodeProto => {
+  const mode = node.attribute.find(({ name }) => name === "mode")
+  node.opType = "Resize"
+  node.input = [node.input[0] ?? "", "", node.input[1] ?? ""]
+  node.attribute = [
+    ...(mode === undefined ? [] : [mode]),
+    writeAttribute("coordinate_transformation_mode", { string: "asymmetric" }),
+    writeAttribute("nearest_mode", { string: "floor" })
+  ]
+  return node
+}
 
 const constantNode = (name: string, tensor: Tensor): NodeProto =>
   create(NodeProtoSchema, {
@@ -79,6 +94,8 @@ const upgraded = (
   for (const graph of subgraphsOf(node))
     graph.node = graph.node.flatMap((inner) => upgraded(inner, opset, fresh))
   if (node.domain !== "" && node.domain !== "ai.onnx") return [node]
+  const isResampling = node.opType === "Upsample" || (node.opType === "Resize" && opset < 11)
+  if (isResampling && node.input.length === 2) return [asResize(node)]
   const until = changed[node.opType]
   if (until !== undefined && opset < until)
     unsupported(`${node.opType} of opset ${opset} cannot be written in opset ${WRITTEN_OPSET}`)

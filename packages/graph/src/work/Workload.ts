@@ -51,7 +51,7 @@ const stepOf = (
     op: node.op,
     work,
     inputs: node.inputs.filter((name) => name !== "" && !graph.constants.has(name)).map(tensorOf),
-    outputs: node.outputs,
+    outputs: node.outputs.filter((name) => name !== ""),
     weightElements: gates.length > 0 ? gateElements : ownElements,
     biasElements:
       constantElements(graph, node, weightName) - (gates.length > 0 ? gateElements - ownElements : 0),

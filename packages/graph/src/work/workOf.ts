@@ -30,7 +30,9 @@ const elementsIn = (node: Node, { graph, batch }: Context): number =>
     .reduce((sum, name) => sum + elementsAt(shapeOf(graph, name), batch), 0)
 
 const elementsOut = (node: Node, { graph, batch }: Context): number =>
-  node.outputs.reduce((sum, name) => sum + elementsAt(shapeOf(graph, name), batch), 0)
+  node.outputs
+    .filter((name) => name !== "")
+    .reduce((sum, name) => sum + elementsAt(shapeOf(graph, name), batch), 0)
 
 const vector = (
   kind: VectorWork["kind"],

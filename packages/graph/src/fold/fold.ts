@@ -104,7 +104,7 @@ export const foldNode = <K extends Op>(
 
   const given = inputs.reduce((count, known) => count + elements(known?.shape ?? []), 0)
   const made = results.reduce((count, { shape }) => count + elements(shape), 0)
-  const cost = given + made + foldWork(node, inputs, made) / 8
+  const cost = given + made + foldWork(node, inputs, made)
   if (made > given + GROWTH_LIMIT || !budget.allows(cost)) return undefined
   budget.spend(cost)
 

@@ -131,6 +131,8 @@ class Reader {
   /** Every name the file gives a value or node: names made here avoid them. */
   readonly #reserved: Set<string>
   readonly #nodeNames: ReadonlySet<string>
+  /** Every value something reads. */
+  readonly #read = new Set<string>()
   /** Constants that are outputs, with the names they go by inside. */
   readonly #constantOutputs = new Map<string, string>()
 
@@ -157,6 +159,8 @@ class Reader {
 
   read(): ReadResult {
     const nodes = inOrder(inlineFunctions(this.#model, this.#proto))
+    this.#reads(nodes)
+    for (const { name } of this.#proto.output) this.#read.add(name)
     for (const proto of this.#proto.initializer)
       this.#initializer(proto.name, () => readTensor(proto, this.#options.loadExternal))
     for (const proto of this.#proto.sparseInitializer)
@@ -183,6 +187,14 @@ class Reader {
       unshaped: this.#unshaped,
       notes: this.#notes,
       openDims: [...this.#symbols.open]
+    }
+  }
+
+  /** Notes what the nodes read, themselves and in their subgraphs. */
+  #reads(nodes: ReadonlyArray<NodeProto>): void {
+    for (const proto of nodes) {
+      for (const input of proto.input) this.#read.add(input)
+      for (const name of captured(proto)) this.#read.add(name)
     }
   }
 
@@ -280,7 +292,11 @@ class Reader {
     // What makes nothing that has a name does nothing.
     if (made.length === 0) return
     const inputs = proto.input.map((input) => (input === "" ? "" : this.#valueOf(this.#resolve(input)).name))
-    const outputs = proto.output.slice(0, proto.output.findLastIndex((output) => output !== "") + 1)
+    // Further results that nothing reads (statistics of training, indices of maxima) need no rule.
+    const wanted = proto.output.map((output, i) =>
+      i === 0 || this.#read.has(output) || proto.opType === "Split" ? output : ""
+    )
+    const outputs = wanted.slice(0, wanted.findLastIndex((output) => output !== "") + 1)
     const raw: RawNode = {
       opType: proto.opType,
       name,
@@ -413,7 +429,10 @@ class Reader {
     for (const name of made) this.#reserved.add(named(name))
     for (const constant of graph.initializer)
       this.#initializer(named(constant.name), () => readTensor(constant, this.#options.loadExternal))
-    inOrder(graph.node).forEach((inner, i) => this.#node(renameValues(inner, renamed), i))
+    const nodes = inOrder(graph.node).map((inner) => renameValues(inner, renamed))
+    this.#reads(nodes)
+    for (const output of graph.output) this.#read.add(named(output.name))
+    nodes.forEach((inner, i) => this.#node(inner, i))
     raw.outputs.forEach((output, i) => {
       const source = this.#resolve(named(graph.output[i]!.name))
       if (this.#unreadable.has(source)) this.#unreadable.add(output)

@@ -66,15 +66,13 @@ const print = <K extends Op>(node: Node<K>, emitter: Emitter): Printed =>
   (printers[node.op] as (node: Node<K>, emitter: Emitter) => Printed)(node, emitter)
 
 /** Types named in attributes, as they are written. */
-const typed = (node: AnyNode, made: DType): AnyNode => {
+const typed = (node: AnyNode, types: ElementTypes): AnyNode => {
+  if (node.op !== "Cast" && node.op !== "Range" && node.op !== "ConstantOfShape") return node
+  const made = types.made(node, 0)
   if (node.op === "Cast") return { ...node, attributes: { to: made } }
   if (node.op === "Range") return { ...node, attributes: { ...node.attributes, dtype: made } }
-  if (node.op === "ConstantOfShape")
-    return {
-      ...node,
-      attributes: { ...node.attributes, value: { ...node.attributes.value, dtype: made } }
-    }
-  return node
+  const { attributes } = node
+  return { ...node, attributes: { ...attributes, value: { ...attributes.value, dtype: made } } }
 }
 
 /** A carried node under the names its values go by. */
@@ -108,7 +106,7 @@ const emitNode = (node: AnyNode, types: ElementTypes, emitter: Emitter): void =>
   })
   if (node.op === "Opaque") emitter.nodes.push(carried(node, inputs, outputs))
   else {
-    const written = typed(node, types.made(node, 0))
+    const written = typed(node, types)
     emitter.computing(types.operands(node))
     const { attributes = {}, extraInputs = [] } = print(written, emitter)
     emitter.node(node.op, node.name, [...inputs, ...extraInputs], outputs, attributes)

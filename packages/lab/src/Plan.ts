@@ -1,7 +1,7 @@
 /**
  * The main job, from a network, a device and data to a measured, packed and logged mixed-precision network:
  *
- *   open → measure → tables → candidates → select → judge → record
+ *   open → measure → tables → candidates → select (and refine) → judge → record
  *
  * Every stage's result is stored under the hash of what it depends on, so that the same request finds it, an interrupted
  * one goes on behind it, and another budget or device measures only what is new. What cannot be met is refused before
@@ -18,6 +18,7 @@ import { limitsOf } from "./job/limits.ts"
 import { measure } from "./job/measure.ts"
 import { open, type Opened } from "./job/open.ts"
 import { planOf, type Program, requireFeasible } from "./job/program.ts"
+import { refine } from "./job/refine.ts"
 import { record } from "./job/record.ts"
 import type { Request } from "./job/Request.ts"
 import { select, type Selected } from "./job/select.ts"
@@ -79,10 +80,11 @@ export const search = Effect.fn("Plan.search")(function* (
   return yield* Effect.gen(function* () {
     const measured = yield* measure(job, opened)
     const found = yield* candidates(job, program, measured.report, planOf(opened, reachable.choice))
-    const selected = yield* select(job, opened, measured, found)
+    const tried = yield* select(job, opened, measured, found)
+    const selected = yield* refine(job, program, measured, found.losses, tried)
     yield* announce({ opened, selected, plan: PlanFile.toDocument(model.sha256, selected.chosen.choices) })
     const judgement = yield* judge(job, opened, measured.ranges, found, selected)
-    return yield* record(job, { opened, costs, limits, measured, candidates: found, selected, judgement })
+    return yield* record(job, { program, measured, candidates: found, selected, judgement })
   }).pipe(
     // What went wrong is told by the error itself; that the run ended so is told by the store, as far as it can.
     Effect.onExit((exit) =>

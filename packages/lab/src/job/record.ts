@@ -9,19 +9,18 @@ import { RunStore } from "../store/RunStore.ts"
 import { sha256 } from "../store/identity.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { Candidate, Candidates } from "./candidates.ts"
-import { type Costs, quantitiesOf } from "./costs.ts"
+import { quantitiesOf } from "./costs.ts"
 import type { Job } from "./job.ts"
 import type { Judgement } from "./judge.ts"
-import { keeps, type Limit } from "./limits.ts"
+import { keeps } from "./limits.ts"
 import type { Measured } from "./measure.ts"
-import type { Opened } from "./open.ts"
+import type { Program } from "./program.ts"
+import { trustOf } from "./refine.ts"
 import type { Selected } from "./select.ts"
 
 /** Everything a search found out. */
 export interface Findings {
-  readonly opened: Opened
-  readonly costs: Costs
-  readonly limits: ReadonlyArray<Limit>
+  readonly program: Program
   readonly measured: Measured
   readonly candidates: Candidates
   readonly selected: Selected
@@ -31,7 +30,7 @@ export interface Findings {
 type Layer = SearchResult["layers"][number]
 
 /** Each layer's choice with what it suffers and costs; null where nothing was measured of it. */
-const layersOf = Effect.fn(function* ({ opened, costs, measured, selected }: Findings) {
+const layersOf = Effect.fn(function* ({ program: { opened, costs }, measured, selected }: Findings) {
   const { choices } = selected.chosen
   const cost = yield* costs.simulate(choices)
   const steps = new Map(cost.layers.map((step) => [step.id, step]))
@@ -54,7 +53,7 @@ const layersOf = Effect.fn(function* ({ opened, costs, measured, selected }: Fin
 })
 
 const baselineOf = Effect.fn(function* (
-  { costs, limits, judgement }: Findings,
+  { program: { costs, limits }, judgement }: Findings,
   modelSha256: string,
   name: string
 ) {
@@ -69,18 +68,6 @@ const baselineOf = Effect.fn(function* (
     measured: evaluation.metrics
   }
 })
-
-/** Predicted by the metric's losses, and measured whole on the tuning data. */
-const lossIncreaseOf = ({ candidates, measured, opened, selected }: Findings) => {
-  const { choices, name } = selected.chosen
-  const predicted = opened.layers.map(({ id }, l) => candidates.losses[l]!.get(Choice.show(choices.get(id)!)))
-  const trial = selected.trials.find((each) => each.name === name)
-  const { floatLoss } = measured.report
-  return {
-    predicted: predicted.reduce<number | null>((a, b) => (a === null || b === undefined ? null : a + b), 0),
-    measured: trial === undefined || floatLoss === null ? null : trial.loss - floatLoss
-  }
-}
 
 const inStore = Effect.fn(function* (job: Job, findings: Findings, layers: ReadonlyArray<Layer>) {
   const store = yield* RunStore
@@ -116,7 +103,8 @@ const digest = ({ choices }: Candidate): string =>
 
 export const record = Effect.fn("record")(function* (job: Job, findings: Findings) {
   const { model, profile, out } = job.request
-  const { opened, costs, limits, measured, candidates, selected, judgement } = findings
+  const { program, measured, candidates, selected, judgement } = findings
+  const { opened, costs, limits } = program
   const { chosen } = selected
   const plan = PlanFile.toDocument(model.sha256, chosen.choices)
   const packed = Pack.encode(opened.graph, chosen.choices, measured.ranges)
@@ -149,7 +137,13 @@ export const record = Effect.fn("record")(function* (job: Job, findings: Finding
     measured: judgement.chosen.evaluation.metrics,
     paired: judgement.paired,
     trials: selected.trials,
-    lossIncrease: lossIncreaseOf(findings),
+    trust: trustOf(
+      candidates,
+      measured,
+      program,
+      chosen.choices,
+      selected.trials.find(({ name }) => name === chosen.name)?.loss
+    ),
     baselines: yield* Effect.forEach(judgement.baselines, ({ plan }) =>
       baselineOf(findings, model.sha256, plan.name)
     ),

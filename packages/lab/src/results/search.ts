@@ -62,8 +62,13 @@ export const SearchResult = Schema.Struct({
   ),
   /** Whole plans on the tuning data, best first. */
   trials: Schema.Array(Schema.Struct({ name: Schema.String, loss: Schema.Number })),
-  /** What the chosen plan was predicted to add to the loss, and what it added on the tuning data. */
-  lossIncrease: Schema.Struct({ predicted: Known, measured: Known }),
+  /** What the chosen plan was predicted to add to the loss, what it added on the tuning data, whether the two agree. */
+  trust: Schema.Struct({
+    predicted: Known,
+    measured: Known,
+    stdErr: Known,
+    holds: Schema.NullOr(Schema.Boolean)
+  }),
   baselines: Schema.Array(Baseline),
   /** Of the metric's own program, about the simulated network. */
   certificate: Schema.Struct({

@@ -134,7 +134,51 @@ const blocks = (op: "DepthToSpace" | "SpaceToDepth"): Row =>
         : one("SpaceToDepth", { blockSize: b }, [[2, c, h * b, w * b]], { smooth: true })
     )
 
+const cumSum: Row = withAxis(1, 3).chain(({ dims, axis }) =>
+  fc
+    .record({ exclusive: fc.boolean(), reverse: fc.boolean() })
+    .map((flags) => one("CumSum", { axis, ...flags }, [dims], { smooth: true }))
+)
+
+const trilu: Row = fc
+  .record({ dims: shape(2, 4), upper: fc.boolean(), k: int(-2, 2) })
+  .map(({ dims, upper, k }) => one("Trilu", { upper, k }, [dims], { smooth: true }))
+
+/** Rows of indices into the first `depth` dimensions. */
+const gatherND: Row = shape(1, 3).chain((dims) =>
+  fc.record({ depth: int(1, dims.length), rows: int(1, 4) }).map(({ depth, rows }) => {
+    const smallest = Math.min(...dims.slice(0, depth))
+    const indices: Input = { shape: [rows, depth], kind: "index", range: [-smallest, smallest] }
+    return one("GatherND", { batchDims: 0 }, [dims, indices], { smooth: true })
+  })
+)
+
+/** One row where rows replace each other: which of two writes to one place stays is not said. */
+const scatterND: Row = shape(1, 3).chain((dims) =>
+  fc
+    .record({ depth: int(1, dims.length), rows: int(1, 4), reduction: pick("none", "add") })
+    .map(({ depth, rows, reduction }) => {
+      const count = reduction === "none" ? 1 : rows
+      const smallest = Math.min(...dims.slice(0, depth))
+      const indices: Input = { shape: [count, depth], kind: "index", range: [0, smallest] }
+      return one("ScatterND", { reduction }, [dims, indices, [count, ...dims.slice(depth)]], { smooth: true })
+    })
+)
+
+const scatterElements: Row = withAxis(1, 3).chain(({ dims, axis }) =>
+  fc.record({ count: int(1, 3), reduction: pick("none", "add") }).map(({ count, reduction }) => {
+    const taken = dims.with(axis, reduction === "none" ? 1 : count)
+    const indices: Input = { shape: taken, kind: "index", range: [0, dims[axis]!] }
+    return one("ScatterElements", { axis, reduction }, [dims, indices, taken], { smooth: true })
+  })
+)
+
 export const movement = {
+  CumSum: cumSum,
+  Trilu: trilu,
+  GatherND: gatherND,
+  ScatterND: scatterND,
+  ScatterElements: scatterElements,
   Concat: concat,
   DepthToSpace: blocks("DepthToSpace"),
   SpaceToDepth: blocks("SpaceToDepth"),

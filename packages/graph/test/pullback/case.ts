@@ -20,8 +20,8 @@ export interface Input {
   readonly shape: Ints
   /** Values are drawn from here; integers from low to high − 1. [−1, 1] when absent. */
   readonly range?: readonly [low: number, high: number]
-  /** Not differentiated unless "float", which it is when absent. */
-  readonly kind?: "float" | "index" | "condition"
+  /** Not differentiated unless "float", which it is when absent. "absent" leaves an optional input out. */
+  readonly kind?: "float" | "index" | "condition" | "absent"
 }
 
 export interface Case {
@@ -70,6 +70,7 @@ const valuesOf = (inputs: ReadonlyArray<Input>, next: () => number) => {
   let taken = 0
   const values = inputs.map(({ shape, kind = "float", range: [low, high] = [-1, 1] }) =>
     Array.from({ length: Dim.elements(shape) }, () => {
+      if (kind === "absent") return 0
       if (kind === "condition") return next() < 0.5 ? 0 : 1
       if (kind === "index") return low + Math.floor(next() * (high - low))
       return low + ((high - low) * (order[taken++]!.i + 0.5)) / points
@@ -90,7 +91,9 @@ const dtypes = { float: "float32", index: "int64", condition: "bool" } as const
 /** The graph: results y, gradients of f, and their products with directions. */
 const graphOf = ({ op, attributes, inputs, results }: Case, next: () => number) => {
   const builder = new GraphBuilder("case")
-  const names = inputs.map(({ shape, kind = "float" }, i) => builder.input(`x${i}`, dtypes[kind], shape))
+  const names = inputs.map(({ shape, kind = "float" }, i) =>
+    kind === "absent" ? "" : builder.input(`x${i}`, dtypes[kind], shape)
+  )
   const floats = names.filter((_, i) => isFloat(inputs[i]!))
   const outputs = Array.from({ length: results }, (_, i) => `y${i}`)
   // A second result that is not differentiated (indices) still has a name.
@@ -137,10 +140,11 @@ export const compare = (given: Case): Effect.Effect<ReadonlyArray<Comparison>, u
       const run = (t: number, direction: ReadonlyArray<ReadonlyArray<number>>) =>
         Effect.gen(function* () {
           let k = 0
-          const feeds = values.map((list, i) => {
+          const feeds = values.flatMap((list, i) => {
             const input = given.inputs[i]!
+            if (input.kind === "absent") return []
             const moved = isFloat(input) ? u[k++]!.map((step, j) => list[j]! + t * step) : list
-            return [made.names[i]!, feed(input, moved)] as const
+            return [[made.names[i]!, feed(input, moved)] as const]
           })
           const along = made.directions.map((name, i) => {
             const data = Float32Array.from(direction[i]!)

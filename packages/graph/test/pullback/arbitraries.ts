@@ -6,6 +6,7 @@ import { one } from "./case.ts"
 import type { Row } from "./draws.ts"
 import { broadcasting, int, pick, positive, shape, wide, withAxis } from "./draws.ts"
 import { movement } from "./movement.ts"
+import { recurrence } from "./recurrence.ts"
 import { convolution, pooling, transposedConvolution } from "./windows.ts"
 
 /** Operators without attributes. */
@@ -181,6 +182,8 @@ export const arbitraries: { readonly [K in Op]: Row | "untested" } = {
   ),
   LeakyRelu: shape(1, 3).map((dims) => one("LeakyRelu", { alpha: 0.1 }, [dims])),
 
+  ...recurrence,
+
   Conv: convolution,
   ConvTranspose: transposedConvolution,
   ConvWeightGradient: "untested",
@@ -204,5 +207,10 @@ export const arbitraries: { readonly [K in Op]: Row | "untested" } = {
   Range: "untested",
   Shape: "untested",
   QuantizeLinear: "untested",
-  DequantizeLinear: "untested"
+  DequantizeLinear: "untested",
+  GridSample: "untested",
+  NonMaxSuppression: "untested",
+  NonZero: "untested",
+  RoiAlign: "untested",
+  Opaque: "untested"
 }

@@ -1,10 +1,11 @@
 /** A whole plan, simulated on data: its metrics, and which samples it gets right for paired comparisons. */
 import { Model } from "@bitbudget/graph"
-import { Choice, FakeQuant, type Ranges } from "@bitbudget/quant"
+import { Choice, FakeQuant } from "@bitbudget/quant"
 import { type Data, Evaluate, type Metrics } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
 import { scoresOf } from "../scores.ts"
 import * as Stage from "../store/Stage.ts"
+import type { Prepared } from "./cook.ts"
 import type { Job } from "./job.ts"
 import type { Opened } from "./open.ts"
 
@@ -27,7 +28,7 @@ const Evaluation = Schema.Struct({
 })
 export type Evaluation = typeof Evaluation.Type
 
-const stage = Stage.make("evaluation", 1, Evaluation)
+const stage = Stage.make("evaluation", 2, Evaluation)
 
 const hitsOf = ({ predicted }: Scores, { labels }: Labelled): string => {
   const bytes = new Uint8Array(Math.ceil(labels.length / 8))
@@ -44,23 +45,20 @@ export const unpackedBits = (text: string, n: number): Uint8Array => {
 /** `what` names the evaluation in progress lines and in the run. */
 export const evaluate = (
   job: Job,
-  opened: Opened,
-  ranges: Ranges.Ranges,
-  choices: Choice.Choices,
+  { graph }: Opened,
+  { key, network }: Prepared,
   on: { readonly split: Data.Split; readonly samples?: number },
   what: string
 ) => {
   const { model, threads } = job.request
-  const plan = [...choices].map(([id, choice]) => [id, Choice.show(choice)])
-  const reads = [...choices.values()].some(({ activations }) => activations.kind === "int")
-  const inputs = [model.sha256, job.data, plan, reads ? [...ranges] : [], on.split.name, on.samples ?? null]
+  const plan = [...network.choices].map(([id, choice]) => [id, Choice.show(choice)])
   return job.stage(
     stage,
-    inputs,
+    [model.sha256, job.data, plan, key, on.split.name, on.samples ?? null],
     Effect.map(
-      Evaluate.run(Model.encode(FakeQuant.rewrite(opened.graph, choices, ranges)), on.split, {
+      Evaluate.run(Model.encode(FakeQuant.simulate(network)), on.split, {
         stage: what,
-        scores: scoresOf(opened.graph),
+        scores: scoresOf(graph),
         ...(threads === undefined ? {} : { threads }),
         ...(on.samples === undefined ? {} : { limit: on.samples })
       }),

@@ -10,6 +10,7 @@ import { Work } from "@bitbudget/graph"
 import { Choice } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { same } from "./candidates.ts"
+import type { Cookery } from "./cook.ts"
 import { evaluate, lossOf } from "./evaluation.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { LossTable } from "./losses.ts"
@@ -68,6 +69,7 @@ export const trustOf = (
 export const refine = Effect.fn("refine")(function* (
   job: Job,
   program: Program,
+  { assemble }: Pick<Cookery, "assemble">,
   measured: Measured,
   losses: LossTable["losses"],
   selected: Selected
@@ -83,14 +85,7 @@ export const refine = Effect.fn("refine")(function* (
   const lossAt = (plan: Choice.Choices) => {
     tried++
     return Effect.map(
-      evaluate(
-        job,
-        opened,
-        measured.ranges,
-        plan,
-        measured.tuning,
-        `refining, plan ${tried} of at most ${most}`
-      ),
+      evaluate(job, opened, assemble(plan), measured.tuning, `refining, plan ${tried} of at most ${most}`),
       (evaluation) => lossOf(evaluation)!
     )
   }

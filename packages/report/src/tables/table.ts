@@ -61,10 +61,16 @@ export const middle = (text: string, width: number): string => {
   return `${text.slice(0, head)}…${text.slice(text.length - (width - 1 - head))}`
 }
 
+/** A path without the steps that the next one repeats, as `conv/conv.0/conv.0.1`. */
+const withoutRepeats = (name: string): string => {
+  const steps = name.split("/")
+  return steps.filter((step, i) => !(steps[i + 1] ?? "").startsWith(`${step}.`)).join("/")
+}
+
 /** Names no longer than `width`, shortened from the middle, no two of them the same. */
 export const shortNames = (names: ReadonlyArray<string>, width: number): ReadonlyArray<string> => {
   const seen = new Map<string, number>()
-  return names.map((name) => {
+  return names.map(withoutRepeats).map((name) => {
     const short = middle(name, width)
     const before = seen.get(short) ?? 0
     seen.set(short, before + 1)

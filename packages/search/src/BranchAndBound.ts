@@ -12,7 +12,7 @@
  * Deterministic: no clock and no randomness decide anything but when to stop.
  */
 import { Frontier } from "./Frontier.ts"
-import { oracle } from "./Lagrangian.ts"
+import { oracle, type Minimiser } from "./Lagrangian.ts"
 import { raised } from "./lattice.ts"
 import { polisher } from "./Polish.ts"
 import { relax, type Relaxation } from "./Relaxation.ts"
@@ -43,6 +43,16 @@ export interface Request {
   readonly start: ReadonlyArray<Int32Array>
   /** Whether time is up; asked within a node. */
   readonly expired: () => boolean
+  /** Of a program with interactions: its objective, and lower bounds of it that are linear. */
+  readonly beyond?: Beyond | undefined
+}
+
+/** All in solver units; x are shares of the choices. */
+export interface Beyond {
+  readonly valueOf: (picks: Int32Array) => number
+  readonly tangentAt: (x: Float64Array) => { readonly objective: Float64Array; readonly constant: number }
+  /** How far from x towards y the convex bound falls, between 0 and 1. */
+  readonly stepTowards: (x: Float64Array, y: Float64Array) => number
 }
 
 interface Node {
@@ -143,7 +153,8 @@ const splitRefused = (sub: Subproblem, picks: Int32Array, regrets: Float64Array)
 const rememberedDecisions = 4096
 
 /** Nodes whose mix is rounded and polished: at first all, then fewer. */
-const isPolished = (node: number): boolean => node <= 8 || node % 64 === 0
+const isPolished = (node: number, choices: number): boolean =>
+  choices <= 2e5 && (node <= 8 || node % 64 === 0)
 
 /** Every decision's choice with the most weight in the mix, as picks of the whole problem. */
 const rounded = (sub: Subproblem, mix: Relaxation["mix"]): Int32Array => {
@@ -158,8 +169,36 @@ const rounded = (sub: Subproblem, mix: Relaxation["mix"]): Int32Array => {
   return full
 }
 
+/** Tangents tried at a node. */
+const tangents = 12
+
+/** Shares of the whole problem's choices in a node's mix. */
+const sharesOf = (root: Subproblem, sub: Subproblem, mix: Relaxation["mix"]): Float64Array => {
+  const x = new Float64Array(root.objective.length)
+  for (const i of sub.picks) if (i >= 0) x[i] = 1
+  const weights = mix.reduce((sum, { weight }) => sum + weight, 0)
+  for (const { minimiser, weight } of mix)
+    for (const i of minimiser.picks) x[sub.choices[i]!]! += weight / weights
+  return x
+}
+
+/** The whole problem's choices that a node leaves. */
+const keptOf = (root: Subproblem, sub: Subproblem): Uint8Array => {
+  const keep = new Uint8Array(root.objective.length)
+  for (const i of sub.picks) if (i >= 0) keep[i] = 1
+  for (const i of sub.choices) keep[i] = 1
+  return keep
+}
+
 /** One node a step: yields after each, and stops when the driver answers false. */
-export function* search({ scaled, gap, judge, start, expired }: Request): Generator<void, Search, boolean> {
+export function* search({
+  scaled,
+  gap,
+  judge,
+  start,
+  expired,
+  beyond
+}: Request): Generator<void, Search, boolean> {
   let best: Int32Array | null = null
   let incumbent = Infinity
   /** A bound at or above this promises nothing better, or nothing better than the gap. */
@@ -187,18 +226,23 @@ export function* search({ scaled, gap, judge, start, expired }: Request): Genera
   }
   const root = whole(scaled)
   for (const picks of start) {
-    const { objective } = totals(root, picks)
+    const objective = beyond?.valueOf(picks) ?? totals(root, picks).objective
     if (objective < incumbent) take(picks, objective)
   }
 
-  const offer = (sub: Subproblem, picks: Int32Array): void => {
-    const { objective, costs } = totals(sub, picks)
+  const offer = (
+    sub: Subproblem,
+    picks: Int32Array,
+    { objective, costs }: Pick<Minimiser, "objective" | "costs"> = totals(sub, picks)
+  ): void => {
     if (sub.constant + objective >= incumbent - resolution) return
     if (costs.some((cost, k) => cost > sub.limits[k]!)) return
     const full = sub.picks.slice()
     picks.forEach((i, d) => (full[sub.decisions[d]!] = sub.choices[i]!))
+    const value = beyond?.valueOf(full) ?? sub.constant + objective
+    if (value >= incumbent - resolution) return
     const verdict = verdictOf(full)
-    if (verdict === "accepted") take(full, sub.constant + objective)
+    if (verdict === "accepted") take(full, value)
     // A plan nobody looked at may be better than all that are known.
     if (verdict === "unknown") floor = Math.min(floor, sub.constant + objective)
   }
@@ -226,23 +270,43 @@ export function* search({ scaled, gap, judge, start, expired }: Request): Genera
   for (let node = frontier.next(); node !== undefined; node = frontier.next()) {
     if (!open(node.bound)) continue
     nodes++
-    const { sub } = node
-    const ask = oracle(sub)
-    const {
-      bound: above,
-      prices,
-      mix
-    } = relax({
-      oracle: ask,
-      limits: sub.limits,
-      prices: node.prices,
-      cutoff: cutoff - sub.constant - 0.9 * scaled.objectiveStep,
-      found: ({ picks }) => offer(sub, picks),
-      expired
-    })
-    const bound = sub.constant + above
+    let { sub } = node
+    let ask = oracle(sub)
+    const relaxed = (prices: Float64Array): Relaxation =>
+      relax({
+        oracle: ask,
+        limits: sub.limits,
+        prices,
+        cutoff: cutoff - sub.constant - 0.9 * scaled.objectiveStep,
+        found: (minimiser) => offer(sub, minimiser.picks, sub.edges.length === 0 ? minimiser : undefined),
+        expired
+      })
+    let { bound: above, prices, mix } = relaxed(node.prices)
+    let bound = sub.constant + above
+    if (beyond !== undefined) {
+      // Frank–Wolfe on the convex bound: tangents at the mix, each a program of its own.
+      let x = sharesOf(root, sub, mix)
+      for (let step = 0; step < tangents && open(bound) && mix.length > 0 && !expired(); step++) {
+        const tangent = beyond.tangentAt(x)
+        const next = restrict({ ...root, ...tangent }, keptOf(root, sub))
+        if (next === null || next.decisions.length === 0) break
+        const before = { sub, ask, above, prices, bound, mix }
+        sub = next
+        ask = oracle(sub)
+        const found = relaxed(prices)
+        const reached = sub.constant + found.bound
+        const y = sharesOf(root, sub, found.mix)
+        const towards = beyond.stepTowards(x, y)
+        const gained = reached - bound
+        ;({ bound: above, prices, mix } = found)
+        if (gained > 0) bound = reached
+        else ({ sub, ask, above, prices, bound, mix } = before)
+        if (gained < 0.01 * (cutoff - bound) && step > 1) break
+        x = x.map((share, i) => share + towards * (y[i]! - share))
+      }
+    }
     if (!open(bound)) continue
-    if (isPolished(nodes) && mix.length > 0) {
+    if (isPolished(nodes, root.objective.length) && mix.length > 0) {
       const polished = polish(rounded(sub, mix), incumbent)
       if (polished !== null) offer(root, polished)
       if (!open(bound)) continue

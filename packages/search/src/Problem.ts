@@ -35,6 +35,12 @@ export const Transition = Schema.Struct({
   whenDifferent: Schema.String
 })
 
+/** Loss of two groups together, on top of their own: a row for each choice of the first, in order. */
+export const Interaction = Schema.Struct({
+  between: Schema.Tuple([Schema.String, Schema.String]),
+  loss: Schema.Array(Schema.Array(Schema.Finite))
+})
+
 /** The groups' choices agree in this attribute, whatever else they differ in. */
 export const AttributeTie = Schema.Struct({
   groups: Schema.Array(Schema.String),
@@ -49,6 +55,7 @@ const Shape = Schema.Struct({
   budgets: Schema.optionalKey(Quantities),
   fixed: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   transitions: Schema.optionalKey(Schema.Array(Transition)),
+  interactions: Schema.optionalKey(Schema.Array(Interaction)),
   /** "loss" unless told. A quantity; weights by quantity; or a list, later ones deciding among equals. */
   minimise: Schema.optionalKey(
     Schema.Union([Schema.String, Schema.Array(Schema.String).check(Schema.isMinLength(1)), Quantities])
@@ -90,11 +97,13 @@ const repeats = <T>(items: ReadonlyArray<T>, idOf: (item: T) => string): Readonl
   })
 }
 
-/** Every quantity the problem speaks of: "loss" first, then the costs in order of appearance. */
+/**
+ * Every quantity a checked problem speaks of: "loss" first, then the costs in order of appearance. The
+ * choices of a group name the same costs.
+ */
 export const quantitiesOf = (problem: Problem): ReadonlyArray<string> => {
   const names = new Set(["loss"])
-  for (const group of problem.groups)
-    for (const choice of group.choices) for (const name of Object.keys(choice.costs)) names.add(name)
+  for (const group of problem.groups) for (const name of Object.keys(group.choices[0]!.costs)) names.add(name)
   for (const transition of problem.transitions ?? [])
     for (const name of Object.keys(transition.cost)) names.add(name)
   return [...names]
@@ -172,7 +181,8 @@ const checkGroups = (problem: Problem, report: Report): void => {
         ["groups", g, "choices", c, "id"],
         `a second choice "${group.choices[c]!.id}" in group "${group.id}"; ids must be unique`
       )
-    const named = new Set(group.choices.flatMap((choice) => Object.keys(choice.costs)))
+    const named = new Set<string>()
+    for (const { costs } of group.choices) for (const name of Object.keys(costs)) named.add(name)
     group.choices.forEach((choice, c) => {
       const path = ["groups", g, "choices", c, "costs"]
       for (const name of named)
@@ -223,6 +233,32 @@ const checkReferences = (problem: Problem, report: Report): void => {
     for (const [name, cost] of Object.entries(transition.cost))
       if (cost < 0)
         report(["transitions", t, "cost", name], `${cost} is negative; a transition cannot pay back`)
+  })
+}
+
+const checkInteractions = (problem: Problem, report: Report): void => {
+  const byId = new Map(problem.groups.map((group) => [group.id, group]))
+  problem.interactions?.forEach(({ between, loss }, n) => {
+    const sizes = between.map((id, end) => {
+      if (!byId.has(id))
+        report(["interactions", n, "between", end], `no group "${id}"; the groups are ${quoted(byId.keys())}`)
+      return byId.get(id)?.choices.length ?? null
+    })
+    if (between[0] === between[1])
+      report(
+        ["interactions", n, "between"],
+        `"${between[0]}" twice; what a group loses alone is the loss of its choices`
+      )
+    const [rows, columns] = sizes
+    if (typeof rows === "number" && loss.length !== rows)
+      report(["interactions", n, "loss"], `${loss.length} rows; "${between[0]}" has ${rows} choices`)
+    loss.forEach((row, r) => {
+      if (typeof columns === "number" && row.length !== columns)
+        report(
+          ["interactions", n, "loss", r],
+          `${row.length} numbers; "${between[1]}" has ${columns} choices`
+        )
+    })
   })
 }
 
@@ -293,6 +329,7 @@ const references = Schema.makeFilter<Problem>((problem) => {
   const report: Report = (path, issue) => issues.push({ path, issue })
   checkGroups(problem, report)
   checkReferences(problem, report)
+  checkInteractions(problem, report)
   if (issues.length === 0) {
     checkTies(problem, report)
     checkAttributeTies(problem, report)

@@ -28,6 +28,8 @@ export interface Search {
   /** Proven lower bound in solver units; +Infinity: nothing fits. */
   readonly bound: number
   readonly nodes: number
+  /** The tree, where nodes were recorded. */
+  readonly proof: Proof | null
 }
 
 /** accepted · refused for good · not looked at, since no more evaluations are allowed. */
@@ -45,7 +47,27 @@ export interface Request {
   readonly expired: () => boolean
   /** Of a program with interactions: its objective, and lower bounds of it that are linear. */
   readonly beyond?: Beyond | undefined
+  /** Nodes to keep for a proof; 0: none. */
+  readonly recorded: number
 }
+
+/** A node of the tree as a proof keeps it: the prices that bound it, how it was split, what came of it. */
+export interface Proof {
+  prices: Float64Array
+  /** The prices prove that nothing fits, whatever the objective. */
+  nothingFits: boolean
+  /** The first child takes decision's choices in `first`, the other the rest; indices of the whole problem. */
+  split: { readonly decision: number; readonly first: ReadonlyArray<number> } | null
+  /** null: closed by this node's own prices. */
+  children: readonly [Proof | null, Proof | null]
+}
+
+const proofOf = (prices: Float64Array): Proof => ({
+  prices,
+  nothingFits: false,
+  split: null,
+  children: [null, null]
+})
 
 /** All in solver units; x are shares of the choices. */
 export interface Beyond {
@@ -60,6 +82,7 @@ interface Node {
   readonly size: number
   readonly bound: number
   readonly prices: Float64Array
+  readonly proof: Proof | null
 }
 
 /** Choices of the first child's side of a split: 1 there, 0 on the other side; other decisions untouched. */
@@ -197,7 +220,8 @@ export function* search({
   judge,
   start,
   expired,
-  beyond
+  beyond,
+  recorded
 }: Request): Generator<void, Search, boolean> {
   let best: Int32Array | null = null
   let incumbent = Infinity
@@ -247,6 +271,7 @@ export function* search({
     if (verdict === "unknown") floor = Math.min(floor, sub.constant + objective)
   }
 
+  let kept = 0
   const frontier = new Frontier<Node>()
   /** Whether the bound leaves hope of something better. */
   const open = (bound: number): boolean => {
@@ -260,12 +285,18 @@ export function* search({
     if (sub === null) return null
     const bound = raised(Math.max(above, sub.constant), scaled.objectiveStep)
     if (sub.decisions.length === 0) offer(sub, new Int32Array(0))
-    else if (open(bound)) return { sub, size: sub.choices.length, bound, prices }
+    else if (open(bound)) {
+      const proof = kept < recorded ? proofOf(prices) : null
+      if (proof !== null) kept++
+      return { sub, size: sub.choices.length, bound, prices, proof }
+    }
     return null
   }
   const prices = new Float64Array(scaled.limits.length)
   const everything = new Uint8Array(root.objective.length).fill(1)
-  frontier.branch(nodeOf(restrict(root, everything), -Infinity, prices), null)
+  const top = nodeOf(restrict(root, everything), -Infinity, prices)
+  const tree = recorded > 0 ? (top?.proof ?? proofOf(prices)) : null
+  frontier.branch(top, null)
   const polish = polisher(scaled)
   for (let node = frontier.next(); node !== undefined; node = frontier.next()) {
     if (!open(node.bound)) continue
@@ -305,6 +336,10 @@ export function* search({
         x = x.map((share, i) => share + towards * (y[i]! - share))
       }
     }
+    if (node.proof !== null) {
+      node.proof.prices = prices
+      node.proof.nothingFits = above === Infinity
+    }
     if (!open(bound)) continue
     if (isPolished(nodes, root.objective.length) && mix.length > 0) {
       const polished = polish(rounded(sub, mix), incumbent)
@@ -327,9 +362,17 @@ export function* search({
       }
       return nodeOf(restrict(sub, keep), Math.max(parent, bound + least), prices)
     }
-    frontier.branch(child(true), child(false))
+    const [one, other] = [child(true), child(false)]
+    if (node.proof !== null) {
+      node.proof.split = {
+        decision: sub.decisions[decision]!,
+        first: Array.from(first, (i) => sub.choices[i]!)
+      }
+      node.proof.children = [one?.proof ?? null, other?.proof ?? null]
+    }
+    frontier.branch(one, other)
     const goOn = yield
-    if (!goOn) return { picks: best, bound: Math.min(frontier.bound(), floor, incumbent), nodes }
+    if (!goOn) return { picks: best, bound: Math.min(frontier.bound(), floor, incumbent), nodes, proof: tree }
   }
-  return { picks: best, bound: Math.min(floor, incumbent), nodes }
+  return { picks: best, bound: Math.min(floor, incumbent), nodes, proof: tree }
 }

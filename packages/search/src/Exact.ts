@@ -7,12 +7,13 @@
  * whole plan, of which the columns are lower bounds): dominance then proves nothing and is not used.
  */
 import { evaluator, objectiveOf, type Assignment } from "./Assignment.ts"
-import { resolution, search, type Beyond, type Search, type Verdict } from "./BranchAndBound.ts"
+import { resolution, search, type Beyond, type Proof, type Search, type Verdict } from "./BranchAndBound.ts"
 import { compile, expand, picksOf, type Dense } from "./Dense.ts"
 import { presolve } from "./Presolve.ts"
 import type { Problem } from "./Problem.ts"
 import { interactionsOf, type Interactions } from "./Quadratic.ts"
 import { scale, type Scaled } from "./Scaled.ts"
+import type { Tree } from "./Certificate.ts"
 import { isFine, type Outcome } from "./Solution.ts"
 
 export interface Request {
@@ -26,6 +27,8 @@ export interface Request {
   /** How often `accept` may be asked; default: as often as it takes. */
   readonly evaluations?: number | undefined
   readonly expired: () => boolean
+  /** Nodes to keep for a proof; then nothing is used that a verifier does not know. Default 0. */
+  readonly recorded?: number | undefined
 }
 
 /** Shares of the budgets at which answers are looked for where the first plans are refused. */
@@ -90,13 +93,41 @@ const beyondOf = (raw: Dense, interactions: Interactions, reduced: Dense, scaled
   }
 }
 
+/** A proof's tree in the words and units of the problem. */
+const named = (proof: Proof, reduced: Dense, scaled: Scaled): Tree => {
+  const { members, choiceIds } = reduced
+  const priceOf = (prices: Float64Array, unit: number) =>
+    Object.fromEntries(
+      scaled.rows.flatMap((row, k) =>
+        prices[k]! > 0 ? [[reduced.rows[row]!, (prices[k]! * unit) / scaled.rowUnits[k]!] as const] : []
+      )
+    )
+  const hubs = members.flatMap((ids, d) => (ids.length === 0 ? [d] : []))
+  const of = ({ prices, nothingFits, split, children }: Proof): Tree => ({
+    prices: priceOf(prices, nothingFits ? 1 : scaled.objectiveUnit),
+    ...(nothingFits ? { nothingFits } : {}),
+    ...(split === null
+      ? {}
+      : {
+          split: {
+            ...(members[split.decision]!.length === 0
+              ? { tie: hubs.indexOf(split.decision) }
+              : { group: members[split.decision]![0]! }),
+            first: split.first.map((i) => choiceIds[i]!)
+          },
+          children: children.map((child) => (child === null ? null : of(child)))
+        })
+  })
+  return of(proof)
+}
+
 /** One node a step: yields after each, and stops when the driver answers false. */
 export function* exact(request: Request): Generator<void, Outcome, boolean> {
-  const { problem, gap, accept, expired, evaluations = Infinity } = request
+  const { problem, gap, accept, expired, evaluations = Infinity, recorded = 0 } = request
   const raw = compile(problem)
   const interactions = interactionsOf(raw)
   const dense = interactions === null ? raw : minorised(raw, interactions)
-  const dominance = accept === undefined && interactions === null
+  const dominance = accept === undefined && interactions === null && recorded === 0
   const evaluate = evaluator(problem)
   let best: { readonly choice: Assignment; readonly objective: number } | null = null
   let evaluated = 0
@@ -127,6 +158,7 @@ export function* exact(request: Request): Generator<void, Outcome, boolean> {
     return yield* search({
       scaled,
       gap,
+      recorded,
       judge: (picks) => judge(expand(reduced, picks)),
       start: start === null ? [] : [start],
       expired: () => expired() || evaluated >= evaluations,
@@ -138,24 +170,26 @@ export function* exact(request: Request): Generator<void, Outcome, boolean> {
   if (refuse !== undefined && best === null) yield* probe()
   let bound = Infinity
   let band = 0
+  let tree: Tree | null = null
   for (let range = Infinity; ;) {
     const reduced = reduce()
     if (reduced === null) {
       bound = upper()
       break
     }
-    const scaled = scale(reduced)
+    const scaled = scale(reduced, recorded === 0)
     // Again only if the last scale was too coarse for the answer, and this one is finer.
     if (scaled.objectiveRange >= range / 2) break
     range = scaled.objectiveRange
     const result = yield* run(reduced, scaled)
     nodes += result.nodes
+    if (result.proof !== null) tree = named(result.proof, reduced, scaled)
     bound = Math.min(upper(), scaled.objectiveBase + scaled.objectiveUnit * result.bound)
     band = range * resolution * 2 + scaled.objectiveBand
     if (best === null || expired() || evaluated >= evaluations || isFine("ilp", band, upper())) break
   }
   const answer = best as { readonly choice: Assignment } | null
-  return { assignment: answer?.choice ?? null, bound, resolution: band, nodes, evaluations: evaluated }
+  return { assignment: answer?.choice ?? null, bound, resolution: band, nodes, evaluations: evaluated, tree }
 
   /** Any accepted plan to begin with: optima under ever tighter budgets, until one is taken. */
   function* probe(): Generator<void, void, boolean> {
@@ -170,6 +204,7 @@ export function* exact(request: Request): Generator<void, Outcome, boolean> {
       const found = yield* search({
         scaled: scale(tighter),
         gap: 0.01,
+        recorded: 0,
         judge: (picks) => {
           const choice = expand(tighter, picks)
           if (!evaluate(choice).feasible) return "refused"

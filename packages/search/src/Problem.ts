@@ -18,6 +18,8 @@ export const Choice = Schema.Struct({
   loss: Schema.Finite,
   /** A cost named by one choice of a group must be named by all of them. */
   costs: Quantities,
+  /** Standard errors of the loss and of costs, by name. */
+  stdErr: Schema.optionalKey(Quantities),
   /** What `whenDifferent` compares; weightBits and activationBits are read from ids like w4a8. */
   attributes: Schema.optionalKey(Schema.Record(Schema.String, Schema.Union([Schema.Finite, Schema.String])))
 })
@@ -41,6 +43,12 @@ export const Interaction = Schema.Struct({
   loss: Schema.Array(Schema.Array(Schema.Finite))
 })
 
+/** P(cost ≤ limit) ≥ p; all costs of the quantity may share a relative error on top of their own. */
+export const Chance = Schema.Union([
+  Schema.Finite,
+  Schema.Struct({ probability: Schema.Finite, sharedRelativeStdErr: Schema.Finite })
+])
+
 /** The groups' choices agree in this attribute, whatever else they differ in. */
 export const AttributeTie = Schema.Struct({
   groups: Schema.Array(Schema.String),
@@ -55,6 +63,8 @@ const Shape = Schema.Struct({
   budgets: Schema.optionalKey(Quantities),
   fixed: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   transitions: Schema.optionalKey(Schema.Array(Transition)),
+  /** Budgets that hold with a probability, by name. */
+  chances: Schema.optionalKey(Schema.Record(Schema.String, Chance)),
   interactions: Schema.optionalKey(Schema.Array(Interaction)),
   /** "loss" unless told. A quantity; weights by quantity; or a list, later ones deciding among equals. */
   minimise: Schema.optionalKey(
@@ -188,6 +198,14 @@ const checkGroups = (problem: Problem, report: Report): void => {
       for (const name of named)
         if (!Object.hasOwn(choice.costs, name))
           report(path, `no "${name}", which other choices of "${group.id}" have; write 0 if it costs nothing`)
+      for (const [name, error] of Object.entries(choice.stdErr ?? {}))
+        if (error < 0)
+          report(
+            ["groups", g, "choices", c, "stdErr", name],
+            `${error} is negative; a standard error is at least 0`
+          )
+        else if (name !== "loss" && !Object.hasOwn(choice.costs, name))
+          report(["groups", g, "choices", c, "stdErr", name], `"${choice.id}" has no cost "${name}"`)
       if (Object.hasOwn(choice.costs, "loss"))
         report([...path, "loss"], `"loss" is the loss, not a cost name`)
     })
@@ -313,6 +331,18 @@ const checkQuantities = (problem: Problem, report: Report): void => {
       report(["budgets", name], `no choice has a cost "${name}"; the costs are ${quoted(names)}`)
     if (limit < 0 && name !== "loss")
       report(["budgets", name], `${limit} is negative; a budget is at least 0`)
+  }
+  for (const [name, chance] of Object.entries(problem.chances ?? {})) {
+    const probability = typeof chance === "number" ? chance : chance.probability
+    if (problem.budgets?.[name] === undefined)
+      report(["chances", name], `there is no budget on "${name}"; add its limit under "budgets"`)
+    if (!(probability > 0 && probability < 1))
+      report(["chances", name], `the probability ${probability} is not between 0 and 1, both excluded`)
+    const negative = (group: Group): boolean => group.choices.some((choice) => (choice.costs[name] ?? 0) < 0)
+    if (problem.groups.some(negative))
+      report(["chances", name], `a choice has a negative "${name}", which a probability cannot be given for`)
+    if (typeof chance !== "number" && chance.sharedRelativeStdErr < 0)
+      report(["chances", name, "sharedRelativeStdErr"], `${chance.sharedRelativeStdErr} is negative`)
   }
   const order = orderOf(problem)
   for (const name of order.length > 0 ? order : weightsOf(problem).map(([name]) => name))

@@ -116,7 +116,8 @@ const undominated = (rows: ReadonlyArray<number>, rowOf: (k: number) => Row): Re
   return rows.filter((_, r) => !dropped.has(r))
 }
 
-export const scale = (dense: Dense): Scaled => {
+/** `steps` false: limits and bounds are left where they are between the steps of their sums. */
+export const scale = (dense: Dense, steps = true): Scaled => {
   const { starts, edges, rows: names } = dense
   const objective = normalise(
     starts,
@@ -133,7 +134,10 @@ export const scale = (dense: Dense): Scaled => {
   const limitOf = (k: number): number => {
     const { least, unit, step, band } = all[k]!
     const rest = exactSum([dense.limits[k]!, band, ...least.map((value) => -value)])
-    return (lowered(rest, dense.pairs.length > 0 && names[k] === "loss" ? 0 : step) + band) / unit + 1e-13
+    return (
+      (lowered(rest, !steps || (dense.pairs.length > 0 && names[k] === "loss") ? 0 : step) + band) / unit +
+      1e-13
+    )
   }
   const limits = names.map((_, k) => limitOf(k))
   const rows = undominated(
@@ -167,6 +171,6 @@ export const scale = (dense: Dense): Scaled => {
     objectiveUnit: objective.unit,
     objectiveRange: objective.range,
     objectiveBand: objective.band,
-    objectiveStep: dense.pairs.length > 0 ? 0 : objective.step / objective.unit
+    objectiveStep: !steps || dense.pairs.length > 0 ? 0 : objective.step / objective.unit
   }
 }

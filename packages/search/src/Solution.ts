@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect"
 import { evaluate, objectiveOf, type Assignment } from "./Assignment.ts"
+import type { Tree } from "./Certificate.ts"
 import { nameOf } from "./Objective.ts"
 import type { Problem } from "./Problem.ts"
 
@@ -75,6 +76,8 @@ export interface Outcome {
   readonly evaluations: number
   readonly measured?: number | null
   readonly history?: ReadonlyArray<number>
+  /** The tree of a proof, where it was recorded. */
+  readonly tree?: Tree | null
 }
 
 /** Whether a bound that holds up to `resolution` is as good as exact beside the objective. */

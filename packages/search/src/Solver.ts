@@ -6,6 +6,7 @@
  */
 import { Effect } from "effect"
 import { evaluate, type Assignment } from "./Assignment.ts"
+import { linearised } from "./Chance.ts"
 import { run, unanswered } from "./Methods.ts"
 import { nameOf, orderOf } from "./Objective.ts"
 import type { Oracle } from "./Rivals.ts"
@@ -92,11 +93,28 @@ const inOrder = Effect.fnUntraced(function* (
   }
 })
 
+/** A problem with chances: exact, since the rows only bound and the second-order form decides. */
+const withChances = Effect.fnUntraced(function* (
+  problem: Problem,
+  options: Options
+): Effect.fn.Return<Solution, SolverFailure> {
+  const { problem: lines, accept } = linearised(problem)
+  const caller = options.accept
+  const solution = yield* solveDecoded(lines, {
+    ...options,
+    accept: (choice) => accept(choice) && (caller === undefined || caller(choice))
+  })
+  if (solution.objective === null) return solution
+  const { loss, costs, slack } = evaluate(problem, solution.choice)
+  return { ...solution, loss, costs, slack }
+})
+
 /** `solve` of a problem that has been decoded already. */
 export const solveDecoded = (
   problem: Problem,
   options: Options = {}
 ): Effect.Effect<Solution, SolverFailure> => {
+  if (Object.keys(problem.chances ?? {}).length > 0) return withChances(problem, options)
   const order = orderOf(problem)
   return order.length > 1 ? inOrder(problem, order, options) : solveOne(problem, options)
 }

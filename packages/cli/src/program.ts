@@ -7,8 +7,8 @@ import { devices } from "./commands/devices.ts"
 import { evaluate, inspect, quantize } from "./commands/network.ts"
 import { runs } from "./commands/runs.ts"
 import { search } from "./commands/search.ts"
-import { solve } from "./commands/solve.ts"
 import { sensitivity } from "./commands/sensitivity.ts"
+import { solve } from "./commands/solve.ts"
 import { shared } from "./shared.ts"
 
 /** Stdout belongs to results: what is wrong with a command line is said on stderr, shortly. */

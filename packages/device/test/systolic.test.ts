@@ -84,7 +84,7 @@ describe("systolic arrays", () => {
         { weights: ample, inputs: ample, outputs: ample, shared: true },
         { weights: 1, inputs: 1, outputs: 1 },
         none,
-        { grain: { filters: 1, channels: 1 }, doubleBuffered: true, accumulatorBits: 32 }
+        { grain: { filters: 1, channels: 1 }, doubleBuffered: true, accumulatorBits: 32, cuts: new Map() }
       )
       if (at(row, "N") * at(row, "K") <= words(row, "filter_sram_kB")) {
         filters++

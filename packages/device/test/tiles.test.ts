@@ -37,7 +37,12 @@ const capacity = fc
 const bits = { weights: 8, inputs: 8, outputs: 8 }
 const cost = { weights: 1, inputs: 1, outputs: 1 }
 const none = { weights: false, inputs: false, outputs: false }
-const rules = { grain: { filters: 1, channels: 1 }, doubleBuffered: true, accumulatorBits: 32 }
+const rules = {
+  grain: { filters: 1, channels: 1 },
+  doubleBuffered: true,
+  accumulatorBits: 32,
+  cuts: new Map()
+}
 const moved = (tiling: Tiling) => tiling.weightBits + tiling.inputBits + tiling.outputBits
 
 /** Bits of weights and inputs one tile takes at least, on its own. */

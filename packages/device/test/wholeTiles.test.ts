@@ -40,7 +40,7 @@ const trafficOf = (row: Row): number => {
     },
     { weights: 1, inputs: 1, outputs: 1 },
     { weights: false, inputs: false, outputs: false },
-    { grain: { filters: 1, channels: 1 }, doubleBuffered: true, accumulatorBits: 32 }
+    { grain: { filters: 1, channels: 1 }, doubleBuffered: true, accumulatorBits: 32, cuts: new Map() }
   )
   return tiling.weightBits + tiling.inputBits + tiling.outputBits
 }
@@ -57,7 +57,7 @@ describe("tiles loaded whole", () => {
       { weights: ample, inputs: ample, outputs: ample, shared: true },
       { weights: 1, inputs: 1, outputs: 1 },
       { weights: false, inputs: false, outputs: false },
-      { grain: { filters: 1, channels: 1 }, doubleBuffered: true, accumulatorBits: 32 }
+      { grain: { filters: 1, channels: 1 }, doubleBuffered: true, accumulatorBits: 32, cuts: new Map() }
     )
     expect(tiling).toMatchObject({ weightBits: 128, inputBits: 256, outputBits: 2 * 16 * 32 })
   })

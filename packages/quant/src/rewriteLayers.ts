@@ -1,12 +1,16 @@
 /**
  * The walk that fake quantization and packing share: every layer's weights and input activation are replaced, once
- * for each format in which they are read.
+ * for each format in which they are read, and what flows between integer layers is quantized too (`stream.ts`).
  */
-import { GraphBuilder, Layer, Precision } from "@bitbudget/graph"
+import { GraphBuilder, Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
 import { affineParameters } from "./Affine.ts"
-import type { Formats, LayerFormat } from "./LayerFormat.ts"
-import type { Ranges } from "./Ranges.ts"
+import type { ActivationFormat } from "./format/ActivationFormat.ts"
+import type { Choice } from "./format/Choice.ts"
+import type { QuantizedNetwork } from "./QuantizedNetwork.ts"
+import { boundsAt } from "./Ranges.ts"
+import { STREAM_BITS, streamed } from "./stream.ts"
+import type { Encoded } from "./weights/kinds.ts"
 
 /** An activation to be quantized, with its parameters. */
 export interface Activation {
@@ -17,10 +21,10 @@ export interface Activation {
 }
 
 export interface LayerRewriter {
-  /** Layers with equal keys share the weights made for the first of them. */
-  readonly weightKey: (layer: Layer.Layer, format: LayerFormat) => string
+  /** How the weights stand in the network: layers that share an encoding share its form where that is equal. */
+  readonly form: (choice: Choice) => string
   /** Adds the weights in their format and returns the name of their float value. */
-  readonly weights: (builder: GraphBuilder, layer: Layer.Layer, format: LayerFormat) => string
+  readonly weights: (builder: GraphBuilder, layer: Layer.Layer, encoded: Encoded, choice: Choice) => string
   /** Adds the quantized activation and returns the name of its float value. */
   readonly activation: (builder: GraphBuilder, activation: Activation) => string
 }
@@ -32,9 +36,7 @@ const roundedToHalf = (builder: GraphBuilder, value: string): string => {
 }
 
 export const rewriteLayers = (
-  graph: Graph.Graph,
-  formats: Formats,
-  ranges: Ranges,
+  { graph, choices, ranges, encoded }: QuantizedNetwork,
   rewriter: LayerRewriter
 ): Graph.Graph => {
   const layers = new Map(Layer.layersOf(graph).map((layer) => [layer.id, layer]))
@@ -44,36 +46,48 @@ export const rewriteLayers = (
     done.set(key, made)
     return made
   }
+  /** Equal for layers that share an encoding. */
+  const numbers = new Map([...new Set(encoded.values())].map((shared, i) => [shared, i]))
   const builder = GraphBuilder.over(graph)
 
-  const activation = (layer: Layer.Layer, { kind, bits }: Precision.Format): string => {
-    if (kind === "float") {
-      return bits === 16
-        ? once(`${layer.input}|half`, () => roundedToHalf(builder, layer.input))
-        : layer.input
-    }
-    const range = ranges.get(layer.input)
-    if (range === undefined) throw new Error(`no range for ${layer.input}, the input of layer ${layer.id}`)
-    const parameters = affineParameters(range.low, range.high, bits)
-    return once(`${layer.input}|${bits}`, () =>
-      rewriter.activation(builder, { value: layer.input, bits, ...parameters })
-    )
+  const quantized = (value: string, bits: number, reader: string): string => {
+    const range = ranges.get(value)
+    if (range === undefined) throw new Error(`no range for ${value}, which ${reader} reads`)
+    const { low, high } = boundsAt(range, bits)
+    const parameters = affineParameters(low, high, bits)
+    return once(`${value}|${bits}`, () => rewriter.activation(builder, { value, bits, ...parameters }))
   }
 
+  const activation = ({ id, input }: Layer.Layer, { kind, bits }: ActivationFormat): string => {
+    if (kind === "int") return quantized(input, bits, `layer ${id}`)
+    return bits === 16 ? once(`${input}|half`, () => roundedToHalf(builder, input)) : input
+  }
+
+  const stream = streamed(graph, choices)
   for (const node of graph.nodes) {
     const layer = layers.get(node.name)
-    const format = layer === undefined ? undefined : formats.get(layer.id)
-    if (layer === undefined || format === undefined) {
+    const choice = layer === undefined ? undefined : choices.get(layer.id)
+    if (layer === undefined) {
+      const inputs = node.inputs.map((value) =>
+        stream.has(value) && ranges.has(value) ? quantized(value, STREAM_BITS, node.name) : value
+      )
+      builder.push({ ...node, inputs })
+      continue
+    }
+    if (choice === undefined) {
       builder.push(node)
       continue
     }
+    const own = encoded.get(layer.id)
     const weights =
-      format.precision.weights.kind === "float" && format.precision.weights.bits === 32
+      own === undefined
         ? layer.weight
-        : once(rewriter.weightKey(layer, format), () => rewriter.weights(builder, layer, format))
+        : once(`${numbers.get(own)}|${rewriter.form(choice)}`, () =>
+            rewriter.weights(builder, layer, own, choice)
+          )
     const inputs = [...node.inputs]
     inputs[layer.weightInput] = weights
-    inputs[1 - layer.weightInput] = activation(layer, format.precision.activations)
+    inputs[1 - layer.weightInput] = activation(layer, choice.activations)
     builder.push({ ...node, inputs })
   }
   return builder.finish(graph.outputs)

@@ -3,8 +3,8 @@
  * never from a solver's scaled copy of them: this is the referee every solver's answer must pass.
  */
 import { attributeOf } from "./Attribute.ts"
+import { exactSum, sumAgainst } from "@bitbudget/numerics"
 import { finderOf } from "./Dense.ts"
-import { exactSum, sumAgainst } from "./exactSum.ts"
 import { weightsOf } from "./Objective.ts"
 import { quantitiesOf, type Problem } from "./Problem.ts"
 

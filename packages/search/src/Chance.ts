@@ -167,7 +167,7 @@ export const sample = (
   choice: Assignment,
   { draws = 20_000, seed = 0 }: { readonly draws?: number; readonly seed?: number } = {}
 ): ReadonlyArray<Sampled> => {
-  const random = seeded(seed)
+  const random = seeded(seed, "costs")
   const finders = problem.groups.map((group) => ({ id: group.id, find: finderOf(group) }))
   return chancesOf(problem).map(({ budget, probability, sharedRelativeStdErr: shared }) => {
     const limit = problem.budgets![budget]!

@@ -10,7 +10,7 @@
  */
 import { attributeOf, type Attribute } from "./Attribute.ts"
 import type { Assignment } from "./Assignment.ts"
-import { exactSum } from "./exactSum.ts"
+import { exactSum } from "@bitbudget/numerics"
 import { weightsOf } from "./Objective.ts"
 import { attributeTies, commonChoices, tiedSets, type Choice, type Group, type Problem } from "./Problem.ts"
 

@@ -8,7 +8,7 @@
  * (`exactSum`) and compared with the referee's rounding band, so nothing it would accept is lost.
  */
 import type { Dense, Edge } from "./Dense.ts"
-import { exactSum } from "./exactSum.ts"
+import { exactSum } from "@bitbudget/numerics"
 
 export interface Known {
   /** Objective of an answer in hand; +Infinity without one. */

@@ -40,7 +40,7 @@ const meanOf = (values: ReadonlyArray<number>): Mean => {
 
 /** The problem with every number that has an error drawn anew; costs never fall below 0 by it. */
 export const redrawn = (problem: Problem, seed: number): Problem => {
-  const random = seeded(seed)
+  const random = seeded(seed, "tables")
   const draw = (value: number, error: number | undefined): number =>
     error === undefined ? value : value + error * random.normal()
   const groups = problem.groups.map(({ id, choices }) => ({

@@ -8,7 +8,7 @@
  * overlooks what the referee would accept. Where sums come in steps (`lattice`), limits are on a step.
  */
 import type { Dense } from "./Dense.ts"
-import { exactSum } from "./exactSum.ts"
+import { exactSum } from "@bitbudget/numerics"
 import { lowered, stepOf } from "./lattice.ts"
 
 export interface Scaled {

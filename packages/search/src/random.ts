@@ -1,4 +1,6 @@
-/** Seeded random numbers: the same on every machine. */
+/** Seeded random numbers as searchers and resampling need them, from the streams of `numerics`. */
+import { Random as Bits } from "@bitbudget/numerics"
+
 export interface Random {
   /** Uniform in [0, 1). */
   readonly uniform: () => number
@@ -10,15 +12,10 @@ export interface Random {
   readonly weighted: (weights: ArrayLike<number>) => number
 }
 
-/** mulberry32. */
-export const seeded = (seed: number): Random => {
-  let state = seed | 0
-  const uniform = (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
+/** The stream of a searcher's choices, or of whatever the purpose is. */
+export const seeded = (seed: number, purpose: string): Random => {
+  const draw = Bits.bits(seed, purpose)
+  const uniform = (): number => draw() / 2 ** 32
   return {
     uniform,
     below: (n) => Math.floor(uniform() * n),

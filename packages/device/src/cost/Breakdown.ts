@@ -5,7 +5,7 @@
  */
 import { time } from "./FlowCost.ts"
 import type { PreparedNetwork } from "./Prepare.ts"
-import type { StepCost } from "./Simulate.ts"
+import type { StepCost } from "./StepCost.ts"
 
 export interface Breakdown {
   /** Milliseconds by what bounds them: "compute", each memory level's id, "overhead". */

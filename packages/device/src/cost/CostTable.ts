@@ -1,116 +1,97 @@
 /**
- * What each layer costs at each choice of format: the table the integer program sums up. Steps without weights ride
- * with the layer whose result they read, because they are as wide as it is.
+ * What each layer costs at each choice of formats: the table the integer program sums up. Steps without weights ride
+ * with a layer (`Riders`), because they are as wide as it is.
  *
  * Each column is taken from the network with that choice everywhere, so fixed + Σ of one column is exactly that
- * network. A mixture differs from its own simulation only where layers touch: a tensor between two activation
- * widths is charged at its maker's choice, and weights kept on chip are shared out as if all layers had that width.
- * With one activation width and no partial residency there is no difference; otherwise simulate the chosen plan.
+ * network, in every quantity. A mixture differs from its own simulation where layers touch: a tensor between two
+ * activation widths, what stays on chip beside what. `lower` has columns that never overestimate a mixture, and
+ * `moments` the peak memory of every mixture, row by row; between them and the simulation of a whole plan a search
+ * can prove what it found.
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
+import { ridersOf } from "../work/Riders.ts"
+import { nothing, sum, type LayerCost } from "./LayerCost.ts"
+import { lowerBounds, type LowerBounds } from "./LowerBounds.ts"
+import { make as makeMemo } from "./Memo.ts"
+import { momentsOf, type Moment } from "./MemoryMoments.ts"
 import { stepBytes } from "./ModelSize.ts"
-import { dramBytesOf, flowFigures, prepare, type Options } from "./Prepare.ts"
+import { dramBytesOf, flowFigures, prepare, type Options, type PreparedNetwork } from "./Prepare.ts"
 
-export interface LayerCost {
-  readonly latencyMs: number
-  readonly energyMj: number | null
-  readonly sizeBytes: number
-  readonly dramBytes: number | null
-  readonly bops: number
-  /** All activations alive while the layer (or a step riding with it) runs: a maximum, not a sum. */
-  readonly peakActivationBytes: number
-}
+export type { LayerCost, LowerBounds, Moment }
+
+/** Costs of one layer in the order of `choices`; null where the device cannot hold the formats. */
+export type Row<T = LayerCost> = ReadonlyArray<T | null>
 
 export interface CostTable {
   readonly choices: ReadonlyArray<string>
-  readonly layers: ReadonlyArray<{
-    readonly id: string
-    /** In the order of `choices`; null where the device cannot hold the format. */
-    readonly costs: ReadonlyArray<LayerCost | null>
-  }>
-  /** Per-inference overhead and steps that read no layer's result. */
+  readonly layers: ReadonlyArray<{ readonly id: string; readonly costs: Row }>
+  /** What does not depend on the choice: the least overhead per inference. */
   readonly fixed: LayerCost
+  /** Columns that never overestimate a mixed plan. Computed when first asked for. */
+  readonly lower: () => LowerBounds
+  /** Activation memory of a mixed plan, by moment of the schedule. Computed when first asked for. */
+  readonly moments: () => ReadonlyArray<Moment>
 }
-
-const nothing: LayerCost = {
-  latencyMs: 0,
-  energyMj: 0,
-  sizeBytes: 0,
-  dramBytes: 0,
-  bops: 0,
-  peakActivationBytes: 0
-}
-
-const plus = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a + b)
-
-const sum = (a: LayerCost, b: LayerCost): LayerCost => ({
-  latencyMs: a.latencyMs + b.latencyMs,
-  energyMj: plus(a.energyMj, b.energyMj),
-  sizeBytes: a.sizeBytes + b.sizeBytes,
-  dramBytes: plus(a.dramBytes, b.dramBytes),
-  bops: a.bops + b.bops,
-  peakActivationBytes: Math.max(a.peakActivationBytes, b.peakActivationBytes)
-})
-
-const known = new WeakMap<Work.Workload, Map<string, ReadonlyMap<string, number>>>()
 
 /** Bytes of every step's constants; those stored once although several layers read them are charged to the first. */
-const sizes = (workload: Work.Workload, precision: Precision.Precision): ReadonlyMap<string, number> => {
-  const byFormat = known.get(workload) ?? new Map<string, ReadonlyMap<string, number>>()
-  known.set(workload, byFormat)
-  const format = `${precision.weights.kind}${precision.weights.bits}`
-  const before = byFormat.get(format)
-  if (before !== undefined) return before
+const sizesOf = (
+  workload: Work.Workload,
+  precision: Precision.Precision
+): ReadonlyArray<readonly [step: string, bytes: number]> => {
   const seen = new Set<string>()
-  const made = new Map(
-    workload.steps.map((step) => {
-      const shared = step.weightName !== "" && seen.has(step.weightName)
-      seen.add(step.weightName)
-      return [step.id, shared ? 4 * step.biasElements : stepBytes(step, precision)]
-    })
-  )
-  byFormat.set(format, made)
-  return made
+  return workload.steps.map((step) => {
+    const shared = step.weightName !== "" && seen.has(step.weightName)
+    seen.add(step.weightName)
+    return [step.id, shared ? 4 * step.biasElements : stepBytes(step, precision)]
+  })
 }
 
-/** One column: the cost of every layer when the whole network has this format. */
+/** Overhead per inference of a network: a matter of its first layer's choice. */
+const overhead = ({ perInferenceMs, perInferencePj }: PreparedNetwork): LayerCost => ({
+  ...nothing,
+  latencyMs: perInferenceMs,
+  energyMj: perInferencePj / 1e9
+})
+
+const minus = (a: LayerCost, b: LayerCost): LayerCost => ({
+  ...nothing,
+  latencyMs: a.latencyMs - b.latencyMs,
+  energyMj: (a.energyMj ?? 0) - (b.energyMj ?? 0)
+})
+
+/** Cost of every layer, by id ("" for a network without layers), when the whole network has this format. */
 const column = (
-  profile: Profile,
-  workload: Work.Workload,
-  precision: Precision.Precision,
-  options: Options
-) => {
-  const network = prepare(profile, workload, () => precision, options)
-  const size = sizes(workload, precision)
-  const owner = new Map<string, string>()
+  network: PreparedNetwork,
+  sizes: ReadonlyArray<readonly [step: string, bytes: number]>,
+  riders: ReadonlyMap<string, string>
+): ReadonlyMap<string, LayerCost> => {
   const costs = new Map<string, LayerCost>()
-  let fixed: LayerCost = { ...nothing, latencyMs: network.perInferenceMs }
+  const charge = (step: string, cost: LayerCost): void => {
+    const layer = riders.get(step) ?? ""
+    costs.set(layer, sum(costs.get(layer) ?? nothing, cost))
+  }
   for (const prepared of network.flows) {
-    const { flow, machine, physical } = prepared
+    const { flow, machine, physical, precision } = prepared
     const { energyPj, latencyMs } = flowFigures(prepared)
-    const layer = Work.isLayer(flow.step)
-      ? flow.step.id
-      : flow.inputs.map((tensor) => owner.get(tensor)).findLast((id) => id !== undefined)
-    for (const tensor of flow.outputs) if (layer !== undefined) owner.set(tensor, layer)
-    const weightBits = (Work.isLayer(flow.step) ? precision.weights : precision.activations).bits
-    const own: LayerCost = {
+    const weights = Work.isLayer(flow.step) ? precision.weights : precision.activations
+    charge(flow.step.id, {
       latencyMs,
       energyMj: energyPj.total === null ? null : energyPj.total / 1e9,
-      sizeBytes: flow.fused.reduce(
-        (bytes, step) => bytes + (size.get(step.id) ?? 0),
-        size.get(flow.step.id) ?? 0
-      ),
+      sizeBytes: 0,
       dramBytes: machine.levels.length === 0 ? null : dramBytesOf(prepared),
-      bops: physical.macs * weightBits * precision.activations.bits,
+      bops: physical.macs * weights.bits * precision.activations.bits,
       peakActivationBytes: prepared.liveBytes
-    }
-    if (layer === undefined) fixed = sum(fixed, own)
-    else costs.set(layer, sum(costs.get(layer) ?? nothing, own))
+    })
   }
-  return { costs, fixed }
+  for (const [step, sizeBytes] of sizes) charge(step, { ...nothing, sizeBytes })
+  return costs
 }
+
+/** The layer whose machine the overheads of a network are those of. */
+const leading = ({ flows }: PreparedNetwork): string | undefined =>
+  flows.find(({ flow }) => Work.isLayer(flow.step))?.flow.step.id
 
 export const costTable = (
   profile: Profile,
@@ -118,20 +99,42 @@ export const costTable = (
   choices: ReadonlyArray<Precision.Precision>,
   options: Options = {}
 ): CostTable => {
-  const columns = choices.map((choice) =>
-    canHold(profile, choice).held ? column(profile, workload, choice, options) : undefined
-  )
-  const held = columns.filter((each) => each !== undefined)
-  // Steps no layer feeds are as wide as the widest choice makes them.
-  const fixed = held.reduce<LayerCost>(
-    (most, each) => (each.fixed.latencyMs > most.latencyMs ? each.fixed : most),
-    held[0]?.fixed ?? nothing
-  )
+  const shared = { ...options, memo: options.memo ?? makeMemo() }
+  const riders = ridersOf(workload)
+  const sizes = new Map<string, ReturnType<typeof sizesOf>>()
+  const columns = choices.map((choice) => {
+    if (!canHold(profile, choice).held) return null
+    const network = prepare(profile, workload, () => choice, shared)
+    const { weights } = choice
+    const format = JSON.stringify(weights)
+    const own = sizes.get(format) ?? sizesOf(workload, choice)
+    sizes.set(format, own)
+    return { network, costs: column(network, own, riders) }
+  })
+  const held = columns.filter((each) => each !== null)
+  const least = held.reduce<LayerCost | undefined>((a, { network }) => {
+    const b = overhead(network)
+    return a === undefined || b.latencyMs < a.latencyMs ? b : a
+  }, undefined)
+  const leastEnergy = Math.min(...held.map(({ network }) => network.perInferencePj / 1e9))
+  const standing: LayerCost = least === undefined ? nothing : { ...least, energyMj: leastEnergy }
+  const first = held[0] === undefined ? undefined : leading(held[0].network)
+  const layers = workload.steps.filter(Work.isLayer).map(({ id }) => ({
+    id,
+    costs: columns.map((each) => {
+      if (each === null) return null
+      const own = each.costs.get(id) ?? nothing
+      return id === first ? sum(own, minus(overhead(each.network), standing)) : own
+    })
+  }))
+  // Without layers nothing is chosen: all is as the first choice makes it.
+  const fixed = layers.length === 0 ? sum(standing, held[0]?.costs.get("") ?? nothing) : standing
+  let [lower, moments]: [LowerBounds | undefined, ReadonlyArray<Moment> | undefined] = [undefined, undefined]
   return {
     choices: choices.map(Precision.showPrecision),
-    layers: workload.steps
-      .filter(Work.isLayer)
-      .map((step) => ({ id: step.id, costs: columns.map((each) => each?.costs.get(step.id) ?? null) })),
-    fixed
+    layers,
+    fixed,
+    lower: () => (lower ??= lowerBounds(profile, workload, choices, layers, fixed, riders, shared)),
+    moments: () => (moments ??= momentsOf(profile, workload, riders, shared.memo))
   }
 }

@@ -7,12 +7,12 @@ import { Precision } from "@bitbudget/graph"
 import { map } from "../compute/Compute.ts"
 import type { Datapath, Mapped } from "../compute/Mapping.ts"
 import { libraryOf, macEnergyPj, vectorOpEnergyPj } from "../energy/OpLibrary.ts"
-import { productTraffic, stream, type Placement, type Traffic } from "../memory/Traffic.ts"
-import type { OperandBits, Tile } from "../memory/Tiling.ts"
+import { leastTraffic, productTraffic, stream, type Placement } from "../memory/Traffic.ts"
+import type { OperandBits } from "../memory/Tiling.ts"
 import type { NativePair } from "../profile/Holding.ts"
-import type { StepClass } from "../profile/Profile.ts"
 import type { Loops } from "../work/Loops.ts"
 import type { Machine } from "./Machine.ts"
+import type { Physical, Traffic } from "./Physical.ts"
 
 /** Picojoules; null where the profile has no figure. */
 export interface EnergyPj {
@@ -24,18 +24,6 @@ export interface EnergyPj {
   readonly total: number | null
 }
 
-/** What a machine does for a flow, before software factors: all that fitting needs. */
-export interface Physical {
-  readonly class: StepClass
-  readonly macs: number
-  readonly cycles: number
-  readonly peakMacsPerCycle: number
-  /** Operations a cycle of the unit that does them: two a MAC, or the vector unit's. */
-  readonly peakOpsPerCycle: number
-  readonly traffic: Traffic
-  readonly native: NativePair
-}
-
 export interface Timed {
   readonly latencyMs: number
   /** What was longest, overheads aside. */
@@ -44,6 +32,15 @@ export interface Timed {
   /** Time beyond the mapped cycles and the overhead, in cycles. */
   readonly stallCycles: number
   readonly boundBy: string
+}
+
+/** `mapped`: what the chosen tiling moves. `least`: what any plan with at most these operands has to move. */
+export type Bound = "mapped" | "least"
+
+/** Bits of the two operands as the arithmetic sees them. */
+export interface Operands {
+  readonly weights: number
+  readonly activations: number
 }
 
 const formatBits = (format: Precision.Format): number => format.bits
@@ -70,30 +67,32 @@ const mappedProduct = (machine: Machine, loops: Loops, path: Datapath): Mapped =
 }
 
 /** Bits the datapath works through: narrow operands only help where the hardware is serial or composable. */
-const datapath = (machine: Machine, native: NativePair, bits: OperandBits): Datapath => {
+const datapath = (machine: Machine, native: NativePair, operands: Operands): Datapath => {
   const serial = machine.compute.kind === "bitSerial" || machine.compute.kind === "bitFusion"
   const nativeBits = Math.max(formatBits(native.precision.weights), formatBits(native.precision.activations))
   return {
     rate: native.rate,
-    weightBits: serial ? bits.weights : formatBits(native.precision.weights),
-    activationBits: serial ? bits.inputs : formatBits(native.precision.activations),
+    weightBits: serial ? operands.weights : formatBits(native.precision.weights),
+    activationBits: serial ? operands.activations : formatBits(native.precision.activations),
     nativeBits
   }
 }
 
-/** What a product asks of a machine; remembered by shape, formats and placement. */
+/** What a product asks of a machine; remembered by shape, formats and placement. `bits`: as operands are stored. */
 export const product = (
   machine: Machine,
   loops: Loops,
   native: NativePair,
+  operands: Operands,
   bits: OperandBits,
-  placement: Placement
+  placement: Placement,
+  bound: Bound = "mapped"
 ): Physical => {
-  const path = datapath(machine, native, bits)
+  const path = datapath(machine, native, operands)
   const { inputs, outputs, streamedWeights, taken, weights } = placement
-  const key = `${loops.id}|${path.rate},${path.weightBits},${path.activationBits},${path.nativeBits}|${bits.weights},${bits.inputs},${bits.outputs}|${weights},${inputs},${outputs},${streamedWeights},${taken.join()}`
+  const key = `${bound}|${loops.id}|${native.name}|${path.rate},${path.weightBits},${path.activationBits},${path.nativeBits}|${bits.weights},${bits.inputs},${bits.outputs}|${weights},${inputs},${outputs},${streamedWeights},${taken.join()}`
   const known = machine.products.get(key)
-  if (known !== undefined && known.native === native) return known
+  if (known !== undefined) return known
   const mapped = mappedProduct(machine, loops, path)
   const stored = usesWinograd(machine, loops) ? { ...bits, weights: bits.weights * winogradWeights } : bits
   const physical: Physical = {
@@ -102,7 +101,7 @@ export const product = (
     cycles: mapped.cycles,
     peakMacsPerCycle: mapped.peakMacsPerCycle,
     peakOpsPerCycle: 2 * mapped.peakMacsPerCycle,
-    traffic: productTraffic(machine, loops, mapped, stored, placement),
+    traffic: (bound === "least" ? leastTraffic : productTraffic)(machine, loops, mapped, stored, placement),
     native
   }
   machine.products.set(key, physical)
@@ -175,21 +174,20 @@ export const time = (machine: Machine, physical: Physical): Timed => {
 
 const add = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a + b)
 
-const macPj = (machine: Machine, native: NativePair, bits: OperandBits): number | null => {
-  const known = machine.macPj.get(native) ?? new Map<number, number | null>()
-  machine.macPj.set(native, known)
-  const widths = 64 * bits.weights + bits.inputs
-  const before = known.get(widths)
-  const pj = before !== undefined ? before : macEnergy(machine, native, bits)
-  known.set(widths, pj)
+const macPj = (machine: Machine, native: NativePair, bits: Operands): number | null => {
+  const key = `${native.name}|${bits.weights},${bits.activations}`
+  const before = machine.macPj.get(key)
+  if (before !== undefined) return before
+  const pj = macEnergy(machine, native, bits)
+  machine.macPj.set(key, pj)
   return pj
 }
 
-const macEnergy = (machine: Machine, native: NativePair, bits: OperandBits): number | null => {
+const macEnergy = (machine: Machine, native: NativePair, bits: Operands): number | null => {
   const { energy } = machine.profile
   if (energy?.kind !== "events") return null
   const serial = machine.compute.kind === "bitSerial" || machine.compute.kind === "bitFusion"
-  const stored: Precision.Precision = serial ? Precision.wa(bits.weights, bits.inputs) : native.precision
+  const stored: Precision.Precision = serial ? Precision.wa(bits.weights, bits.activations) : native.precision
   const name = Precision.showPrecision(stored)
   const given = energy.mac?.find((entry) => entry.precision === name)
   if (given !== undefined) return given.pj.value
@@ -203,11 +201,15 @@ const macEnergy = (machine: Machine, native: NativePair, bits: OperandBits): num
   return pj === null ? null : pj * (energy.libraryScale?.value ?? 1)
 }
 
+/** Milliwatts of a device whose energy is power × time; 0 for others. */
+export const activeMw = ({ profile: { energy }, stack }: Machine): number =>
+  energy?.kind === "power" ? (stack?.activeMw ?? energy.activeMw).value : 0
+
 /** Energy of a flow that took `latencyMs`; mW·ms = 10⁶ pJ. */
 export const energyOf = (
   machine: Machine,
   physical: Physical,
-  bits: OperandBits,
+  bits: Operands,
   latencyMs: number,
   vectorOps: number
 ): EnergyPj => {
@@ -215,8 +217,7 @@ export const energyOf = (
   const unknown = { mac: null, register: null, sram: null, dram: null, static: null, total: null }
   if (energy === undefined) return unknown
   if (energy.kind === "power") {
-    const mw = machine.stack?.activeMw?.value ?? energy.activeMw.value
-    return { ...unknown, total: mw * latencyMs * 1e6 }
+    return { ...unknown, total: activeMw(machine) * latencyMs * 1e6 }
   }
   let [sram, dram]: [number | null, number | null] = [0, 0]
   machine.levels.forEach((level, index) => {
@@ -234,7 +235,7 @@ export const energyOf = (
   const opPj =
     vectorOps === 0 || library === undefined
       ? 0
-      : vectorOpEnergyPj(library, physical.native.precision.activations.kind, bits.inputs)
+      : vectorOpEnergyPj(library, physical.native.precision.activations.kind, bits.activations)
   const perMac = physical.macs === 0 ? 0 : macPj(machine, physical.native, bits)
   const mac = add(
     perMac === null ? null : perMac * physical.macs,
@@ -251,5 +252,3 @@ export const energyOf = (
   const total = [mac, register, sram, dram, standing].reduce<number | null>(add, 0)
   return { mac, register, sram, dram, static: standing, total }
 }
-
-export type { Tile }

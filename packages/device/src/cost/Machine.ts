@@ -1,11 +1,10 @@
 /**
  * A profile under one software stack, as plain numbers a millisecond at a time: what the inner loops of the model
- * work on. Machines and everything memoised on them live as long as their profile does.
+ * work on, and what is already known of shapes on it.
  */
 import type { Profile, Stack, StepClass, Level } from "../profile/Profile.ts"
-import type { Capacity, Tiling } from "../memory/Tiling.ts"
-import type { NativePair } from "../profile/Holding.ts"
-import type { Physical } from "./FlowCost.ts"
+import type { Capacity, Cuts, Tiling } from "../memory/Tiling.ts"
+import type { Physical } from "./Physical.ts"
 
 export interface MachineLevel {
   readonly id: string
@@ -46,8 +45,9 @@ export interface Machine {
   /** What is already known of shapes on this machine, by key. */
   readonly products: Map<string, Physical>
   readonly tilings: Map<string, Tiling>
-  /** Energy of a MAC by native pair and widths, pJ. */
-  readonly macPj: WeakMap<NativePair, Map<number, number | null>>
+  readonly cuts: Cuts
+  /** Energy of a MAC by native precision and widths, pJ. */
+  readonly macPj: Map<string, number | null>
 }
 
 /** Factors of a stack that `devices fit` may set, in place of the profile's own. */
@@ -176,14 +176,21 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
     alone: factors?.alone ?? stack?.alone?.value ?? 1,
     products: new Map(),
     tilings: new Map(),
-    macPj: new WeakMap()
+    cuts: new Map(),
+    macPj: new Map()
   }
 }
 
-const built = new WeakMap<Profile, Map<Stack | undefined, Machine>>()
+/** Machines already built, by profile and stack. */
+export type Machines = WeakMap<Profile, Map<Stack | undefined, Machine>>
 
 /** The machine for a software (default: the profile's first stack) computing at a native precision. */
-export const machineFor = (profile: Profile, software: string | undefined, precision: string): Machine => {
+export const machineFor = (
+  profile: Profile,
+  software: string | undefined,
+  precision: string,
+  built: Machines
+): Machine => {
   const stack = stackFor(profile, software, precision)
   const machines = built.get(profile) ?? new Map<Stack | undefined, Machine>()
   built.set(profile, machines)

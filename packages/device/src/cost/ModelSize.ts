@@ -6,18 +6,42 @@ import { Precision, Work } from "@bitbudget/graph"
 
 /** Packed weights of a step at a format, without scales and biases. */
 export const packedBytes = (elements: number, format: Precision.Format): number =>
-  Math.ceil((elements * format.bits) / 8)
+  Math.ceil((elements * Precision.storedBits(format)) / 8)
+
+/** Bits of one scale and, where the format has one, its zero point. */
+const scaleBits = (format: Precision.Format): number =>
+  32 + (format.storage?.zeroPoint === true ? Precision.storedBits(format) : 0)
+
+/** Scales of a weight: one for all, one a channel, or one a block along the reduction. */
+const scales = ({ weightChannels, weightElements }: Work.Step, { storage }: Precision.Format): number => {
+  const scale = storage?.scale ?? "channel"
+  if (scale === "tensor") return 1
+  return scale === "channel"
+    ? weightChannels
+    : weightChannels * Math.ceil(weightElements / weightChannels / scale)
+}
+
+/** Bits a weight takes on its way to the array: block scales travel with their blocks, the others weigh nothing. */
+export const streamedBits = (format: Precision.Format): number => {
+  const scale = format.storage?.scale
+  return Precision.storedBits(format) + (typeof scale === "number" ? scaleBits(format) / scale : 0)
+}
 
 /** Weights of a step as the device stores and streams them; 0 where it has none. */
-export const weightStorageBytes = (step: Work.Step, precision: Precision.Precision): number =>
-  packedBytes(step.weightElements, precision.weights)
+export const weightStorageBytes = (step: Work.Step, { weights }: Precision.Precision): number =>
+  Math.ceil((step.weightElements * streamedBits(weights)) / 8)
 
 /** Weights, scales and biases of one step. */
 export const stepBytes = (step: Work.Step, precision: Precision.Precision): number => {
-  const scales = Work.isLayer(step) && precision.weights.kind === "int" ? 4 * step.weightChannels : 0
+  const quantized = Work.isLayer(step) && precision.weights.kind === "int"
+  const scaleBytes = quantized
+    ? Math.ceil((scales(step, precision.weights) * scaleBits(precision.weights)) / 8)
+    : 0
   // Constants of steps that are no layers (embeddings, normalisation) stay 32-bit floats.
-  const weights = Work.isLayer(step) ? weightStorageBytes(step, precision) : 4 * step.weightElements
-  return weights + scales + 4 * step.biasElements
+  const weights = Work.isLayer(step)
+    ? packedBytes(step.weightElements, precision.weights)
+    : 4 * step.weightElements
+  return weights + scaleBytes + 4 * step.biasElements
 }
 
 export const modelBytes = (

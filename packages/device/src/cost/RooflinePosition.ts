@@ -6,8 +6,8 @@
  * kernels that save multiplications (Winograd) may stand above the roof of the arithmetic.
  */
 import { levelMs } from "./FlowCost.ts"
-import type { Physical } from "./FlowCost.ts"
 import type { Machine } from "./Machine.ts"
+import type { Physical } from "./Physical.ts"
 
 export interface RooflinePosition {
   /** The memory whose roof is lowest over this step; null where nothing is moved. */

@@ -7,45 +7,15 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { areaOf, type Area } from "../energy/Area.ts"
-import type { Tile } from "../memory/Tiling.ts"
-import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
 import { breakdownOf, type Breakdown } from "./Breakdown.ts"
 import { factorsNote } from "./FactorsNote.ts"
-import type { EnergyPj } from "./FlowCost.ts"
 import { modelBytes } from "./ModelSize.ts"
-import {
-  dramBytesOf,
-  flowFigures,
-  prepare,
-  type Options,
-  type Prepared,
-  type PrecisionOf
-} from "./Prepare.ts"
-import { rooflinePosition, type RooflinePosition } from "./RooflinePosition.ts"
+import { dramBytesOf, prepare, type Options, type Prepared, type PrecisionOf } from "./Prepare.ts"
+import type { RooflinePosition } from "./RooflinePosition.ts"
+import { fusedCost, stepCost, type StepCost } from "./StepCost.ts"
 
-export type { Breakdown, Options, PrecisionOf, RooflinePosition }
-
-export interface StepCost {
-  readonly id: string
-  readonly op: string
-  readonly weightBits: number | null
-  readonly activationBits: number
-  readonly macs: number
-  readonly computeCycles: number
-  readonly stallCycles: number
-  readonly latencyMs: number
-  /** MACs done over MACs the array could have done in that time; null for steps without MACs. */
-  readonly utilisation: number | null
-  /** "compute", a memory level, "overhead", or "fused into …". */
-  readonly boundBy: string
-  /** Null for steps without operations of their own. */
-  readonly roofline: RooflinePosition | null
-  readonly energyPj: EnergyPj
-  /** Bytes moved at each level, in and out. */
-  readonly trafficBytes: { readonly [level: string]: number }
-  readonly tile: Tile | null
-}
+export type { Breakdown, Options, PrecisionOf, RooflinePosition, StepCost }
 
 export interface Totals {
   readonly latencyMs: number
@@ -77,58 +47,8 @@ export interface NetworkCost {
   readonly notes: ReadonlyArray<string>
 }
 
-const noEnergy: EnergyPj = { mac: 0, register: 0, sram: 0, dram: 0, static: 0, total: 0 }
-
-export const stepCost = (prepared: Prepared): StepCost => {
-  const { flow, machine, physical, precision, vectorOps } = prepared
-  const { step } = flow
-  const { energyPj, latencyMs, timed } = flowFigures(prepared)
-  const cycles = timed.latencyMs * machine.cyclesPerMs
-  return {
-    id: step.id,
-    op: step.op,
-    weightBits: Work.isLayer(step) ? precision.weights.bits : null,
-    activationBits: precision.activations.bits,
-    macs: physical.macs,
-    computeCycles: physical.cycles,
-    stallCycles: timed.stallCycles,
-    latencyMs,
-    utilisation: physical.macs === 0 ? null : physical.macs / (cycles * physical.peakMacsPerCycle),
-    boundBy: timed.boundBy,
-    roofline: rooflinePosition(machine, physical, timed.latencyMs, vectorOps),
-    energyPj,
-    trafficBytes: Object.fromEntries(
-      machine.levels.map((level, index) => [
-        level.id,
-        (physical.traffic.readBits[index]! + physical.traffic.writtenBits[index]!) / 8
-      ])
-    ),
-    tile: physical.traffic.tile
-  }
-}
-
-const fusedCost = (step: Work.Step, into: Work.Step, precision: Precision.Precision): StepCost => ({
-  id: step.id,
-  op: step.op,
-  weightBits: null,
-  activationBits: precision.activations.bits,
-  macs: 0,
-  computeCycles: 0,
-  stallCycles: 0,
-  latencyMs: 0,
-  utilisation: null,
-  boundBy: `fused into ${into.id}`,
-  roofline: null,
-  energyPj: noEnergy,
-  trafficBytes: {},
-  tile: null
-})
-
 const notesOf = (profile: Profile, layers: ReadonlyArray<Prepared>): ReadonlyArray<string> => {
-  const wider = layers.filter(
-    ({ flow, precision }) =>
-      Work.isLayer(flow.step) && !(canHold(profile, precision) as { exact?: boolean }).exact
-  )
+  const wider = layers.filter(({ exact, flow }) => Work.isLayer(flow.step) && !exact)
   const narrow =
     wider.length > 0 &&
     layers.every(({ machine }) => !["bitSerial", "bitFusion"].includes(machine.compute.kind))
@@ -161,15 +81,12 @@ export const network = (
   const layers = workload.steps.flatMap((step) => costs.get(step.id) ?? [])
   const sum = (value: (cost: StepCost) => number): number =>
     layers.reduce((total, cost) => total + value(cost), 0)
-  const main = prepared.flows[0]?.machine
+  const { main } = prepared
   const latency = sum((cost) => cost.latencyMs) + prepared.perInferenceMs
   const energies = layers.map((cost) => cost.energyPj.total)
-  const activeMw =
-    profile.energy?.kind === "power" ? (main?.stack?.activeMw ?? profile.energy.activeMw).value : 0
-  const overheadPj = (activeMw * prepared.perInferenceMs * 1e6) / prepared.inFlight
   const energyPj = energies.reduce<number | null>(
     (a, b) => (a === null || b === null ? null : a + b),
-    overheadPj
+    prepared.perInferencePj
   )
   const macs = sum((cost) => cost.macs)
   const above = layers.filter(({ utilisation }) => utilisation !== null && utilisation > 1).length

@@ -59,20 +59,29 @@ const layout = (workload: Work.Workload, flows: ReadonlyArray<Flow>, activationB
   }
 }
 
-const known = new WeakMap<ReadonlyArray<Flow>, Map<number, Layout>>()
+interface Fused {
+  readonly flows: ReadonlyArray<Flow>
+  readonly byWidth: Map<number, Layout>
+}
+
+/** Layouts already made, by network and by what the device fuses. */
+export type Layouts = WeakMap<Work.Workload, Map<string, Fused>>
 
 /** Remembered for networks of one activation width, which tables ask for again and again. */
 export const layoutOf = (
   workload: Work.Workload,
   fuses: NonNullable<Profile["fuses"]>,
-  activationBits: WidthOf
+  activationBits: WidthOf,
+  known: Layouts
 ): Layout => {
-  const flows = flowsOf(workload, fuses)
+  const byKinds = known.get(workload) ?? new Map<string, Fused>()
+  known.set(workload, byKinds)
+  const kinds = fuses.join()
+  const { byWidth, flows } = byKinds.get(kinds) ?? { flows: flowsOf(workload, fuses), byWidth: new Map() }
+  byKinds.set(kinds, { byWidth, flows })
   const [first] = flows
   const width = first === undefined ? 0 : activationBits(first.step)
   if (flows.some(({ step }) => activationBits(step) !== width)) return layout(workload, flows, activationBits)
-  const byWidth = known.get(flows) ?? new Map<number, Layout>()
-  known.set(flows, byWidth)
   const made = byWidth.get(width) ?? layout(workload, flows, activationBits)
   byWidth.set(width, made)
   return made

@@ -7,6 +7,8 @@ export interface Liveness {
   /** Bytes alive during each step. */
   readonly liveBytes: ReadonlyArray<number>
   readonly peakBytes: number
+  /** For each tensor, the first and last step it is alive in. */
+  readonly span: ReadonlyMap<string, readonly [number, number]>
   /** For each tensor, the most bytes alive together during its life. */
   readonly peakDuring: ReadonlyMap<string, number>
 }
@@ -52,5 +54,8 @@ export const liveness = (
       peak = Math.max(peak, liveBytes[index] ?? 0)
     peakDuring.set(tensor, peak)
   }
-  return { liveBytes, peakBytes: liveBytes.reduce((a, b) => Math.max(a, b), 0), peakDuring }
+  const span = new Map(
+    [...first].map(([tensor, from]) => [tensor, [from, last.get(tensor) ?? from] as const])
+  )
+  return { liveBytes, span, peakBytes: liveBytes.reduce((a, b) => Math.max(a, b), 0), peakDuring }
 }

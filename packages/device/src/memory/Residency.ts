@@ -17,6 +17,13 @@ export interface Residency {
   readonly taken: (flow: number) => ReadonlyArray<number>
 }
 
+/** Bytes a level has for what stays on it; 0 for no level. */
+export const roomAt = ({ levels }: Machine, index: number): number => {
+  const capacity = levels[index]?.capacity
+  if (capacity === undefined) return 0
+  return capacity.shared ? capacity.weights : capacity.inputs
+}
+
 export const residency = (
   machine: Machine,
   flows: ReadonlyArray<Flow>,
@@ -27,12 +34,7 @@ export const residency = (
   const { levels } = machine
   const activationLevel = levels.findIndex((level) => level.keepsActivations)
   const weightLevel = levels.findIndex((level) => level.keepsWeights)
-  const size = (index: number): number => {
-    const capacity = levels[index]?.capacity
-    if (capacity === undefined) return 0
-    return capacity.shared ? capacity.weights : capacity.inputs
-  }
-  const activationRoom = size(activationLevel)
+  const activationRoom = roomAt(machine, activationLevel)
   const stays = (tensor: string): boolean =>
     activationLevel >= 0 &&
     !outside.has(tensor) &&
@@ -40,7 +42,9 @@ export const residency = (
 
   const activationsKept = Math.min(live.peakBytes, activationRoom)
   let weightRoom =
-    weightLevel < 0 ? 0 : size(weightLevel) - (weightLevel === activationLevel ? activationsKept : 0)
+    weightLevel < 0
+      ? 0
+      : roomAt(machine, weightLevel) - (weightLevel === activationLevel ? activationsKept : 0)
   const inParts =
     levels[weightLevel]?.keepsWholeNetworks === true && weightBytes.reduce((a, b) => a + b, 0) > weightRoom
   if (inParts) weightRoom = 0

@@ -67,6 +67,7 @@ export interface TileRules {
   readonly grain: { readonly filters: number; readonly channels: number }
   readonly doubleBuffered: boolean
   readonly accumulatorBits: number
+  readonly cuts: Cuts
 }
 
 interface Cut {
@@ -74,10 +75,11 @@ interface Cut {
   readonly n: number
 }
 
-const known = new Map<string, ReadonlyArray<Cut>>()
+/** Cuts already made, by size and grain. */
+export type Cuts = Map<string, ReadonlyArray<Cut>>
 
 /** Sizes of a loop cut into n tiles, n from the ladder, rounded up to the grain; with the number of tiles. */
-const cuts = (size: number, grain: number): ReadonlyArray<Cut> => {
+const cutsOf = (size: number, grain: number, known: Cuts): ReadonlyArray<Cut> => {
   const key = `${size}/${grain}`
   const before = known.get(key)
   if (before !== undefined) return before
@@ -96,7 +98,7 @@ export const search = (
   capacity: Capacity,
   cost: OperandCost,
   resident: Resident,
-  { accumulatorBits, doubleBuffered, grain }: TileRules
+  { accumulatorBits, cuts, doubleBuffered, grain }: TileRules
 ): Tiling => {
   const { batch, groups, M, C, R, S, P, Q, inH, inW } = loops
   const rowsTotal = batch * P
@@ -142,8 +144,8 @@ export const search = (
     best = { weightBits: w * groups, inputBits: i * groups, outputBits: o * groups, tile }
   }
 
-  const filterCuts = cuts(M, grain.filters)
-  const rowCuts = cuts(rowsTotal, 1)
+  const filterCuts = cutsOf(M, grain.filters, cuts)
+  const rowCuts = cutsOf(rowsTotal, 1, cuts)
   const window = stripBits(1, C)
 
   const slab = filterCuts.find(({ n, tile }) =>
@@ -189,7 +191,7 @@ export const search = (
   }
 
   const outWide = M * rowsTotal * Q * accumulatorBits
-  for (const { n: c, tile: channels } of cuts(C, grain.channels)) {
+  for (const { n: c, tile: channels } of cutsOf(C, grain.channels, cuts)) {
     const kept = filterCuts.find(({ tile }) =>
       fits(perSlice * tile * channels, stripBits(1, channels), tile * Q * accumulatorBits)
     )

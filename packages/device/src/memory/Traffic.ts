@@ -5,6 +5,7 @@
  */
 import type { Grain, Mapped } from "../compute/Mapping.ts"
 import type { Machine, MachineLevel } from "../cost/Machine.ts"
+import type { Traffic } from "../cost/Physical.ts"
 import type { Loops } from "../work/Loops.ts"
 import { wholeTiles } from "./WholeTiles.ts"
 import { search, type OperandBits, type Tile, type Tiling } from "./Tiling.ts"
@@ -18,13 +19,6 @@ export interface Placement {
   readonly streamedWeights: number
   /** Bytes other residents take at each level. */
   readonly taken: ReadonlyArray<number>
-}
-
-export interface Traffic {
-  /** Bits read towards the array, and bits written away from it or filled from behind, by level. */
-  readonly readBits: Float64Array
-  readonly writtenBits: Float64Array
-  readonly tile: Tile | null
 }
 
 const holds = (level: MachineLevel, operand: keyof OperandBits): boolean =>
@@ -82,7 +76,12 @@ const fill = (
     },
     costs,
     resident,
-    { grain, doubleBuffered: level.doubleBuffered, accumulatorBits: machine.accumulatorBits }
+    {
+      grain,
+      doubleBuffered: level.doubleBuffered,
+      accumulatorBits: machine.accumulatorBits,
+      cuts: machine.cuts
+    }
   )
   machine.tilings.set(key, tiling)
   return tiling
@@ -125,6 +124,62 @@ export const productTraffic = (
   if (nearest.inputs >= 0) readBits[nearest.inputs]! += mapped.inputReads * bits.inputs
   if (nearest.outputs >= 0) writtenBits[nearest.outputs]! += mapped.outputWrites * bits.outputs
   return { readBits, writtenBits, tile }
+}
+
+/**
+ * Bits that cannot be saved, whatever else a plan does with the memories: every operand that has to come in crosses
+ * once, and where all of them come from one level, together no less than the cheapest tiling moves. At most what
+ * `productTraffic` gives for any placement no nearer and any operands no narrower.
+ */
+export const leastTraffic = (
+  machine: Machine,
+  loops: Loops,
+  mapped: Mapped,
+  bits: OperandBits,
+  placement: Placement
+): Traffic => {
+  const { levels } = machine
+  const readBits = new Float64Array(levels.length)
+  const writtenBits = new Float64Array(levels.length)
+  const elements = {
+    weights: loops.weightElements,
+    inputs: loops.inElements,
+    outputs: loops.outElements
+  }
+  const nearest = { weights: -1, inputs: -1, outputs: -1 }
+  levels.forEach((level, index) => {
+    for (const operand of operands) if (holds(level, operand)) nearest[operand] = index
+    if (level.capacity === undefined || level.backing) return
+    const crossing = operands.filter(
+      (operand) =>
+        holds(level, operand) &&
+        behind(machine, index, operand) >= 0 &&
+        crosses(level, placement, operand, index)
+    )
+    const share = (operand: keyof OperandBits): number =>
+      operand === "weights" && level.keepsWeights ? placement.streamedWeights : 1
+    let once = 0
+    for (const operand of crossing) {
+      const from = behind(machine, index, operand)
+      const moved = elements[operand] * bits[operand] * share(operand)
+      const [source, target] = operand === "outputs" ? [index, from] : [from, index]
+      readBits[source]! += moved
+      writtenBits[target]! += moved
+      once += moved
+    }
+    const [source, ...others] = new Set(crossing.map((operand) => behind(machine, index, operand)))
+    const from = source === undefined ? undefined : levels[source]
+    if (source === undefined || from === undefined || others.length > 0 || from.duplex) return
+    const tiling = fill(machine, index, loops, mapped.grain, bits, placement)
+    const tiled = { weights: tiling.weightBits, inputs: tiling.inputBits, outputs: tiling.outputBits }
+    const again = crossing.reduce((sum, operand) => sum + tiled[operand] * share(operand), -once)
+    const cheaper = (from.readPjPerBit ?? 0) <= (from.writePjPerBit ?? 0) ? readBits : writtenBits
+    cheaper[source]! += Math.max(0, again)
+  })
+  if (nearest.weights >= 0) readBits[nearest.weights]! += mapped.weightReads * bits.weights
+  if (nearest.inputs >= 0) readBits[nearest.inputs]! += mapped.inputReads * bits.inputs
+  if (nearest.outputs >= 0) writtenBits[nearest.outputs]! += mapped.outputWrites * bits.outputs
+  return { readBits, writtenBits, tile: null }
 }
 
 /** Streams `bits` of activations from or to where they sit, through every nearer level, once. */

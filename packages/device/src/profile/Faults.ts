@@ -5,7 +5,7 @@
  */
 import { Precision } from "@bitbudget/graph"
 import { libraries, libraryOf } from "../energy/OpLibrary.ts"
-import type { Level, Profile } from "./Profile.ts"
+import type { Level, Profile } from "./ProfileSchema.ts"
 
 const at = (path: ReadonlyArray<string | number>): string =>
   path.map((key) => (typeof key === "number" ? `[${key}]` : `["${key}"]`)).join("")

@@ -9,6 +9,8 @@ import type { Profile } from "./Profile.ts"
 
 export interface NativePair {
   readonly precision: Precision.Precision
+  /** The precision's shorthand. */
+  readonly name: string
   readonly rate: number
 }
 
@@ -38,22 +40,11 @@ const covers = (native: Precision.Format, format: Precision.Format): boolean =>
 
 const same = (a: Precision.Format, b: Precision.Format): boolean => a.kind === b.kind && a.bits === b.bits
 
-const answers = new WeakMap<Profile, Map<string, Holding>>()
-
 /** Whether a device can run a format, and the native pair that computes it; else why not. */
 export const canHold = (profile: Profile, precision: Precision.Precision): Holding => {
-  const known = answers.get(profile) ?? new Map<string, Holding>()
-  answers.set(profile, known)
-  const { activations, weights } = precision
-  const key = `${weights.kind}${weights.bits}${activations.kind}${activations.bits}`
-  const holding = known.get(key) ?? hold(profile, precision)
-  known.set(key, holding)
-  return holding
-}
-
-const hold = (profile: Profile, precision: Precision.Precision): Holding => {
   const natives = profile.native.map((entry) => ({
     precision: Precision.parsePrecision(entry.precision)!,
+    name: entry.precision,
     rate: entry.rate.value
   }))
   const arithmetic = profile.native.map((entry) => entry.precision).join(", ")

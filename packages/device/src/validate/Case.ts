@@ -3,8 +3,9 @@
  * factor, and the milliseconds somebody measured. Rates and cycle counts become times of the whole batch.
  */
 import { Precision, Work } from "@bitbudget/graph"
-import { time, type Physical } from "../cost/FlowCost.ts"
+import { time } from "../cost/FlowCost.ts"
 import type { Machine } from "../cost/Machine.ts"
+import type { Physical } from "../cost/Physical.ts"
 import { prepare } from "../cost/Prepare.ts"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"

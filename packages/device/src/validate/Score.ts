@@ -4,7 +4,22 @@
  * times, so that twice too fast and twice too slow weigh alike everywhere.
  */
 import { Precision } from "@bitbudget/graph"
-import type { ValidationRow } from "./Validation.ts"
+
+/** A measurement beside its prediction, in the unit of its metric. */
+export interface ValidationRow {
+  readonly device: string
+  readonly software: string
+  readonly network: string
+  readonly onnx: string
+  readonly layer: string
+  readonly precision: string
+  readonly batch: string
+  readonly metric: string
+  readonly measured: number
+  readonly predicted: number | null
+  readonly apePct: number | null
+  readonly note: string
+}
 
 export interface Summary {
   readonly device: string

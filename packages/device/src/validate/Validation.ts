@@ -19,24 +19,10 @@ import {
   type Measurement,
   type WorkloadOf
 } from "./Measurement.ts"
-import { summarise, type Summary } from "./Score.ts"
+import { summarise, type Summary, type ValidationRow } from "./Score.ts"
 
 export type { WorkloadOf } from "./Measurement.ts"
-
-export interface ValidationRow {
-  readonly device: string
-  readonly software: string
-  readonly network: string
-  readonly onnx: string
-  readonly layer: string
-  readonly precision: string
-  readonly batch: string
-  readonly metric: string
-  readonly measured: number
-  readonly predicted: number | null
-  readonly apePct: number | null
-  readonly note: string
-}
+export type { ValidationRow } from "./Score.ts"
 
 export interface Validation {
   readonly rows: ReadonlyArray<ValidationRow>
@@ -163,7 +149,7 @@ const predict = (
   const workload = workloadOfRow(row, workloadOf)
   if (typeof workload === "string") return { why: workload }
   const cost = predictor(profile, workload, precisionsOf(row, precision, workload), row.software)
-  const { alone } = machineFor(profile, row.software, Precision.showPrecision(holding.native.precision))
+  const { alone } = machineFor(profile, row.software, holding.native.name, new WeakMap())
   const found = target(profile, cost, layerIndex(row), cost.clockMhz * 1000, alone)
   if (found === undefined) return { why: `the model has no layer ${row.layer}` }
   const value = metric(found, isPerImage(row) ? batchOf(row) : 1)

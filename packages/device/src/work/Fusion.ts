@@ -6,9 +6,12 @@
  */
 import type { Work } from "@bitbudget/graph"
 import type { Profile } from "../profile/Profile.ts"
+import { loopsOf, type Loops } from "./Loops.ts"
 
 export interface Flow {
   readonly step: Work.Step
+  /** Loops of a product; undefined for vector work. */
+  readonly loops: Loops | undefined
   /** Steps computed in this one's pipeline. */
   readonly fused: ReadonlyArray<Work.Step>
   /** Tensors read from and written to memory, under the names they are stored by. */
@@ -36,21 +39,11 @@ const fusible = (step: Work.Step): Fusible | undefined => {
 
 const isProduct = (step: Work.Step): boolean => step.work.kind === "conv" || step.work.kind === "matmul"
 
-const known = new WeakMap<Work.Workload, Map<string, ReadonlyArray<Flow>>>()
-
 /** What a device that fuses these kinds of steps runs, in order. */
 export const flowsOf = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>): ReadonlyArray<Flow> => {
-  const byKinds = known.get(workload) ?? new Map<string, ReadonlyArray<Flow>>()
-  known.set(workload, byKinds)
-  const key = fuses.join()
-  const flows = byKinds.get(key) ?? fuse(workload, fuses)
-  byKinds.set(key, flows)
-  return flows
-}
-
-const fuse = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>): ReadonlyArray<Flow> => {
   interface Open {
     readonly step: Work.Step
+    readonly loops: Loops | undefined
     readonly fused: Array<Work.Step>
     readonly inputs: Array<string>
     readonly outputs: Array<string>
@@ -92,7 +85,8 @@ const fuse = (workload: Work.Workload, fuses: ReadonlyArray<Fusible>): ReadonlyA
     if (index === undefined) {
       const outputs = [...step.outputs]
       for (const tensor of outputs) maker.set(tensor, flows.length)
-      flows.push({ step, fused: [], inputs: [...new Set(step.inputs.map(root))], outputs, ready: -1 })
+      const loops = loopsOf(step.work, step.weightElements)
+      flows.push({ step, loops, fused: [], inputs: [...new Set(step.inputs.map(root))], outputs, ready: -1 })
       continue
     }
     const flow = flows[index]!

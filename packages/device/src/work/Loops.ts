@@ -29,19 +29,12 @@ export interface Loops {
   readonly outElements: number
   readonly macs: number
   /** The same for the same shape: what costs are remembered by. */
-  readonly id: number
+  readonly id: string
 }
 
 const product = (sizes: ReadonlyArray<number>): number => sizes.reduce((a, b) => a * b, 1)
 
-const ids = new Map<string, number>()
-
-const withId = (loops: Omit<Loops, "id">): Loops => {
-  const key = Object.values(loops).join()
-  const id = ids.get(key) ?? ids.size
-  ids.set(key, id)
-  return { ...loops, id }
-}
+const withId = (loops: Omit<Loops, "id">): Loops => ({ ...loops, id: Object.values(loops).join() })
 
 const convClass = (work: Work.ConvWork): Loops["class"] => {
   if (work.groups > 1 && work.groups === work.inChannels) return "depthwise"
@@ -109,14 +102,8 @@ const matmul = (work: Work.MatmulWork, weightElements: number): Loops => {
   })
 }
 
-const known = new WeakMap<Work.Work, Loops>()
-
 /** The loops of a product, or undefined for vector work. `weightElements` is the step's. */
 export const loopsOf = (work: Work.Work, weightElements: number): Loops | undefined => {
   if (work.kind !== "conv" && work.kind !== "matmul") return undefined
-  const before = known.get(work)
-  if (before !== undefined) return before
-  const loops = work.kind === "conv" ? conv(work) : matmul(work, weightElements)
-  known.set(work, loops)
-  return loops
+  return work.kind === "conv" ? conv(work) : matmul(work, weightElements)
 }

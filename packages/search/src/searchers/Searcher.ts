@@ -56,7 +56,7 @@ export const spaceOf = ({ problem, seed }: Pick<Setting, "problem" | "seed">): S
   const dense = compile(problem)
   const scaled = scale(dense)
   const { starts, members, edges } = dense
-  const random = seeded(seed)
+  const random = seeded(seed, "plans")
   const decisions = [...members.keys()].filter((d) => members[d]!.length > 0)
   const rows = scaled.limits.length
   const sizeOf = (d: number): number => starts[d + 1]! - starts[d]!

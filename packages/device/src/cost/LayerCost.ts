@@ -1,0 +1,31 @@
+/** The quantities a search budgets, of one layer: all add up over layers but the peak, which is the largest of them. */
+export interface LayerCost {
+  readonly latencyMs: number
+  /** Null where the profile has no figure. */
+  readonly energyMj: number | null
+  readonly sizeBytes: number
+  readonly dramBytes: number | null
+  readonly bops: number
+  /** All activations alive while the layer (or a step riding with it) runs: a maximum, not a sum. */
+  readonly peakActivationBytes: number
+}
+
+export const nothing: LayerCost = {
+  latencyMs: 0,
+  energyMj: 0,
+  sizeBytes: 0,
+  dramBytes: 0,
+  bops: 0,
+  peakActivationBytes: 0
+}
+
+const plus = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a + b)
+
+export const sum = (a: LayerCost, b: LayerCost): LayerCost => ({
+  latencyMs: a.latencyMs + b.latencyMs,
+  energyMj: plus(a.energyMj, b.energyMj),
+  sizeBytes: a.sizeBytes + b.sizeBytes,
+  dramBytes: plus(a.dramBytes, b.dramBytes),
+  bops: a.bops + b.bops,
+  peakActivationBytes: Math.max(a.peakActivationBytes, b.peakActivationBytes)
+})

@@ -49,7 +49,8 @@ export const lowerBounds = (
   const narrow = layoutAt(Math.min(...widths))
   const wide = layoutAt(Math.max(...widths))
   const machineOf = (native: string): Machine =>
-    options.machineFor?.(native) ?? machineFor(profile, options.software, native, options.memo.machines)
+    options.machineFor?.(native) ??
+    machineFor(profile, options.software, native, options.memo.machines, options.at)
   const narrowestWeights = narrow.flows.map(({ step }) =>
     Math.min(...possible.map((choice) => weightStorageBytes(step, choice)))
   )

@@ -6,9 +6,10 @@ import { Precision, Work } from "@bitbudget/graph"
 import { layoutOf, type Layout } from "../memory/Layout.ts"
 import { residency } from "../memory/Residency.ts"
 import { canHold, UnsupportedPrecision, type NativePair } from "../profile/Holding.ts"
+import type { OperatingPoint } from "../profile/OperatingPoint.ts"
 import type { Profile } from "../profile/Profile.ts"
 import type { Flow } from "../work/Fusion.ts"
-import { activeMw, alsoReading, energyOf, product, time, vector, type Bound } from "./FlowCost.ts"
+import { alsoReading, energyOf, product, time, vector, type Bound } from "./FlowCost.ts"
 import { machineFor, type Machine } from "./Machine.ts"
 import { make as makeMemo, type Memo } from "./Memo.ts"
 import { streamedBits, weightStorageBytes } from "./ModelSize.ts"
@@ -19,6 +20,8 @@ export type PrecisionOf = (step: Work.Step) => Precision.Precision
 export interface Options {
   /** Software stack of the profile; its first by default. */
   readonly software?: string
+  /** Clock, supply, link…; as the software's name says, else nominal, by default. */
+  readonly at?: OperatingPoint
   /** What earlier simulations learnt; a caller's own, for calls that repeat networks or devices. */
   readonly memo?: Memo
   /** Machines to use instead of the profile's stacks (fitting). */
@@ -137,7 +140,7 @@ export const prepare = (
 ): PreparedNetwork => {
   const memo = options.memo ?? makeMemo()
   const machineOf = (native: string): Machine =>
-    options.machineFor?.(native) ?? machineFor(profile, options.software, native, memo.machines)
+    options.machineFor?.(native) ?? machineFor(profile, options.software, native, memo.machines, options.at)
   const layout = layoutOf(
     workload,
     profile.fuses ?? [],
@@ -187,7 +190,7 @@ export const prepare = (
     layout,
     main,
     perInferenceMs: main.perInferenceMs * inFlight,
-    perInferencePj: activeMw(main) * main.perInferenceMs * 1e6,
+    perInferencePj: main.activeMw * main.perInferenceMs * 1e6,
     inFlight
   }
 }

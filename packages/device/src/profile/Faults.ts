@@ -114,6 +114,15 @@ export const faultsBeyondSchema = (profile: Profile): ReadonlyArray<string> => {
     for (const index of duplicates(mac.map((entry) => entry.precision)))
       faults.push(`Duplicate precision at ${at(["energy", "mac", index, "precision"])}`)
   }
+  for (const index of duplicates((profile.points ?? []).map(({ id }) => id)))
+    faults.push(`Duplicate point "${profile.points![index]!.id}" at ${at(["points", index, "id"])}`)
+  profile.points?.forEach((point, index) => {
+    for (const id of [...Object.keys(point.gbPerS ?? {}), ...(point.without ?? [])])
+      if (!memory.some((level) => level.id === id))
+        faults.push(`Unknown level "${id}" at ${at(["points", index])}`)
+    if (point.volts !== undefined && profile.supply === undefined)
+      faults.push(`A voltage without a supply of the profile at ${at(["points", index, "volts"])}`)
+  })
   if (profile.relative === profile.id) faults.push(`A device is not its own relative at ${at(["relative"])}`)
   if (profile.framesInFlight !== undefined && profile.framesInFlight.value < 1)
     faults.push(`At least one sample is in flight at ${at(["framesInFlight", "value"])}`)

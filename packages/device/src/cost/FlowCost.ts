@@ -88,6 +88,17 @@ const datapath = (machine: Machine, native: NativePair, operands: Operands): Dat
   }
 }
 
+/** Milliseconds of a product's arithmetic alone, never starved. */
+export const arithmeticMs = (
+  machine: Machine,
+  loops: Loops,
+  native: NativePair,
+  operands: Operands
+): number =>
+  mappedProduct(machine, loops, datapath(machine, native, operands)).cycles /
+  machine.cyclesPerMs /
+  machine.efficiency[loops.class]
+
 /** What a product asks of a machine; remembered by shape, formats and placement. `bits`: as operands are stored. */
 export const product = (
   machine: Machine,

@@ -45,7 +45,7 @@ const uncertain = (network: PreparedNetwork): Uncertain | null => {
   const byMachine = Map.groupBy(flows, ({ machine }: Prepared) => machine)
   const parts = [...byMachine].map(([machine, own]) => {
     const physicals = own.map(({ physical }): Physical => physical)
-    return { machine, sloped: slopedMs(machine, physicals, machine === main) }
+    return { machine, sloped: slopedMs(machine, physicals, machine === main, flows[0]?.parts) }
   })
   const total = parts.reduce((sum, { sloped }) => sum + sloped.ms, 0)
   let [time, energy] = [0, 0]

@@ -17,8 +17,13 @@ export interface SlopedMs {
   readonly slopes: Float64Array
 }
 
-/** Milliseconds of steps that all run on one machine, with or without the overhead per inference. */
-export const slopedMs = (machine: Machine, flows: ReadonlyArray<Physical>, whole: boolean): SlopedMs => {
+/** Milliseconds of steps that all run on one machine, `parts` times, with or without the overhead per inference. */
+export const slopedMs = (
+  machine: Machine,
+  flows: ReadonlyArray<Physical>,
+  whole: boolean,
+  parts = 1
+): SlopedMs => {
   const slopes = new Float64Array(factorNames.length)
   const { cyclesPerMs, efficiency, levels, overlap, perInferenceMs, perStepMs } = machine
   let ms = 0
@@ -39,6 +44,10 @@ export const slopedMs = (machine: Machine, flows: ReadonlyArray<Physical>, whole
     slopes[at.bandwidth]! -=
       (1 - overlap) * backing + (level >= 0 && levels[level]!.backing ? overlap * longest : 0)
     slopes[at.perStepUs]! += perStepMs
+  }
+  if (parts > 1) {
+    ms *= parts
+    slopes.forEach((slope, f) => (slopes[f] = slope * parts))
   }
   if (whole) {
     ms += perInferenceMs

@@ -20,6 +20,7 @@ import {
   Us
 } from "./Figure.ts"
 import { Compute } from "./ComputeSchema.ts"
+import { KernelRule } from "./KernelRules.ts"
 
 const Shorthand = Schema.String.check(
   Schema.makeFilter((text) =>
@@ -207,6 +208,8 @@ export const Profile = Schema.Struct({
   /** What the power stands for: `core` (power ∝ V²) or `board`, through a linear regulator (∝ V). */
   supply: Schema.optionalKey(Schema.Struct({ volts: Positive, law: Schema.Literals(["core", "board"]) })),
   points: Schema.optionalKey(Schema.Array(Point)),
+  /** What its software does with a format, where that is not plain; the first that matches speaks. */
+  kernels: Schema.optionalKey(Schema.Array(KernelRule)),
   areaMm2: Schema.optionalKey(AreaMm2),
   /** Of a dataflow chip that works on successive samples at once: a sample's latency over the interval between them. */
   framesInFlight: Schema.optionalKey(Positive),

@@ -82,6 +82,7 @@ export const caseOf = (
   if (typeof workload === "string") return undefined
   const network = prepare(profile, workload, precisionsOf(row, precision, workload), {
     software: row.software,
+    nominal: true,
     memo
   })
   const index = layerIndex(row)

@@ -91,8 +91,8 @@ const dot = (a: Float64Array, b: Float64Array): number => {
   return sum
 }
 
-/** Residuals beyond this many standard deviations count linearly. */
-const huber = 1.5
+/** Degrees of freedom of Student's distribution of residuals: some rows are wrong, or of another network. */
+const tails = 3
 
 /** Steps until the factors stand still. */
 const mostSteps = 25
@@ -119,7 +119,7 @@ export const solve = (
     for (let i = 0; i < n; i++) {
       const { log, spread, stack } = observations[used[i]!]!
       const residual = log - linear[i]!.log
-      const weight = Math.min(1, (huber * spread) / Math.max(1e-12, Math.abs(residual)))
+      const weight = 1 / (1 + (residual / spread) ** 2 / tails)
       const moved = logs[stack]!.map((value, f) => value - usual[stack]![f]!)
       rest[i] = residual + dot(slopes[i]!, moved)
       for (let j = 0; j <= i; j++) {

@@ -1,6 +1,17 @@
 import { defineConfig } from "vitest/config"
 
-const packages = ["graph", "device", "quant", "runtime", "sensitivity", "search", "lab", "report", "cli"]
+const packages = [
+  "numerics",
+  "graph",
+  "device",
+  "quant",
+  "runtime",
+  "sensitivity",
+  "search",
+  "lab",
+  "report",
+  "cli"
+]
 
 const project = (name: string, root: string, include: string) => ({
   extends: true as const,

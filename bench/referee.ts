@@ -4,8 +4,9 @@
  * `node bench/referee.ts [model name, samples, test samples]…`, as `resnet8 512 2048`
  */
 import { Model } from "@bitbudget/graph"
+import { Choice, WeightFormat } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
-import { Sensitivity } from "@bitbudget/sensitivity"
+import { Rounding, Sensitivity } from "@bitbudget/sensitivity"
 import { Duration, Effect } from "effect"
 
 const path = (name: string) => new URL(`../experiments/${name}`, import.meta.url).pathname
@@ -21,7 +22,10 @@ const judge = (name: string, samples: number, testSamples: number) =>
       graph,
       split: yield* data.split("sensitivity"),
       samples,
-      bits: [2, 3, 4, 8],
+      choices: Rounding.everywhere(
+        graph,
+        [2, 3, 4, 8].map((bits) => Choice.make(WeightFormat.int(bits)))
+      ),
       metrics: ["trace", "topEigenvalue", "fisher", "quadratic", "klDivergence", "deltaLoss"],
       referee: { split: yield* data.split("test"), samples: testSamples },
       stage: (stage, work) =>

@@ -5,43 +5,38 @@
  * (quantization of the input, dequantization of the weights); what these take hardly depends on the layer, so it is
  * measured once a form on the whole network and shared out evenly.
  */
-import { Layer, Precision } from "@bitbudget/graph"
+import { Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
-import type { Formats, LayerFormat } from "./LayerFormat.ts"
-import { float32Format, layerFormat } from "./LayerFormat.ts"
-import { containerBits, encode, isFusable } from "./Pack.ts"
+import * as Activation from "./format/ActivationFormat.ts"
+import * as Choice from "./format/Choice.ts"
+import * as Weight from "./format/WeightFormat.ts"
+import { encode } from "./Pack.ts"
 import { observedValues } from "./Ranges.ts"
 import { weightKey } from "./Weights.ts"
+import { hasIntegerKernels, storedBytes } from "./weights/kinds.ts"
 
 /** How a layer's weights stand in the file. */
-type Form = "plain" | "half" | "fusable" | "scaled" | "weightsOnly"
+type Form = "plain" | "half" | "fusable" | "fusableWeightsOnly" | "scaled" | "weightsOnly"
 
-const formOf = (format: LayerFormat): Form => {
-  const { kind, bits } = format.precision.weights
-  if (kind === "float") return bits === 32 ? "plain" : "half"
-  if (isFusable(format)) return "fusable"
-  return format.precision.activations.kind === "int" ? "scaled" : "weightsOnly"
+const formOf = (choice: Choice.Choice): Form => {
+  const { activations, weights } = choice
+  if (weights.kind === "float") return weights.bits === 32 ? "plain" : "half"
+  if (hasIntegerKernels(weights)) return activations.kind === "int" ? "fusable" : "fusableWeightsOnly"
+  return activations.kind === "int" ? "scaled" : "weightsOnly"
 }
 
-const examples: { readonly [F in Form]: LayerFormat } = {
-  plain: float32Format,
-  half: layerFormat(Precision.f16),
-  fusable: layerFormat(Precision.wa(8, 8)),
-  scaled: layerFormat(Precision.wa(4, 8)),
-  weightsOnly: layerFormat({ weights: Precision.int(4), activations: Precision.float(32) })
+const examples: { readonly [F in Form]: Choice.Choice } = {
+  plain: Choice.f32,
+  half: Choice.f16,
+  fusable: Choice.wa(8, 8),
+  fusableWeightsOnly: Choice.make(Weight.int(8), Activation.float32),
+  scaled: Choice.wa(4, 8),
+  weightsOnly: Choice.make(Weight.int(4), Activation.float32)
 }
 
 /** Bytes of a layer's weights with their scales and zero points. */
-export const weightBytes = (layer: Layer.Layer, format: LayerFormat): number => {
-  const { kind, bits } = format.precision.weights
-  if (kind === "float") return (layer.weightElements * bits) / 8
-  const container = containerBits(bits)
-  const channels = format.granularity === "channel" ? layer.weightShape[layer.channelAxis]! : 1
-  // Zero points of scaled weights come with unit scales of their own (see Pack.ts).
-  const unitScales = isFusable(format) ? 0 : 4 * channels
-  const zeroPoints = format.scheme === "asymmetric" ? Math.ceil((channels * container) / 8) + unitScales : 0
-  return Math.ceil((layer.weightElements * container) / 8) + 4 * channels + zeroPoints
-}
+export const weightBytes = (layer: Layer.Layer, { weights }: Choice.Choice): number =>
+  storedBytes({ shape: layer.weightShape, axis: layer.channelAxis }, weights)
 
 /** What the file takes besides weights. */
 export interface Structure {
@@ -54,10 +49,13 @@ export interface Structure {
 /** Bytes of all layers' weights; layers that share a constant and a format share its bytes. */
 const allWeightBytes = (
   layers: ReadonlyArray<Layer.Layer>,
-  formatOf: (id: string) => LayerFormat
+  choiceOf: (id: string) => Choice.Choice
 ): number => {
   const unique = new Map(
-    layers.map((layer) => [weightKey(layer, formatOf(layer.id)), weightBytes(layer, formatOf(layer.id))])
+    layers.map((layer) => [
+      weightKey(layer, choiceOf(layer.id).weights),
+      weightBytes(layer, choiceOf(layer.id))
+    ])
   )
   return [...unique.values()].reduce((a, b) => a + b, 0)
 }
@@ -66,9 +64,9 @@ export const structureOf = (graph: Graph.Graph): Structure => {
   const layers = Layer.layersOf(graph)
   // Any range will do: scales take four bytes whatever they are.
   const ranges = new Map(observedValues(graph).map((value) => [value, { low: -1, high: 1 }]))
-  const bytesAs = (format: LayerFormat): number => {
-    const formats = new Map(layers.map(({ id }) => [id, format]))
-    return encode(graph, formats, ranges).byteLength - allWeightBytes(layers, () => format)
+  const bytesAs = (choice: Choice.Choice): number => {
+    const choices = new Map(layers.map(({ id }) => [id, choice]))
+    return encode(graph, choices, ranges).byteLength - allWeightBytes(layers, () => choice)
   }
   const otherBytes = bytesAs(examples.plain)
   const added = (form: Form) => (bytesAs(examples[form]) - otherBytes) / Math.max(1, layers.length)
@@ -78,6 +76,7 @@ export const structureOf = (graph: Graph.Graph): Structure => {
       plain: 0,
       half: added("half"),
       fusable: added("fusable"),
+      fusableWeightsOnly: added("fusableWeightsOnly"),
       scaled: added("scaled"),
       weightsOnly: added("weightsOnly")
     }
@@ -85,16 +84,16 @@ export const structureOf = (graph: Graph.Graph): Structure => {
 }
 
 /** Bytes a layer adds to the file in a format: its weights and what stands around them. */
-export const layerBytes = (structure: Structure, layer: Layer.Layer, format: LayerFormat): number =>
-  weightBytes(layer, format) + structure.addedBytes[formOf(format)]
+export const layerBytes = (structure: Structure, layer: Layer.Layer, choice: Choice.Choice): number =>
+  weightBytes(layer, choice) + structure.addedBytes[formOf(choice)]
 
-/** Bytes of the packed file; layers without an entry in `formats` stay float. */
+/** Bytes of the packed file; layers without an entry in `choices` stay float. */
 export const predict = (
   structure: Structure,
   layers: ReadonlyArray<Layer.Layer>,
-  formats: Formats
+  choices: Choice.Choices
 ): number => {
-  const formatOf = (id: string) => formats.get(id) ?? float32Format
-  const added = layers.reduce((sum, { id }) => sum + structure.addedBytes[formOf(formatOf(id))], 0)
-  return Math.round(structure.otherBytes + allWeightBytes(layers, formatOf) + added)
+  const choiceOf = (id: string) => choices.get(id) ?? Choice.f32
+  const added = layers.reduce((sum, { id }) => sum + structure.addedBytes[formOf(choiceOf(id))], 0)
+  return Math.round(structure.otherBytes + allWeightBytes(layers, choiceOf) + added)
 }

@@ -2,11 +2,13 @@
  * The walk that fake quantization and packing share: every layer's weights and input activation are replaced, once
  * for each format in which they are read.
  */
-import { GraphBuilder, Layer, Precision } from "@bitbudget/graph"
+import { GraphBuilder, Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
 import { affineParameters } from "./Affine.ts"
-import type { Formats, LayerFormat } from "./LayerFormat.ts"
+import type { ActivationFormat } from "./format/ActivationFormat.ts"
+import type { Choice, Choices } from "./format/Choice.ts"
 import type { Ranges } from "./Ranges.ts"
+import { weightKey } from "./Weights.ts"
 
 /** An activation to be quantized, with its parameters. */
 export interface Activation {
@@ -17,10 +19,10 @@ export interface Activation {
 }
 
 export interface LayerRewriter {
-  /** Layers with equal keys share the weights made for the first of them. */
-  readonly weightKey: (layer: Layer.Layer, format: LayerFormat) => string
+  /** How the weights stand in the network: layers that read one constant share it where format and form are equal. */
+  readonly form: (choice: Choice) => string
   /** Adds the weights in their format and returns the name of their float value. */
-  readonly weights: (builder: GraphBuilder, layer: Layer.Layer, format: LayerFormat) => string
+  readonly weights: (builder: GraphBuilder, layer: Layer.Layer, choice: Choice) => string
   /** Adds the quantized activation and returns the name of its float value. */
   readonly activation: (builder: GraphBuilder, activation: Activation) => string
 }
@@ -33,7 +35,7 @@ const roundedToHalf = (builder: GraphBuilder, value: string): string => {
 
 export const rewriteLayers = (
   graph: Graph.Graph,
-  formats: Formats,
+  choices: Choices,
   ranges: Ranges,
   rewriter: LayerRewriter
 ): Graph.Graph => {
@@ -46,7 +48,7 @@ export const rewriteLayers = (
   }
   const builder = GraphBuilder.over(graph)
 
-  const activation = (layer: Layer.Layer, { kind, bits }: Precision.Format): string => {
+  const activation = (layer: Layer.Layer, { kind, bits }: ActivationFormat): string => {
     if (kind === "float") {
       return bits === 16
         ? once(`${layer.input}|half`, () => roundedToHalf(builder, layer.input))
@@ -62,18 +64,17 @@ export const rewriteLayers = (
 
   for (const node of graph.nodes) {
     const layer = layers.get(node.name)
-    const format = layer === undefined ? undefined : formats.get(layer.id)
-    if (layer === undefined || format === undefined) {
+    const choice = layer === undefined ? undefined : choices.get(layer.id)
+    if (layer === undefined || choice === undefined) {
       builder.push(node)
       continue
     }
-    const weights =
-      format.precision.weights.kind === "float" && format.precision.weights.bits === 32
-        ? layer.weight
-        : once(rewriter.weightKey(layer, format), () => rewriter.weights(builder, layer, format))
+    const isFloat32 = choice.weights.kind === "float" && choice.weights.bits === 32
+    const key = `${weightKey(layer, choice.weights)}|${rewriter.form(choice)}`
+    const weights = isFloat32 ? layer.weight : once(key, () => rewriter.weights(builder, layer, choice))
     const inputs = [...node.inputs]
     inputs[layer.weightInput] = weights
-    inputs[1 - layer.weightInput] = activation(layer, format.precision.activations)
+    inputs[1 - layer.weightInput] = activation(layer, choice.activations)
     builder.push({ ...node, inputs })
   }
   return builder.finish(graph.outputs)

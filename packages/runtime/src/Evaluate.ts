@@ -11,7 +11,7 @@ import type { Batch, Split } from "./Data.ts"
 import { eachBatch, Mismatch } from "./Feed.ts"
 import type { Failure, Options } from "./Feed.ts"
 import * as Classification from "./metrics/Classification.ts"
-import type { Estimate } from "./metrics/Estimate.ts"
+import type { Intervals } from "@bitbudget/numerics"
 import * as Regression from "./metrics/Regression.ts"
 import * as Sessions from "./Session.ts"
 import type { Session } from "./Session.ts"
@@ -62,7 +62,7 @@ export interface RunOptions extends Options {
 export interface Evaluation {
   /** Samples evaluated. */
   readonly n: number
-  readonly metrics: { readonly [K in Metric]?: Estimate }
+  readonly metrics: { readonly [K in Metric]?: Intervals.Estimate }
   /** Per sample, for paired comparisons. Undefined for models that predict values. */
   readonly classification: Classification.Scores | undefined
   /** Per sample. Undefined for models that predict classes. */
@@ -79,7 +79,7 @@ interface Scorer {
   /** The metrics asked for when nothing is said. */
   readonly usual: ReadonlyArray<Metric>
   /** Undefined where the labels or the output's shape do not allow the metric. */
-  readonly metric: (name: Metric) => Estimate | undefined
+  readonly metric: (name: Metric) => Intervals.Estimate | undefined
   readonly scores: Pick<Evaluation, "classification" | "regression">
 }
 
@@ -235,7 +235,7 @@ const measure = (session: Session, split: Split, options: RunOptions): Effect.Ef
       })
     yield* eachBatch(session, split, options, [name], score)
     if (scorer === undefined) throw new Error("Evaluate.run: a split without samples")
-    const metrics: { -readonly [K in Metric]?: Estimate } = {}
+    const metrics: { -readonly [K in Metric]?: Intervals.Estimate } = {}
     for (const name of options.metrics ?? scorer.usual) {
       const estimate = scorer.metric(name)
       if (estimate === undefined) return yield* unmeasurable(name)

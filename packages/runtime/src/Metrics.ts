@@ -1,6 +1,4 @@
 /** Metrics and their confidence intervals: of classes, of values, and of two models on the same samples. */
-export { map, mean, proportion, wilson } from "./metrics/Estimate.ts"
-export type { Estimate } from "./metrics/Estimate.ts"
 export { agreement, difference, mcNemar } from "./metrics/Paired.ts"
 export type { McNemar } from "./metrics/Paired.ts"
 export * as Classification from "./metrics/Classification.ts"

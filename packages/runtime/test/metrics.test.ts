@@ -1,3 +1,4 @@
+import { Intervals } from "@bitbudget/numerics"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { Metrics } from "../src/index.ts"
@@ -113,7 +114,7 @@ describe("classification", () => {
 describe("intervals", () => {
   it("Wilson's, as published: 81 of 263 (Newcombe 1998, table I) and the edges", () => {
     const rounded = (p: number, n: number): ReadonlyArray<string> => {
-      const { low, high } = Metrics.wilson(p, n)
+      const { low, high } = Intervals.wilson(p, n)
       return [low.toFixed(4), high.toFixed(4)]
     }
     expect(rounded(81 / 263, 263)).toEqual(["0.2553", "0.3662"])
@@ -125,7 +126,7 @@ describe("intervals", () => {
 
   it("a mean's normal interval by hand", () => {
     // 1, 2, 3: variance 1, standard error 1/√3.
-    const { value, low, high, n } = Metrics.mean([1, 2, 3])
+    const { value, low, high, n } = Intervals.mean([1, 2, 3])
     expect([value, n]).toEqual([2, 3])
     expect(high - 2).toBeCloseTo(1.959963984540054 / Math.sqrt(3), 12)
     expect(2 - low).toBeCloseTo(1.959963984540054 / Math.sqrt(3), 12)
@@ -134,8 +135,8 @@ describe("intervals", () => {
   it("targets that agree within their sample count as one", () => {
     // Every window is all right or all wrong: 40 trials, not 400.
     const correct = Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 10 : 0))
-    const clustered = Metrics.proportion(correct, 10)
-    const { low, high } = Metrics.wilson(0.5, 39)
+    const clustered = Intervals.proportion(correct, 10)
+    const { low, high } = Intervals.wilson(0.5, 39)
     expect(clustered.n).toBe(400)
     expect(clustered.low).toBeCloseTo(low, 12)
     expect(clustered.high).toBeCloseTo(high, 12)
@@ -144,7 +145,7 @@ describe("intervals", () => {
   it("contain their value", () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 60 }), (hits) => {
-        const { value, low, high } = Metrics.proportion(hits.map(Number))
+        const { value, low, high } = Intervals.proportion(hits.map(Number))
         expect(low).toBeLessThanOrEqual(value + 1e-12)
         expect(high).toBeGreaterThanOrEqual(value - 1e-12)
         expect(low).toBeGreaterThanOrEqual(0)

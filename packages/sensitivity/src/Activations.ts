@@ -1,26 +1,25 @@
 /**
  * What rounding a layer's input costs: the loss's increase with the input of one layer at a time in an integer format,
- * all else float. Ranges are the extremes over the same samples.
+ * all else float.
  *
  * The quantized input is part of the graph, so every layer and bit width is a session of its own.
  */
+import { Means } from "@bitbudget/numerics"
 import type { Graph, Layer } from "@bitbudget/graph"
-import { Gradient, Model, Precision } from "@bitbudget/graph"
-import { Affine, FakeQuant, LayerFormat, Ranges } from "@bitbudget/quant"
+import { Gradient, Model } from "@bitbudget/graph"
+import { ActivationFormat, Affine, Choice, FakeQuant, type Ranges, WeightFormat } from "@bitbudget/quant"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
-import type { Scope } from "effect"
 import { Effect } from "effect"
 import type { LossName } from "./Loss.ts"
 import * as Samples from "./Samples.ts"
-import type { Estimate } from "./Statistics.ts"
-import { pairedDifference } from "./Statistics.ts"
 
 export interface Options {
   readonly graph: Graph.Graph
   readonly layers: ReadonlyArray<Layer.Layer>
-  /** Bit widths of the inputs. */
-  readonly bits: ReadonlyArray<number>
+  readonly formats: ReadonlyArray<ActivationFormat.IntegerActivations>
+  /** Of the layers' inputs. */
+  readonly ranges: Ranges.Ranges
   readonly split: Data.Split
   readonly samples: number
   readonly loss: LossName
@@ -33,44 +32,24 @@ export interface InputIncrease {
   /** Step of the format: rounding noise has variance step²/12 (Widrow & Kollár, Quantization Noise, 2008). */
   readonly step: number
   /** Paired mean over samples. */
-  readonly deltaLoss: Estimate
+  readonly deltaLoss: Means.Estimate
 }
 
 export interface LayerInput {
   readonly id: string
-  /** By bit width. */
-  readonly byBits: Readonly<Record<string, InputIncrease>>
+  /** By activation format. */
+  readonly byFormat: Readonly<Record<string, InputIncrease>>
 }
 
 const opened = (graph: Graph.Graph, { threads }: Options) =>
   Session.make(Model.encode(graph), { name: graph.name, ...(threads === undefined ? {} : { threads }) })
-
-/** Extremes of every layer's input over the samples. */
-const rangesOf = (
-  options: Options,
-  samples: Samples.Samples
-): Effect.Effect<Ranges.Ranges, Evaluate.Failure, Scope.Scope> =>
-  Effect.gen(function* () {
-    const observed = Ranges.observe(options.graph)
-    const session = yield* opened(observed.graph, options)
-    const ranges = new Map<string, Ranges.Range>()
-    yield* Samples.each(samples, (batch) =>
-      Effect.map(session.run({ [samples.input]: batch.inputs }), (results) => {
-        for (const [value, { low, high }] of observed.outputs) {
-          const range = { low: Number(results[low]!.data[0]), high: Number(results[high]!.data[0]) }
-          ranges.set(value, Ranges.union(ranges.get(value), range))
-        }
-      })
-    )
-    return ranges
-  })
 
 export const inputIncreases = (
   options: Options
 ): Effect.Effect<ReadonlyArray<LayerInput>, Evaluate.Failure> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { graph, layers, split, bits, loss } = options
+      const { graph, layers, split, formats, loss, ranges } = options
       const samples = yield* Samples.open({
         graph,
         split,
@@ -80,7 +59,7 @@ export const inputIncreases = (
         ...(options.threads === undefined ? {} : { threads: options.threads })
       })
       const stage = "loss increase of each layer's input"
-      const total = 1 + layers.length * bits.length
+      const total = 1 + layers.length * formats.length
       let done = 0
       const lossesOf = (network: Graph.Graph) =>
         Effect.scoped(
@@ -102,20 +81,18 @@ export const inputIncreases = (
           })
         )
 
-      const ranges = yield* Effect.scoped(rangesOf(options, samples))
       const before = yield* lossesOf(graph)
       const found: Array<LayerInput> = []
       for (const layer of layers) {
-        const byBits: Record<string, InputIncrease> = {}
-        for (const width of bits) {
-          const precision = { weights: Precision.float(32), activations: Precision.int(width) }
-          const formats = new Map([[layer.id, LayerFormat.layerFormat(precision)]])
-          const after = yield* lossesOf(FakeQuant.rewrite(graph, formats, ranges))
+        const byFormat: Record<string, InputIncrease> = {}
+        for (const format of formats) {
+          const choices = new Map([[layer.id, Choice.make(WeightFormat.float32, format)]])
+          const after = yield* lossesOf(FakeQuant.rewrite(graph, choices, ranges))
           const { low, high } = ranges.get(layer.input)!
-          const step = Affine.affineParameters(low, high, width).scale
-          byBits[String(width)] = { step, deltaLoss: pairedDifference(before, after) }
+          const step = Affine.affineParameters(low, high, format.bits).scale
+          byFormat[ActivationFormat.show(format)] = { step, deltaLoss: Means.pairedDifference(before, after) }
         }
-        found.push({ id: layer.id, byBits })
+        found.push({ id: layer.id, byFormat })
       }
       yield* Progress.step({ stage, done: total, total })
       return found

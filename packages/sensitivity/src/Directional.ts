@@ -10,9 +10,14 @@ import type { Graph, Layer } from "@bitbudget/graph"
 import { Dim, Gradient, GraphBuilder } from "@bitbudget/graph"
 import { sampleAxis } from "./gaussnewton/operands.ts"
 
-/** c_l: what the layer makes of its input with the direction in the weights' place, without bias. */
-export const responseTo = (e: Gradient.Algebra, layer: Layer.Layer, direction: string): string => {
-  const inputs = layer.weightInput === 1 ? [layer.input, direction] : [direction, layer.input]
+/** c_l: what the layer makes of its input, or of another, with the direction in the weights' place, without bias. */
+export const responseTo = (
+  e: Gradient.Algebra,
+  layer: Layer.Layer,
+  direction: string,
+  input = layer.input
+): string => {
+  const inputs = layer.weightInput === 1 ? [input, direction] : [direction, input]
   const { node } = layer
   switch (node.op) {
     case "Conv":

@@ -3,6 +3,7 @@
  * gradients. It needs labels, and one backward pass. (Kunstner et al., NeurIPS 2019, on how it differs from the Fisher,
  * which for cross-entropy is the Gauss–Newton trace.)
  */
+import { Means } from "@bitbudget/numerics"
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Gradient, GraphBuilder, Model } from "@bitbudget/graph"
 import type { Evaluate } from "@bitbudget/runtime"
@@ -13,10 +14,8 @@ import { operandsOf } from "./gaussnewton/operands.ts"
 import { squaredNorms } from "./gaussnewton/squaredNorms.ts"
 import * as Samples from "./Samples.ts"
 import * as Setting from "./Setting.ts"
-import type { Estimate } from "./Statistics.ts"
-import { estimate } from "./Statistics.ts"
 
-export interface LayerFisher extends Estimate {
+export interface LayerFisher extends Means.Estimate {
   readonly id: string
 }
 
@@ -69,7 +68,7 @@ export const fisher = (
         })
       )
       yield* Progress.step({ stage, done: samples.count, total: samples.count })
-      const figure = ({ id }: Layer.Layer, l: number): LayerFisher => ({ id, ...estimate(norms[l]!) })
+      const figure = ({ id }: Layer.Layer, l: number): LayerFisher => ({ id, ...Means.estimate(norms[l]!) })
       return layers.map(figure)
     })
   )

@@ -8,6 +8,7 @@
  * error. Where a network is piecewise linear in one layer's weights (convolutions, ReLU, sums, pooling) this is the
  * trace of the layer's Hessian block itself. (Schraudolph, Neural Computation 14, 2002; Dangel et al., BackPACK, 2020.)
  */
+import { Means } from "@bitbudget/numerics"
 import type { Graph } from "@bitbudget/graph"
 import { Dim, Gradient, Layer, Model } from "@bitbudget/graph"
 import type { Data, Evaluate } from "@bitbudget/runtime"
@@ -19,7 +20,6 @@ import { runOf, traceGraph } from "./gaussnewton/graph.ts"
 import type { LossName } from "./Loss.ts"
 import { defaultFor, named } from "./Loss.ts"
 import * as Samples from "./Samples.ts"
-import { estimate as mean } from "./Statistics.ts"
 
 export interface Options {
   readonly graph: Graph.Graph
@@ -65,7 +65,7 @@ interface Sums {
 /** Trace and errors from per-sample sums over `directions` directions, all of them where `exact`. */
 const estimate = ({ norms, squares }: Sums, directions: number, exact: boolean) => {
   const values = exact ? norms : norms.map((sum) => sum / directions)
-  const { value: trace, stdErr: samplingStdErr } = mean(values)
+  const { value: trace, stdErr: samplingStdErr } = Means.estimate(values)
   const within = values.reduce((sum, value, i) => sum + squares[i]! - directions * value ** 2, 0)
   const stdErr = exact ? 0 : Math.sqrt(Math.max(0, within) / (directions - 1) / directions) / values.length
   return { trace, stdErr, samplingStdErr }

@@ -5,26 +5,26 @@
  * A layer and format takes a run of second derivatives, several times a forward pass: more than measuring the increase
  * outright, and worth it only to tell curvature from slope and higher terms.
  */
+import { Means } from "@bitbudget/numerics"
 import type { Layer } from "@bitbudget/graph"
 import { Gradient, Model } from "@bitbudget/graph"
+import { WeightKinds } from "@bitbudget/quant"
 import type { Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { secondDerivatives } from "./Directional.ts"
-import * as Measured from "./Measured.ts"
+import * as Rounding from "./Rounding.ts"
 import * as Samples from "./Samples.ts"
 import * as Setting from "./Setting.ts"
-import type { Estimate } from "./Statistics.ts"
-import { estimate } from "./Statistics.ts"
 
 export interface Options extends Setting.Setting {
-  readonly bits: ReadonlyArray<number>
+  readonly choices: Rounding.LayerChoices
 }
 
 export interface LayerForms {
   readonly id: string
-  /** By bit width; standard errors over samples. */
-  readonly byBits: Readonly<Record<string, Estimate>>
+  /** By weight format; standard errors over samples. */
+  readonly byWeights: Readonly<Record<string, Means.Estimate>>
 }
 
 /** Copies of the network's values a graph of second derivatives holds. */
@@ -36,7 +36,7 @@ export const hessianForms = (
 ): Effect.Effect<ReadonlyArray<LayerForms>, Evaluate.Failure | Gradient.NotDifferentiable> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { graph, layers, bits } = options
+      const { graph, layers, choices } = options
       const { samples, lossy, threads } = yield* Setting.open(options, COPIES, LARGEST_BATCH)
       const stage = "Hessian forms of the rounding errors"
 
@@ -50,10 +50,13 @@ export const hessianForms = (
               name: `second derivatives of ${graph.name}`,
               ...threads
             })
-            const errors = bits.map((width) =>
-              Value.float32(layer.weightShape, Measured.roundingError(graph, layer, width))
+            const formats = new Map(
+              Rounding.choicesOf(choices, layer).map(({ weights }) => [WeightKinds.show(weights), weights])
             )
-            const forms = bits.map(() => new Float64Array(samples.count))
+            const errors = [...formats.values()].map((format) =>
+              Value.float32(layer.weightShape, Rounding.roundingError(graph, layer, format))
+            )
+            const forms = errors.map(() => new Float64Array(samples.count))
             yield* Samples.each(samples, (batch) =>
               Effect.gen(function* () {
                 const feeds = { [samples.input]: batch.inputs, [lossy.target]: batch.target }
@@ -65,14 +68,14 @@ export const hessianForms = (
                 }
               })
             )
-            return Object.fromEntries(bits.map((width, f) => [String(width), estimate(forms[f]!)]))
+            return Object.fromEntries([...formats.keys()].map((id, f) => [id, Means.estimate(forms[f]!)]))
           })
         )
 
       const found: Array<LayerForms> = []
       for (const layer of layers) {
         yield* Progress.step({ stage, done: found.length, total: layers.length })
-        found.push({ id: layer.id, byBits: yield* formsOf(layer) })
+        found.push({ id: layer.id, byWeights: yield* formsOf(layer) })
       }
       yield* Progress.step({ stage, done: layers.length, total: layers.length })
       return found

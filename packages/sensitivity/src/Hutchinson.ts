@@ -13,6 +13,7 @@
  * Probing stops when every layer's standard error is at most `tolerance` times its trace, or after `maxProbes`. The
  * standard error is widened so that ±1.96 of it is a 95 % interval with few, skewed values too.
  */
+import { Means, Random } from "@bitbudget/numerics"
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Gradient, Model } from "@bitbudget/graph"
 import type { Evaluate } from "@bitbudget/runtime"
@@ -20,9 +21,7 @@ import { Progress, Session, Value } from "@bitbudget/runtime"
 import type { Scope } from "effect"
 import { Effect } from "effect"
 import { secondDerivatives } from "./Directional.ts"
-import { rademacher } from "./Random.ts"
 import * as Samples from "./Samples.ts"
-import { estimate, fewValues } from "./Statistics.ts"
 
 export interface Options {
   readonly seed: number
@@ -80,7 +79,11 @@ export const traces = (
           Effect.gen(function* () {
             for (const [p, sum] of sums.entries()) {
               const directions = layers.map(({ id, weightShape, weightElements }, l) => {
-                const signs = rademacher(seed, `${purpose} ${from + p} ${batch.from} ${id}`, weightElements)
+                const signs = Random.rademacher(
+                  seed,
+                  `${purpose} ${from + p} ${batch.from} ${id}`,
+                  weightElements
+                )
                 const scaled = signs.map((sign) => sign * scales[l]!)
                 return [made.directions[l]!, Value.float32(weightShape, scaled)] as const
               })
@@ -103,7 +106,7 @@ export const traces = (
     const ones = layers.map(() => 1)
     const pilot = yield* probe("pilot", 0, PILOT_PROBES, ones, () => undefined)
     const scales = layers.map((_, l) => {
-      const { value, stdErr } = estimate(pilot.map((values) => values[l]!))
+      const { value, stdErr } = Means.estimate(pilot.map((values) => values[l]!))
       const size = Math.max(Math.abs(value), stdErr ?? 0)
       return size > 0 ? 1 / Math.sqrt(size) : 1
     })
@@ -113,13 +116,13 @@ export const traces = (
     const sampleSums = layers.map(() => new Float64Array(samples.count))
     const summary = () =>
       layers.map(({ id }, l): HutchinsonTrace => {
-        const { value, stdErr } = fewValues(values.map((row) => row[l]!))
+        const { value, stdErr } = Means.fewValues(values.map((row) => row[l]!))
         const probes = values.length
         return {
           id,
           trace: value,
           stdErr: stdErr ?? Infinity,
-          samplingStdErr: estimate(sampleSums[l]!.map((sum) => sum / probes)).stdErr,
+          samplingStdErr: Means.estimate(sampleSums[l]!.map((sum) => sum / probes)).stdErr,
           probes
         }
       })

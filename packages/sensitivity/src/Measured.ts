@@ -1,30 +1,32 @@
 /**
- * The truth every metric is judged by: the loss's increase when one layer's weights are rounded, all else float.
+ * The truth every metric is judged by: the loss's increase when one layer is rounded, all else float.
  * With it, from the same runs, how far the outputs move: divergence from the float network, signal to noise.
  *
  * The same samples are scored before and after, so the increase is a mean of paired differences, and its standard
- * error is far below that of either loss. One session a layer serves all bit widths: the layer's weights are an
- * input of it, the other layers' stay constants, which ONNX Runtime lays out in advance (all weights as inputs cost
+ * error is far below that of either loss. One session a layer and activation format serves all weight formats: the
+ * layer's weights are an input of it, the other layers' stay constants, which ONNX Runtime lays out in advance (all weights as inputs cost
  * 2.6 times the run time on a depthwise network).
  */
+import { Means } from "@bitbudget/numerics"
 import type { Graph } from "@bitbudget/graph"
-import { Gradient, Layer, Model, Tensor } from "@bitbudget/graph"
-import { Affine } from "@bitbudget/quant"
+import { Gradient, Layer, Model } from "@bitbudget/graph"
+import { ActivationFormat, Choice, FakeQuant, type Ranges, WeightFormat, Weights } from "@bitbudget/quant"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as Divergence from "./Divergence.ts"
 import type { LossName } from "./Loss.ts"
 import { defaultFor } from "./Loss.ts"
+import * as Rounding from "./Rounding.ts"
 import * as Samples from "./Samples.ts"
-import type { Estimate } from "./Statistics.ts"
-import { decibels, estimate, mean, pairedDifference } from "./Statistics.ts"
 
 export interface Options {
   readonly graph: Graph.Graph
   /** All layers when absent. */
   readonly layers?: ReadonlyArray<Layer.Layer>
-  readonly bits: ReadonlyArray<number>
+  readonly choices: Rounding.LayerChoices
+  /** Of layers' inputs; those of integer activations are needed. */
+  readonly ranges: Ranges.Ranges
   readonly split: Data.Split
   /** Position of the first sample in the split; 0 when absent. */
   readonly from?: number
@@ -43,15 +45,13 @@ export interface Options {
 /** How far the outputs move. */
 export interface OutputChange {
   /** KL(float ‖ rounded) in nats, the mean over samples; null where the outputs are values, not classes. */
-  readonly klDivergence: Estimate | null
+  readonly klDivergence: Means.Estimate | null
   /** Σ z² / Σ (z − ẑ)² in decibels; null where nothing changes. */
   readonly sqnrDb: { readonly value: number | null; readonly stdErr: number | null }
 }
 
 /** Mean increase of the loss with the standard error of the mean over samples. */
 export interface Increase {
-  /** ‖ΔW‖² of the rounding error. */
-  readonly deltaWeightSq: number
   readonly deltaLoss: number
   /** Null below two samples. */
   readonly stdErr: number | null
@@ -61,8 +61,7 @@ export interface Increase {
 export interface LayerIncrease {
   readonly id: string
   readonly params: number
-  /** By bit width. */
-  readonly byBits: Readonly<Record<string, Increase>>
+  readonly byChoice: Readonly<Record<string, Increase>>
 }
 
 export interface LossIncrease {
@@ -71,30 +70,6 @@ export interface LossIncrease {
   /** The float model's mean loss. */
   readonly floatLoss: number
   readonly layers: ReadonlyArray<LayerIncrease>
-}
-
-/** A layer's weights rounded to nearest: symmetric, one scale an output channel. */
-export const rounded = (graph: Graph.Graph, layer: Layer.Layer, bits: number): Tensor.Tensor =>
-  Affine.fakeQuantize(graph.constants.get(layer.weight)!, {
-    bits,
-    scheme: "symmetric",
-    granularity: "channel",
-    axis: layer.channelAxis
-  })
-
-/** What rounding adds to a layer's weights: ΔW = Q(W) − W. */
-export const roundingError = (graph: Graph.Graph, layer: Layer.Layer, bits: number): Float32Array => {
-  const weights = Tensor.values(graph.constants.get(layer.weight)!)
-  const codes = Tensor.values(rounded(graph, layer, bits))
-  const error = new Float32Array(codes.length)
-  for (let i = 0; i < error.length; i++) error[i] = codes[i]! - weights[i]!
-  return error
-}
-
-export const squaredNorm = (values: ArrayLike<number>): number => {
-  let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i]! ** 2
-  return sum
 }
 
 /** Gathers what the outputs of one candidate differ by, batch after batch. */
@@ -117,11 +92,18 @@ const outputComparison = (samples: number, classAxis: number | undefined) => {
       noise.set(parts.noise, from)
     },
     result: (): OutputChange => ({
-      klDivergence: classAxis === undefined ? null : estimate(kl),
-      sqnrDb: decibels(signal, noise)
+      klDivergence: classAxis === undefined ? null : Means.estimate(kl),
+      sqnrDb: Means.decibels(signal, noise)
     })
   }
 }
+
+/** Choices with the same activation format together. */
+const byActivations = (
+  choices: ReadonlyArray<Choice.Choice>
+): ReadonlyArray<ReadonlyArray<Choice.Choice>> => [
+  ...Map.groupBy(choices, ({ activations }) => ActivationFormat.show(activations)).values()
+]
 
 export const lossIncrease = Effect.fn("Measured.lossIncrease")(function* (options: Options) {
   return yield* Effect.scoped(measure(options))
@@ -129,7 +111,7 @@ export const lossIncrease = Effect.fn("Measured.lossIncrease")(function* (option
 
 const measure = (options: Options) =>
   Effect.gen(function* () {
-    const { graph, split, bits } = options
+    const { graph, split, choices, ranges } = options
     const layers = options.layers ?? Layer.layersOf(graph)
     const loss = options.loss ?? defaultFor(split)
     const threads = options.threads === undefined ? {} : { threads: options.threads }
@@ -147,7 +129,9 @@ const measure = (options: Options) =>
     const classAxis = kind === "meanSquaredError" ? undefined : lossy.classAxis
     const floatSession = yield* Session.make(Model.encode(lossy.graph), { name: graph.name, ...threads })
     const stage = options.stage ?? "loss increase of each layer"
-    const runsPerBatch = 1 + layers.length * (bits.length + (options.outputs === true ? 1 : 0))
+    const tried = layers.map((layer) => byActivations(Rounding.choicesOf(choices, layer)))
+    const reference = options.outputs === true ? 1 : 0
+    const runsPerBatch = 1 + tried.flat().reduce((runs, { length }) => runs + length + reference, 0)
     const runs = Math.ceil(samples.count / samples.batchSize) * runsPerBatch
     let done = 0
 
@@ -168,15 +152,16 @@ const measure = (options: Options) =>
       )
     )
 
-    /** The increases with the given weights of one layer. */
-    const increases = (layer: Layer.Layer) =>
+    /** The increases of one layer at choices that have their activation format in common. */
+    const increases = (layer: Layer.Layer, alike: ReadonlyArray<Choice.Choice>) =>
       Effect.scoped(
         Effect.gen(function* () {
-          const freed = Gradient.freeConstants(lossy.graph, [layer.weight])
+          const read = new Map([[layer.id, Choice.make(WeightFormat.float32, alike[0]!.activations)]])
+          const freed = Gradient.freeConstants(FakeQuant.rewrite(lossy.graph, read, ranges), [layer.weight])
           const session = yield* Session.make(Model.encode(freed), { name: graph.name, ...threads })
-          const candidates = bits.map((width) => ({
-            width,
-            weights: Value.fromTensor(rounded(graph, layer, width)),
+          const candidates = alike.map((choice) => ({
+            choice,
+            weights: Value.fromTensor(Weights.rounded(graph, layer, choice.weights)),
             losses: new Float64Array(samples.count),
             comparison: outputComparison(samples.count, classAxis)
           }))
@@ -195,21 +180,31 @@ const measure = (options: Options) =>
               }
             })
           )
-          return Object.fromEntries(
-            candidates.map(({ width, losses, comparison }): [string, Increase] => {
-              const { value: deltaLoss, stdErr } = pairedDifference(before, losses)
-              const deltaWeightSq = squaredNorm(roundingError(graph, layer, width))
-              const outputs = options.outputs === true ? { outputs: comparison.result() } : {}
-              return [String(width), { deltaWeightSq, deltaLoss, stdErr, ...outputs }]
-            })
-          )
+          return candidates.map(({ choice, losses, comparison }): [string, Increase] => {
+            const { value: deltaLoss, stdErr } = Means.pairedDifference(before, losses)
+            const outputs = options.outputs === true ? { outputs: comparison.result() } : {}
+            return [Choice.show(choice), { deltaLoss, stdErr, ...outputs }]
+          })
         })
       )
 
     const measured: Array<LayerIncrease> = []
-    for (const layer of layers)
-      measured.push({ id: layer.id, params: layer.weightElements, byBits: yield* increases(layer) })
+    for (const [l, layer] of layers.entries()) {
+      const found = new Map<string, Increase>()
+      for (const alike of tried[l]!)
+        for (const [id, increase] of yield* increases(layer, alike)) found.set(id, increase)
+      const inOrder = Rounding.choicesOf(choices, layer).map((choice): [string, Increase] => {
+        const id = Choice.show(choice)
+        return [id, found.get(id)!]
+      })
+      measured.push({ id: layer.id, params: layer.weightElements, byChoice: Object.fromEntries(inOrder) })
+    }
     yield* Progress.step({ stage, done: runs, total: runs })
-    const result: LossIncrease = { loss, samples: samples.count, floatLoss: mean(before), layers: measured }
+    const result: LossIncrease = {
+      loss,
+      samples: samples.count,
+      floatLoss: Means.mean(before),
+      layers: measured
+    }
     return result
   }) satisfies Effect.Effect<LossIncrease, Evaluate.Failure, unknown>

@@ -2,13 +2,22 @@
  * What rounding each layer to each format costs to second order, by the actual rounding error ΔW and not by its norm:
  * ½·ΔWᵀGΔW with the Gauss–Newton matrix G, and gᵀΔW to first order.
  *
- * With G = E_n Σ_j J_nᵀ s_j s_jᵀ J_n the form is ½·E_n Σ_j u², u = ⟨∂⟨s_j, z_n⟩/∂y_l, op(x_l, ΔW)⟩: the backward passes
+ * With G = E_n Σ_j J_nᵀ s_j s_jᵀ J_n the form is ½·E_n Σ_j u², u = ⟨∂⟨s_j, z_n⟩/∂y_l, Δy_l⟩: the backward passes
  * of the exact trace, met by one forward response for each format. All layers and formats come from the same passes,
  * and so do their interactions ½·ΔW_aᵀGΔW_b, products of the u (CLADO, Deng et al., DAC 2023, measures them pair by
  * pair), and the traces with respect to layers' inputs, ‖∂⟨s_j, z_n⟩/∂x_l‖².
  */
+import { Means } from "@bitbudget/numerics"
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Dim, Gradient, GraphBuilder, Model, Tensor } from "@bitbudget/graph"
+import {
+  ActivationFormat,
+  Choice,
+  type Ranges,
+  type WeightFormat,
+  WeightKinds,
+  Weights
+} from "@bitbudget/quant"
 import type { Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
@@ -17,38 +26,38 @@ import type { Target } from "./gaussnewton/curvature.ts"
 import { curvatureOf, targetOf } from "./gaussnewton/curvature.ts"
 import { signs, units } from "./gaussnewton/directions.ts"
 import { named } from "./Loss.ts"
-import * as Measured from "./Measured.ts"
+import * as Rounding from "./Rounding.ts"
 import { passesFor } from "./Memory.ts"
 import * as Samples from "./Samples.ts"
 import * as Setting from "./Setting.ts"
-import type { Estimate } from "./Statistics.ts"
-import { estimate } from "./Statistics.ts"
 
 export interface Options extends Setting.Setting {
-  readonly bits: ReadonlyArray<number>
+  readonly choices: Rounding.LayerChoices
+  /** Of layers' inputs; those of integer activations are needed. */
+  readonly ranges: Ranges.Ranges
   readonly seed: number
-  /** Whether the interactions of all pairs of (layer, bits) are taken. */
+  /** Whether the interactions of all pairs of (layer, choice) are taken. */
   readonly interactions: boolean
 }
 
 /** Figures of one layer and format; standard errors over samples, which hold the output directions' too. */
 export interface Projection {
-  readonly quadratic: Estimate
-  readonly linear: Estimate
+  readonly quadratic: Means.Estimate
+  readonly linear: Means.Estimate
 }
 
 /** Trace of the Gauss–Newton matrix with respect to the layer's input of one sample. */
-export interface InputTrace extends Estimate {
+export interface InputTrace extends Means.Estimate {
   readonly exact: boolean
 }
 
 export interface Projections {
   readonly layers: ReadonlyArray<{
     readonly id: string
-    readonly byBits: Readonly<Record<string, Projection>>
+    readonly byChoice: Readonly<Record<string, Projection>>
     readonly input: InputTrace
   }>
-  /** ½·ΔW_aᵀGΔW_b over (layer, bits) in order, layers outermost; null where not asked for. */
+  /** ½·ΔW_aᵀGΔW_b over (layer, choice) in order, layers outermost; null where not asked for. */
   readonly interactions: ReadonlyArray<ReadonlyArray<number>> | null
 }
 
@@ -62,10 +71,48 @@ interface Made {
   readonly graph: Graph.Graph
   /** float32 [batch, directions, …output of one sample]. */
   readonly direction: string
-  /** Of each layer, [batch, 1 + directions, formats]: first along the loss's own gradient. */
+  /** Of each layer, [batch, 1 + directions, choices]: first along the loss's own gradient; "" without choices. */
   readonly responses: ReadonlyArray<string>
   /** Of each layer, [batch, directions]: squared norms of the gradient of its input. */
   readonly inputs: ReadonlyArray<string>
+}
+
+/**
+ * Δy of a layer for each of its choices: op(x̂, Ŵ) − op(x, W) = op(x̂ − x, Ŵ) + op(x, ΔW), since the layer is bilinear.
+ * Parts are shared between choices that have them in common.
+ */
+const displacements = (
+  e: Gradient.Algebra,
+  builder: GraphBuilder,
+  layer: Layer.Layer,
+  { graph, choices, ranges }: Options
+): ReadonlyArray<string> => {
+  const parts = new Map<string, string>()
+  const once = (key: string, make: () => string): string => {
+    const made = parts.get(key) ?? make()
+    parts.set(key, made)
+    return made
+  }
+  const ofWeights = (format: WeightFormat.WeightFormat) =>
+    once(WeightKinds.show(format), () =>
+      responseTo(
+        e,
+        layer,
+        e.constant(Tensor.float32(layer.weightShape, Rounding.roundingError(graph, layer, format)))
+      )
+    )
+  const inputError = (format: ActivationFormat.ActivationFormat) =>
+    once(ActivationFormat.show(format), () =>
+      e.sub(Rounding.roundedInput(builder, layer, format, ranges), layer.input)
+    )
+  return Rounding.choicesOf(choices, layer).map(({ weights, activations }) => {
+    if (Rounding.isFloat32(activations)) return ofWeights(weights)
+    const rounded = Rounding.isFloat32(weights)
+      ? layer.weight
+      : once(`${WeightKinds.show(weights)}/rounded`, () => e.constant(Weights.rounded(graph, layer, weights)))
+    const ofInput = responseTo(e, layer, rounded, inputError(activations))
+    return Rounding.isFloat32(weights) ? ofInput : e.add(ofInput, ofWeights(weights))
+  })
 }
 
 const projectionGraph = (
@@ -75,7 +122,7 @@ const projectionGraph = (
   batch: number,
   directions: number
 ): Made => {
-  const { graph, layers, bits } = options
+  const { graph, layers } = options
   const builder = GraphBuilder.from(Gradient.bindBatch(lossy.graph, batch))
   const e = new Gradient.Algebra(builder, "projection/")
   const curvature = curvatureOf(e, target)
@@ -96,12 +143,11 @@ const projectionGraph = (
     )
   }
   const responses = layers.map((layer, l) => {
-    const moved = bits.map((width) => {
-      const error = Measured.roundingError(graph, layer, width)
-      const response = responseTo(e, layer, e.constant(Tensor.float32(layer.weightShape, error)))
+    const moved = displacements(e, builder, layer, options).map((response) => {
       const row = bySample(e, graph, response, layer.output)
       return e.reshape(row, [batch, 1, e.shape(row)[1]!])
     })
+    if (moved.length === 0) return ""
     const product = e.matmul(stacked([slopes, ...passes], l), e.transposeLast(e.concat(moved, 1)))
     return result(builder, product, `response/${l}`)
   })
@@ -110,32 +156,35 @@ const projectionGraph = (
     const norms = e.apply("ReduceSumSquare", [rows], { axes: [2], keepDims: false })
     return result(builder, norms, `input/${l}`)
   })
-  const finished = builder.finish([...responses, ...inputs])
+  const finished = builder.finish([...responses.filter((name) => name !== ""), ...inputs])
   return { graph: Gradient.lower(finished), direction, responses, inputs }
 }
 
-/** Sums over directions and batches, sample by sample. */
-const accumulator = (layers: number, formats: number, samples: number, interactions: boolean) => {
-  const cells = layers * formats
+/** Sums over directions and batches, sample by sample; `formats` is the number of choices of each layer. */
+const accumulator = (formats: ReadonlyArray<number>, samples: number, interactions: boolean) => {
+  const layers = formats.length
+  const starts = formats.map((_, l) => formats.slice(0, l).reduce((a, b) => a + b, 0))
+  const cells = formats.reduce((a, b) => a + b, 0)
   const table = (rows: number) => Array.from({ length: rows }, () => new Float64Array(samples))
   const [quadratic, linear, input] = [table(cells), table(cells), table(layers)] as const
   const pairs = interactions ? table(cells).map(() => new Float64Array(cells)) : null
   const u = new Float64Array(cells)
   return {
+    starts,
     quadratic,
     linear,
     input,
     pairs,
     /** Adds one batch of `directions`, each weighing `weight`. */
     add: (made: Made, results: Results, batch: Samples.Batch, directions: number, weight: number) => {
-      const rows = (names: ReadonlyArray<string>) => names.map((name) => numbersOf(results[name]!))
-      const [responses, norms] = [rows(made.responses), rows(made.inputs)]
+      const responses = made.responses.map((name) => (name === "" ? [] : numbersOf(results[name]!)))
+      const norms = made.inputs.map((name) => numbersOf(results[name]!))
       for (let i = 0; i < batch.to - batch.from; i++) {
         const n = batch.from + i
         for (let d = 0; d <= directions; d++) {
           for (let l = 0; l < layers; l++)
-            for (let f = 0; f < formats; f++)
-              u[l * formats + f] = responses[l]![(i * (directions + 1) + d) * formats + f]!
+            for (let f = 0; f < formats[l]!; f++)
+              u[starts[l]! + f] = responses[l]![(i * (directions + 1) + d) * formats[l]! + f]!
           for (let a = 0; a < cells; a++) {
             if (d === 0) linear[a]![n] = u[a]!
             else quadratic[a]![n]! += 0.5 * weight * u[a]! ** 2
@@ -163,12 +212,13 @@ export const projections = (
 ): Effect.Effect<Projections, Evaluate.Failure | Gradient.NotDifferentiable> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { graph, split, layers, bits, loss, seed } = options
+      const { graph, split, layers, choices, loss, seed } = options
+      const formats = layers.map((layer) => Rounding.choicesOf(choices, layer).length)
       const target = targetOf(graph, named(loss), split)
       const all = target.free.length
       const exact = all <= EXACT_UP_TO
       const total = exact ? all : RANDOM_DIRECTIONS
-      const others = 2 + bits.length
+      const others = 2 + Math.max(0, ...formats)
       const directions = passesFor(graph, others, Math.min(total, DIRECTIONS_A_RUN))
       const { samples, lossy, threads } = yield* Setting.open(options, others + directions, LARGEST_BATCH)
       const rows = samples.batchSize
@@ -179,7 +229,7 @@ export const projections = (
       })
       const size = Dim.elements(target.shape)
       const shape = [rows, directions, ...target.shape]
-      const sums = accumulator(layers.length, bits.length, samples.count, options.interactions)
+      const sums = accumulator(formats, samples.count, options.interactions)
       const stage = "quadratic forms of the rounding errors"
       yield* Samples.each(samples, (batch) =>
         Effect.gen(function* () {
@@ -199,21 +249,22 @@ export const projections = (
         })
       )
       yield* Progress.step({ stage, done: samples.count * total, total: samples.count * total })
-      const layer = ({ id }: Layer.Layer, l: number) => ({
-        id,
-        byBits: Object.fromEntries(
-          bits.map((width, f): [string, Projection] => {
-            const cell = l * bits.length + f
+      const report = (layer: Layer.Layer, l: number) => ({
+        id: layer.id,
+        byChoice: Object.fromEntries(
+          Rounding.choicesOf(choices, layer).map((choice, f): [string, Projection] => {
+            const cell = sums.starts[l]! + f
+            const [quadratic, linear] = [sums.quadratic[cell]!, sums.linear[cell]!]
             return [
-              String(width),
-              { quadratic: estimate(sums.quadratic[cell]!), linear: estimate(sums.linear[cell]!) }
+              Choice.show(choice),
+              { quadratic: Means.estimate(quadratic), linear: Means.estimate(linear) }
             ]
           })
         ),
-        input: { ...estimate(sums.input[l]!), exact }
+        input: { ...Means.estimate(sums.input[l]!), exact }
       })
       return {
-        layers: layers.map(layer),
+        layers: layers.map(report),
         interactions: sums.pairs?.map((row) => Array.from(row)) ?? null
       }
     })

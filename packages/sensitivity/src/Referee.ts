@@ -1,14 +1,13 @@
 /**
  * The referee: how well each metric ranks what rounding really costs.
  *
- * The truth is the loss's increase measured one layer and bit width at a time, on samples that no metric saw; a
- * metric is scored by Spearman's rank correlation with it over all (layer, bits) pairs. The best one wins, the first
+ * The truth is the loss's increase measured one layer and choice at a time, on samples that no metric saw; a
+ * metric is scored by Spearman's rank correlation with it over all (layer, choice) pairs. The best one wins, the first
  * in the table where two are equal.
  */
+import { Ranks } from "@bitbudget/numerics"
 import type { LossIncrease } from "./Measured.ts"
 import type { FormatReport, LayerReport } from "./Report.ts"
-import type { RankCorrelation } from "./Statistics.ts"
-import { spearman } from "./Statistics.ts"
 
 type Predictor = (format: FormatReport) => number | null | undefined
 
@@ -40,31 +39,31 @@ export type Judged = keyof typeof predictors
 /** The metrics that can be judged, the first preferred where two are equal. */
 export const judged = Object.keys(predictors) as ReadonlyArray<Judged>
 
-/** The harm a metric predicts of one layer at one width; undefined where it was not taken. */
+/** The harm a metric predicts of one layer at one choice; undefined where it was not taken. */
 export const harm = (metric: Judged, format: FormatReport): number | undefined =>
   predictors[metric](format) ?? undefined
 
 export interface Verdict {
-  readonly referee: Readonly<Partial<Record<Judged, RankCorrelation>>>
+  readonly referee: Readonly<Partial<Record<Judged, Ranks.RankCorrelation>>>
   readonly winner: Judged | null
 }
 
-/** Judges every metric that all (layer, bits) pairs have. */
+/** Judges every metric that all (layer, choice) pairs have. */
 export const judge = (layers: ReadonlyArray<LayerReport>, truth: LossIncrease): Verdict => {
-  const increases = new Map(truth.layers.map(({ id, byBits }) => [id, byBits]))
-  const pairs = layers.flatMap(({ id, byBits }) =>
-    Object.entries(byBits).flatMap(([bits, format]) => {
-      const increase = increases.get(id)?.[bits]
+  const increases = new Map(truth.layers.map(({ id, byChoice }) => [id, byChoice]))
+  const pairs = layers.flatMap(({ id, byChoice }) =>
+    Object.entries(byChoice).flatMap(([choice, format]) => {
+      const increase = increases.get(id)?.[choice]
       return increase === undefined ? [] : [{ format, deltaLoss: increase.deltaLoss }]
     })
   )
-  const referee: Partial<Record<Judged, RankCorrelation>> = {}
+  const referee: Partial<Record<Judged, Ranks.RankCorrelation>> = {}
   let winner: Judged | null = null
   let best = -Infinity
   for (const name of judged) {
     const predicted = pairs.map(({ format }) => predictors[name](format) ?? Number.NaN)
     if (predicted.some(Number.isNaN)) continue
-    const correlation = spearman(
+    const correlation = Ranks.spearman(
       predicted,
       pairs.map(({ deltaLoss }) => deltaLoss)
     )

@@ -4,11 +4,14 @@
  * Every figure is exact (on the samples it was taken of) or stands next to its standard error; `null` is unknown, and
  * a field that was not asked for is absent. Losses are in nats for the entropies.
  */
+import type { Ranks } from "@bitbudget/numerics"
 import type { LossName } from "./Loss.ts"
-import type { RankCorrelation } from "./Statistics.ts"
 import type { Breach } from "./Curvature.ts"
 
-/** One layer at one bit width. ΔW = Q(W) − W is its rounding error: symmetric, one scale an output channel. */
+/**
+ * One layer at one choice. ΔW = Q(W) − W is the rounding error of its weights. Figures made of a trace, an eigenvalue
+ * or ‖ΔW‖ alone know the weights only; the others know the choice's activations too.
+ */
 export interface FormatReport {
   /** ‖ΔW‖². */
   readonly deltaWeightSq: number
@@ -19,13 +22,13 @@ export interface FormatReport {
   readonly lambdaOmega?: number
   /** (empirical Fisher / n)·‖ΔW‖². */
   readonly fisherOmega?: number
-  /** ½·ΔWᵀGΔW with the Gauss–Newton matrix G: what the actual rounding error costs to second order. */
+  /** ½·ΔyᵀGΔy with the Gauss–Newton matrix G: what the actual rounding of weights and input costs to second order. */
   readonly quadratic?: number
   readonly quadraticStdErr?: number | null
-  /** ½·ΔWᵀHΔW with the Hessian itself. */
+  /** ½·ΔWᵀHΔW with the Hessian itself, of the weights alone. */
   readonly hessianQuadratic?: number
   readonly hessianQuadraticStdErr?: number | null
-  /** gᵀΔW: what it costs to first order. */
+  /** gᵀΔy: what it costs to first order. */
   readonly linear?: number
   readonly linearStdErr?: number | null
   /** Of the outputs, from the float model's. */
@@ -52,10 +55,11 @@ export interface ActivationReport {
   readonly traceSamplingStdErr: number | null
   /** Whether the trace is the Hessian's, without sampling of directions. */
   readonly exact: boolean
-  readonly byBits: Readonly<Record<string, ActivationFormatReport>>
+  /** By activation format, such as a8. */
+  readonly byFormat: Readonly<Record<string, ActivationFormatReport>>
 }
 
-/** A layer's input at one bit width: asymmetric, one scale, the range the extremes over the samples. */
+/** A layer's input in one format. */
 export interface ActivationFormatReport {
   /** ½·trace·step²/12: what rounding noise, spread evenly over a step, costs to second order. */
   readonly noiseOmega: number
@@ -90,12 +94,13 @@ export interface LayerReport {
   readonly gaussNewtonEqualsHessian: boolean
   readonly brokenBy: Breach | null
   readonly activation?: ActivationReport
-  readonly byBits: Readonly<Record<string, FormatReport>>
+  /** By choice, such as w4a8. */
+  readonly byChoice: Readonly<Record<string, FormatReport>>
 }
 
-/** ½·ΔW_iᵀ G_ij ΔW_j for every pair of (layer, bits), as CLADO's cross-layer terms. */
+/** ½·ΔW_iᵀ G_ij ΔW_j for every pair of (layer, choice), as CLADO's cross-layer terms. */
 export interface Interactions {
-  readonly choices: ReadonlyArray<{ readonly layer: string; readonly bits: number }>
+  readonly choices: ReadonlyArray<{ readonly layer: string; readonly choice: string }>
   /** Symmetric; the diagonal is `quadratic`. */
   readonly matrix: ReadonlyArray<ReadonlyArray<number>>
 }
@@ -104,14 +109,15 @@ export interface SensitivityReport {
   readonly loss: LossName
   readonly samples: number
   readonly seed: number
-  readonly bits: ReadonlyArray<number>
+  /** All choices that were asked of any layer. */
+  readonly choices: ReadonlyArray<string>
   /** Mean loss of the float network; null where no metric needed it. */
   readonly floatLoss: number | null
   /** Whether Gauss–Newton is the Hessian block of every layer, and the first operator that breaks it. */
   readonly gaussNewtonEqualsHessian: { readonly holds: boolean; readonly brokenBy: Breach | null }
   readonly layers: ReadonlyArray<LayerReport>
-  /** Rank correlation of each metric with the loss increase measured on data kept apart, over (layer, bits). */
-  readonly referee?: Readonly<Record<string, RankCorrelation>>
+  /** Rank correlation of each metric with the loss increase measured on data kept apart, over (layer, choice). */
+  readonly referee?: Readonly<Record<string, Ranks.RankCorrelation>>
   readonly refereeSamples?: { readonly split: string; readonly from: number; readonly samples: number }
   /** The metric with the highest correlation. */
   readonly winner?: string | null

@@ -8,6 +8,7 @@
  */
 import type { Gradient, Graph } from "@bitbudget/graph"
 import { Layer } from "@bitbudget/graph"
+import { ActivationFormat, Choice, type Ranges } from "@bitbudget/quant"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
 import * as Activations from "./Activations.ts"
@@ -20,6 +21,8 @@ import * as Measured from "./Measured.ts"
 import * as Referee from "./Referee.ts"
 import { interactionsOf, layerReports, remarks } from "./layerReports.ts"
 import * as Network from "./network.ts"
+import { inputRanges } from "./InputRanges.ts"
+import type * as Rounding from "./Rounding.ts"
 import * as Projections from "./Projections.ts"
 import type { SensitivityReport } from "./Report.ts"
 import * as TopEigenvalue from "./TopEigenvalue.ts"
@@ -66,14 +69,17 @@ export interface Options<F = never> {
   readonly split: Data.Split
   /** The first so many of the split, or all it has. */
   readonly samples: number
-  readonly bits: ReadonlyArray<number>
+  /** What is asked of each layer. */
+  readonly choices: Rounding.LayerChoices
+  /** Calibrated ranges of layers' inputs; the extremes over the samples when absent. */
+  readonly ranges?: Ranges.Ranges
   readonly metrics?: ReadonlyArray<Metric>
   /** Of a metric the network does not allow: an error where metrics are named, a note where they are not. */
   readonly whenUnavailable?: "fail" | "note"
   /** 0 when absent. */
   readonly seed?: number
-  /** Bit widths of layers' inputs for `activations`; 4 and 8 when absent. */
-  readonly activationBits?: ReadonlyArray<number>
+  /** Of layers' inputs for `activations`; a4 and a8 when absent. */
+  readonly activationFormats?: ReadonlyArray<ActivationFormat.IntegerActivations>
   /** Standard error over value at which random probes of a trace stop; 0.05 when absent. */
   readonly tolerance?: number
   /** Probes at most, 400 when absent. */
@@ -125,7 +131,7 @@ export const analyze: <F = never>(
 ) => Effect.Effect<SensitivityReport, Evaluate.Failure | MetricUnavailable | F> = Effect.fn(
   "Sensitivity.analyze"
 )(function* <F = never>(options: Options<F>) {
-  const { split, bits } = options
+  const { split, choices } = options
   const loss = options.loss ?? defaultFor(split)
   yield* Network.check(options.graph, split.file)
   const { graph, notes: known } = Network.separated(options.graph, named(loss))
@@ -165,6 +171,17 @@ export const analyze: <F = never>(
       }
     )
 
+  const readsIntegers = [...choices.values()].flat().some(({ activations }) => activations.kind === "int")
+  const ranges: Ranges.Ranges =
+    options.ranges ??
+    (readsIntegers || wanted.has("activations")
+      ? new Map(
+          yield* stage(
+            "ranges",
+            Effect.map(inputRanges(common), (found) => [...found])
+          )
+        )
+      : new Map())
   const traces = wanted.has("trace")
     ? yield* metric(
         "trace",
@@ -184,24 +201,28 @@ export const analyze: <F = never>(
   const [interactions, activations] = [wanted.has("interactions"), wanted.has("activations")]
   const projections =
     interactions || activations || wanted.has("quadratic")
-      ? yield* metric("quadratic", Projections.projections({ ...common, bits, interactions }))
+      ? yield* metric("quadratic", Projections.projections({ ...common, choices, ranges, interactions }))
       : undefined
   const hessianForms = wanted.has("hessianQuadratic")
-    ? yield* metric("hessianQuadratic", HessianForms.hessianForms({ ...common, bits }))
+    ? yield* metric("hessianQuadratic", HessianForms.hessianForms({ ...common, choices }))
     : undefined
   const outputs = wanted.has("klDivergence")
   const measured =
     outputs || wanted.has("deltaLoss")
-      ? yield* metric("deltaLoss", Measured.lossIncrease({ ...common, bits, outputs }))
+      ? yield* metric("deltaLoss", Measured.lossIncrease({ ...common, choices, ranges, outputs }))
       : undefined
   const inputs = activations
     ? yield* metric(
         "activations",
-        Activations.inputIncreases({ ...common, bits: options.activationBits ?? [4, 8] })
+        Activations.inputIncreases({
+          ...common,
+          ranges,
+          formats: options.activationFormats ?? [ActivationFormat.int(4), ActivationFormat.int(8)]
+        })
       )
     : undefined
   const found = { statement, traces, eigenvalues, fisher, projections, hessianForms, measured, inputs }
-  const reports = layerReports(graph, bits, found)
+  const reports = layerReports(graph, choices, found)
   notes.push(...remarks(reports, tolerance))
 
   const apart = refereeData(options)
@@ -214,14 +235,20 @@ export const analyze: <F = never>(
       ? undefined
       : yield* stage(
           "referee",
-          Measured.lossIncrease({ ...common, ...apart, bits, stage: "referee: loss increase elsewhere" })
+          Measured.lossIncrease({
+            ...common,
+            ...apart,
+            choices,
+            ranges,
+            stage: "referee: loss increase elsewhere"
+          })
         )
   const pairs = projections?.interactions ?? undefined
   const report: SensitivityReport = {
     loss,
     samples,
     seed,
-    bits,
+    choices: [...new Set([...choices.values()].flat().map(Choice.show))],
     floatLoss: measured?.floatLoss ?? null,
     gaussNewtonEqualsHessian: { holds: statement.holds, brokenBy: statement.brokenBy },
     layers: reports,
@@ -231,7 +258,7 @@ export const analyze: <F = never>(
           ...Referee.judge(reports, truth),
           refereeSamples: { split: apart.split.name, from: apart.from, samples: apart.samples }
         }),
-    ...(pairs === undefined ? {} : { interactions: interactionsOf(layers, bits, pairs) }),
+    ...(pairs === undefined ? {} : { interactions: interactionsOf(layers, choices, pairs) }),
     notes
   }
   return report

@@ -4,6 +4,7 @@
  * Layers whose block is the Gauss–Newton matrix are searched side by side in one graph, as long as the outputs are few
  * enough to take all their directions; the others one after the other, by products of the Hessian itself.
  */
+import { Random } from "@bitbudget/numerics"
 import type { Layer } from "@bitbudget/graph"
 import { Gradient } from "@bitbudget/graph"
 import type { Evaluate } from "@bitbudget/runtime"
@@ -15,7 +16,6 @@ import type { Eigenpair } from "./Eigenvalue.ts"
 import { largest } from "./Eigenvalue.ts"
 import { targetOf } from "./gaussnewton/curvature.ts"
 import { named } from "./Loss.ts"
-import { normal } from "./Random.ts"
 import * as Setting from "./Setting.ts"
 
 export interface Options extends Setting.Setting {
@@ -52,7 +52,7 @@ const search = (
       const target = gaussNewton ? { target: targetOf(graph, named(loss), split) } : {}
       const products = yield* BlockProducts.open({ graph, samples, lossy, layers, ...target, ...threads })
       const searches = layers.map(({ id, weightElements }) => {
-        const start = Float64Array.from(normal(seed, `eigenvector ${id}`, weightElements))
+        const start = Float64Array.from(Random.normal(seed, `eigenvector ${id}`, weightElements))
         return largest(start, TOLERANCE, MOST_PRODUCTS)
       })
       let states = searches.map((each) => each.next())

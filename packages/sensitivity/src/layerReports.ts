@@ -1,10 +1,12 @@
 /** Puts the stages' results together, layer by layer: plain data in, plain data out. */
 import { Dim, Graph, Layer } from "@bitbudget/graph"
+import { Choice, WeightKinds } from "@bitbudget/quant"
 import type { LayerInput } from "./Activations.ts"
 import type { Statement } from "./Curvature.ts"
 import type { LayerFisher } from "./Fisher.ts"
 import type { LayerForms } from "./HessianForms.ts"
-import * as Measured from "./Measured.ts"
+import type * as Measured from "./Measured.ts"
+import * as Rounding from "./Rounding.ts"
 import type { InputTrace, Projections } from "./Projections.ts"
 import type {
   ActivationFormatReport,
@@ -32,11 +34,17 @@ export interface Found {
 const fields = <A, B extends object>(found: A | undefined, of: (found: A) => B): B | Record<never, never> =>
   found === undefined ? {} : of(found)
 
-const formatReport = (graph: Graph.Graph, found: Found, layer: Layer.Layer, l: number, bits: number) => {
-  const key = String(bits)
-  const deltaWeightSq = Measured.squaredNorm(Measured.roundingError(graph, layer, bits))
+const formatReport = (
+  graph: Graph.Graph,
+  found: Found,
+  layer: Layer.Layer,
+  l: number,
+  choice: Choice.Choice
+): FormatReport => {
+  const key = Choice.show(choice)
+  const deltaWeightSq = Rounding.squaredNorm(Rounding.roundingError(graph, layer, choice.weights))
   const perWeight = deltaWeightSq / layer.weightElements
-  const increase = found.measured?.layers[l]?.byBits[key]
+  const increase = found.measured?.layers[l]?.byChoice[key]
   const report: FormatReport = {
     deltaWeightSq,
     ...fields(found.traces?.[l], ({ trace, stdErr }) => ({
@@ -45,13 +53,13 @@ const formatReport = (graph: Graph.Graph, found: Found, layer: Layer.Layer, l: n
     })),
     ...fields(found.eigenvalues?.[l], ({ value }) => ({ lambdaOmega: value * deltaWeightSq })),
     ...fields(found.fisher?.[l], ({ value }) => ({ fisherOmega: value * perWeight })),
-    ...fields(found.projections?.layers[l]?.byBits[key], ({ quadratic, linear }) => ({
+    ...fields(found.projections?.layers[l]?.byChoice[key], ({ quadratic, linear }) => ({
       quadratic: quadratic.value,
       quadraticStdErr: quadratic.stdErr,
       linear: linear.value,
       linearStdErr: linear.stdErr
     })),
-    ...fields(found.hessianForms?.[l]?.byBits[key], ({ value, stdErr }) => ({
+    ...fields(found.hessianForms?.[l]?.byWeights[WeightKinds.show(choice.weights)], ({ value, stdErr }) => ({
       hessianQuadratic: value,
       hessianQuadraticStdErr: stdErr
     })),
@@ -83,7 +91,7 @@ const activationReport = (
   statement: Statement,
   layer: Layer.Layer,
   { value, stdErr, exact }: InputTrace,
-  { byBits }: LayerInput
+  { byFormat }: LayerInput
 ): ActivationReport => ({
   value: layer.input,
   elements: Dim.elements(Dim.shapeAt(Graph.shapeOf(graph, layer.input), 1)),
@@ -91,9 +99,9 @@ const activationReport = (
   traceStdErr: exact ? 0 : stdErr,
   traceSamplingStdErr: stdErr,
   exact: exact && statement.inputs.get(layer.id) === null,
-  byBits: Object.fromEntries(
-    Object.entries(byBits).map(([bits, { step, deltaLoss }]): [string, ActivationFormatReport] => [
-      bits,
+  byFormat: Object.fromEntries(
+    Object.entries(byFormat).map(([format, { step, deltaLoss }]): [string, ActivationFormatReport] => [
+      format,
       { noiseOmega: (value * step ** 2) / 24, deltaLoss: deltaLoss.value, stdErr: deltaLoss.stdErr }
     ])
   )
@@ -101,7 +109,7 @@ const activationReport = (
 
 const layerReport = (
   graph: Graph.Graph,
-  bits: ReadonlyArray<number>,
+  choices: Rounding.LayerChoices,
   found: Found,
   layer: Layer.Layer,
   l: number
@@ -124,26 +132,29 @@ const layerReport = (
     gaussNewtonEqualsHessian: breach === null,
     brokenBy: breach,
     ...activation,
-    byBits: Object.fromEntries(
-      bits.map((width) => [String(width), formatReport(graph, found, layer, l, width)])
+    byChoice: Object.fromEntries(
+      Rounding.choicesOf(choices, layer).map((choice) => [
+        Choice.show(choice),
+        formatReport(graph, found, layer, l, choice)
+      ])
     )
   }
 }
 
 export const layerReports = (
   graph: Graph.Graph,
-  bits: ReadonlyArray<number>,
+  choices: Rounding.LayerChoices,
   found: Found
 ): ReadonlyArray<LayerReport> =>
-  Layer.layersOf(graph).map((layer, l) => layerReport(graph, bits, found, layer, l))
+  Layer.layersOf(graph).map((layer, l) => layerReport(graph, choices, found, layer, l))
 
 /** What to know before the figures are trusted. */
 export const remarks = (layers: ReadonlyArray<LayerReport>, tolerance: number): ReadonlyArray<string> => {
   const named = (those: ReadonlyArray<LayerReport>) => those.map(({ id }) => id).join(", ")
   const flat = layers.filter(
-    ({ trace, byBits }) =>
+    ({ trace, byChoice }) =>
       trace === 0 ||
-      Object.values(byBits).some(({ quadratic, deltaWeightSq }) => quadratic === 0 && deltaWeightSq > 0)
+      Object.values(byChoice).some(({ quadratic, deltaWeightSq }) => quadratic === 0 && deltaWeightSq > 0)
   )
   const loose = layers.filter(
     ({ trace, traceStdErr }) =>
@@ -165,9 +176,11 @@ export const remarks = (layers: ReadonlyArray<LayerReport>, tolerance: number): 
 /** The pairs' matrix with its rows named. */
 export const interactionsOf = (
   layers: ReadonlyArray<Layer.Layer>,
-  bits: ReadonlyArray<number>,
+  choices: Rounding.LayerChoices,
   matrix: ReadonlyArray<ReadonlyArray<number>>
 ): Interactions => ({
-  choices: layers.flatMap(({ id }) => bits.map((width) => ({ layer: id, bits: width }))),
+  choices: layers.flatMap((layer) =>
+    Rounding.choicesOf(choices, layer).map((choice) => ({ layer: layer.id, choice: Choice.show(choice) }))
+  ),
   matrix
 })

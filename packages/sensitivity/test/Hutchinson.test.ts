@@ -5,6 +5,7 @@ import * as Hutchinson from "../src/Hutchinson.ts"
 import * as Samples from "../src/Samples.ts"
 import { Sensitivity } from "../src/index.ts"
 import * as Tiny from "./tiny.ts"
+import { widths } from "./choices.ts"
 
 const layers = Layer.layersOf(Tiny.graph)
 const truth = layers.map((_, l) => Tiny.traceOf(Tiny.hessianBlock(l, l)))
@@ -58,7 +59,7 @@ test("one seed gives one result, bit for bit, with any number of threads", async
         graph: Tiny.graph,
         split: Tiny.split,
         samples: 8,
-        bits: [4],
+        choices: widths(Tiny.graph, [4]),
         metrics: ["trace"],
         referee: false,
         seed,

@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { expect, test } from "vitest"
 import { Measured } from "../src/index.ts"
 import { golden, model, split } from "./golden.ts"
+import { widths } from "./choices.ts"
 
 test("resnet8: one-layer loss increases are those of PyTorch in float64", async () => {
   const measured = await Effect.runPromise(
@@ -9,7 +10,8 @@ test("resnet8: one-layer loss increases are those of PyTorch in float64", async 
       const { graph } = yield* model("resnet8")
       return yield* Measured.lossIncrease({
         graph,
-        bits: [2, 4, 8],
+        choices: widths(graph, [2, 4, 8]),
+        ranges: new Map(),
         split: yield* split("resnet8"),
         samples: 256
       })
@@ -21,8 +23,7 @@ test("resnet8: one-layer loss increases are those of PyTorch in float64", async 
   expect(measured.layers.map(({ id }) => id)).toEqual(reference.layers.map(({ onnx_node }) => onnx_node))
   for (const [i, layer] of measured.layers.entries())
     for (const bits of ["2", "4", "8"]) {
-      const [found, wanted] = [layer.byBits[bits]!, reference.layers[i]!]
-      expect(found.deltaWeightSq / wanted.quant_err_sq.per_channel[bits]!, layer.id).toBeCloseTo(1, 4)
+      const [found, wanted] = [layer.byChoice[`w${bits}`]!, reference.layers[i]!]
       expect(
         Math.abs(found.deltaLoss - wanted.loss_increase.per_channel[bits]!),
         `${layer.id} at ${bits} bits`
@@ -36,11 +37,18 @@ test("the batch size changes nothing but the time", async () => {
     Effect.runPromise(
       Effect.gen(function* () {
         const { graph } = yield* model("resnet8")
-        const options = { graph, bits: [4], split: yield* split("resnet8"), samples: 50, batchSize }
+        const options = {
+          graph,
+          choices: widths(graph, [4]),
+          ranges: new Map(),
+          split: yield* split("resnet8"),
+          samples: 50,
+          batchSize
+        }
         return yield* Measured.lossIncrease(options)
       })
     )
   const [whole, parts] = await Promise.all([run(50), run(16)])
   for (const [i, layer] of whole.layers.entries())
-    expect(layer.byBits["4"]!.deltaLoss).toBeCloseTo(parts.layers[i]!.byBits["4"]!.deltaLoss, 6)
+    expect(layer.byChoice["w4"]!.deltaLoss).toBeCloseTo(parts.layers[i]!.byChoice["w4"]!.deltaLoss, 6)
 })

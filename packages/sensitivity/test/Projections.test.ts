@@ -1,10 +1,12 @@
-import { Layer } from "@bitbudget/graph"
+import { Layer, Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { expect, test } from "vitest"
 import * as Projections from "../src/Projections.ts"
-import { Measured, Sensitivity } from "../src/index.ts"
+import { Rounding, Sensitivity } from "../src/index.ts"
 import { golden, model, split } from "./golden.ts"
 import * as Tiny from "./tiny.ts"
+import { widths } from "./choices.ts"
+import { Affine, Choice, WeightFormat, Weights } from "@bitbudget/quant"
 
 const close = (found: number, truth: number, relative: number, what: string, absolute = 0) =>
   expect(Math.abs(found - truth), `${what}: ${found}, ${truth}`).toBeLessThan(
@@ -21,7 +23,8 @@ test("forms, interactions and slopes of a tiny network against differences in fl
       split: Tiny.split,
       samples: Tiny.samples,
       loss: "crossEntropy",
-      bits,
+      choices: widths(graph, bits),
+      ranges: new Map(),
       seed: 0,
       interactions: true,
       // Two whole batches and one of two samples.
@@ -29,10 +32,10 @@ test("forms, interactions and slopes of a tiny network against differences in fl
     })
   )
   const choices = layers.flatMap((layer, l) =>
-    bits.map((width) => ({ l, width, error: Measured.roundingError(graph, layer, width) }))
+    bits.map((width) => ({ l, width, error: Rounding.roundingError(graph, layer, WeightFormat.int(width)) }))
   )
   for (const [a, { l, width, error }] of choices.entries()) {
-    const { quadratic, linear } = found.layers[l]!.byBits[String(width)]!
+    const { quadratic, linear } = found.layers[l]!.byChoice[`w${width}`]!
     close(
       quadratic.value,
       0.5 * Tiny.form(Tiny.gaussNewtonBlock(l, l), error, error),
@@ -57,7 +60,7 @@ test("the form of the Hessian itself, which is not Gauss-Newton's here", async (
       graph,
       split: Tiny.split,
       samples: Tiny.samples,
-      bits: [2, 4],
+      choices: widths(graph, [2, 4]),
       metrics: ["hessianQuadratic"],
       referee: false,
       batchSize: 5
@@ -65,9 +68,9 @@ test("the form of the Hessian itself, which is not Gauss-Newton's here", async (
   )
   for (const [l, layer] of layers.entries())
     for (const width of [2, 4]) {
-      const error = Measured.roundingError(graph, layer, width)
+      const error = Rounding.roundingError(graph, layer, WeightFormat.int(width))
       const truth = 0.5 * Tiny.form(Tiny.hessianBlock(l, l), error, error)
-      const { hessianQuadratic, hessianQuadraticStdErr } = found[l]!.byBits[String(width)]!
+      const { hessianQuadratic, hessianQuadraticStdErr } = found[l]!.byChoice[`w${width}`]!
       close(hessianQuadratic!, truth, 1e-4, `layer ${l}, ${width} bits`)
       expect(hessianQuadraticStdErr).toBeGreaterThan(0)
     }
@@ -86,7 +89,8 @@ test.each(["resnet8", "dscnn"] as const)(
           split: yield* split(name),
           samples: 256,
           loss: "crossEntropy",
-          bits,
+          choices: widths(graph, bits),
+          ranges: new Map(),
           seed: 0,
           interactions: false
         })
@@ -94,7 +98,7 @@ test.each(["resnet8", "dscnn"] as const)(
     )
     for (const [l, wanted] of golden(name).layers.entries())
       for (const width of bits) {
-        const { quadratic, linear } = found.layers[l]!.byBits[String(width)]!
+        const { quadratic, linear } = found.layers[l]!.byChoice[`w${width}`]!
         const { first, second } = wanted.taylor![String(width)]!
         close(quadratic.value, second, 2e-3, `${wanted.onnx_node} at ${width} bits`, 1e-9)
         close(linear.value, first, 2e-3, `${wanted.onnx_node} at ${width} bits`, 1e-7)
@@ -102,3 +106,37 @@ test.each(["resnet8", "dscnn"] as const)(
       }
   }
 )
+
+test("a joint choice: response of rounded weights on rounded inputs, against float64", async () => {
+  const { graph } = Tiny
+  const layers = Layer.layersOf(graph)
+  const choice = Choice.wa(3, 4)
+  const ranges = new Map(layers.map(({ input }) => [input, { low: -1.5, high: 2 }]))
+  const found = await Effect.runPromise(
+    Projections.projections({
+      graph,
+      layers,
+      split: Tiny.split,
+      samples: Tiny.samples,
+      loss: "crossEntropy",
+      choices: Rounding.everywhere(graph, [choice, Choice.wa(3, 8), Choice.make(WeightFormat.int(3))]),
+      ranges,
+      seed: 0,
+      interactions: false,
+      batchSize: 5
+    })
+  )
+  const { scale, zeroPoint } = Affine.affineParameters(-1.5, 2, 4)
+  const round = (x: number) =>
+    scale * Math.max(-zeroPoint, Math.min(15 - zeroPoint, Affine.roundHalfEven(x / scale)))
+  for (const [l, layer] of layers.entries()) {
+    const weights = Tensor.values(Weights.rounded(graph, layer, choice.weights))
+    const [quadratic, linear] = Tiny.displacementCost(l, Float64Array.from(weights), round)
+    const { w3a4: joint } = found.layers[l]!.byChoice
+    close(joint!.quadratic.value, quadratic, 2e-3, `layer ${l}`)
+    close(joint!.linear.value, linear, 2e-3, `slope of layer ${l}`, 1e-6)
+    // Rounding the input too costs something, and 8 bits of it next to nothing.
+    const { w3a8: almost, w3: alone } = found.layers[l]!.byChoice
+    close(almost!.quadratic.value, alone!.quadratic.value, 0.2, `layer ${l} at 8 bits`)
+  }
+})

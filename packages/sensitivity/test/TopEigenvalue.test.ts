@@ -6,6 +6,7 @@ import { Curvature, Loss, Sensitivity } from "../src/index.ts"
 import * as TopEigenvalue from "../src/TopEigenvalue.ts"
 import { golden, model, split } from "./golden.ts"
 import * as Tiny from "./tiny.ts"
+import { widths } from "./choices.ts"
 
 test("a small symmetric matrix, worked by hand", () => {
   // [[2,1],[1,2]]: eigenvalues 3 and 1, the first along (1,1).
@@ -66,18 +67,18 @@ test("resnet8: top eigenvalues and empirical Fisher are those of PyTorch in floa
         graph,
         split: yield* split("resnet8"),
         samples: 256,
-        bits: [4],
+        choices: widths(graph, [4]),
         metrics: ["topEigenvalue", "fisher"],
         referee: false
       })
     })
   )
   for (const [l, wanted] of golden("resnet8").layers.entries()) {
-    const { id, topEigenvalue, topEigenvalueResidual, fisher, byBits } = layers[l]!
+    const { id, topEigenvalue, topEigenvalueResidual, fisher, byChoice } = layers[l]!
     expect(Math.abs(topEigenvalue! / wanted.lambda_max - 1), id).toBeLessThan(5e-3)
     expect(topEigenvalueResidual).toBeLessThan(0.02 * topEigenvalue!)
     expect(fisher! / wanted.emp_fisher).toBeCloseTo(1, 4)
-    expect(byBits["4"]!.lambdaOmega).toBeCloseTo(topEigenvalue! * byBits["4"]!.deltaWeightSq, 10)
+    expect(byChoice["w4"]!.lambdaOmega).toBeCloseTo(topEigenvalue! * byChoice["w4"]!.deltaWeightSq, 10)
   }
 })
 
@@ -89,7 +90,7 @@ test("chargpt: the empirical Fisher of whole windows is PyTorch's in float64", a
         graph,
         split: yield* split("chargpt"),
         samples: 16,
-        bits: [4],
+        choices: widths(graph, [4]),
         metrics: ["fisher"],
         referee: false
       })

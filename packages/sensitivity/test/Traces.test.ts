@@ -2,6 +2,7 @@ import { Effect } from "effect"
 import { expect, test } from "vitest"
 import { Sensitivity } from "../src/index.ts"
 import { golden, model, split } from "./golden.ts"
+import { widths } from "./choices.ts"
 
 test("chargpt: traces of the Hessian within three combined standard errors of PyTorch's", async () => {
   const { gaussNewtonEqualsHessian, layers } = await Effect.runPromise(
@@ -11,7 +12,7 @@ test("chargpt: traces of the Hessian within three combined standard errors of Py
         graph,
         split: yield* split("chargpt"),
         samples: 16,
-        bits: [4],
+        choices: widths(graph, [4]),
         metrics: ["trace"],
         maxProbes: 12,
         seed: 4,

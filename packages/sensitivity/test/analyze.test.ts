@@ -2,33 +2,34 @@ import { Effect } from "effect"
 import { expect, test } from "vitest"
 import { Curvature, Loss, Sensitivity } from "../src/index.ts"
 import { golden, model, split } from "./golden.ts"
+import { widths } from "./choices.ts"
 
 const resnet8 = Effect.gen(function* () {
   const { graph } = yield* model("resnet8")
-  return { graph, split: yield* split("resnet8"), samples: 64, bits: [2, 4, 8] }
+  return { graph, split: yield* split("resnet8"), samples: 64, choices: widths(graph, [2, 4, 8]) }
 })
 
 test("a report has every figure of every layer, and a referee on other samples", async () => {
   const report = await Effect.runPromise(
     Effect.gen(function* () {
-      return yield* Sensitivity.analyze({ ...(yield* resnet8), seed: 3, bits: [2, 4, 8] })
+      return yield* Sensitivity.analyze({ ...(yield* resnet8), seed: 3 })
     })
   )
   expect(JSON.parse(JSON.stringify(report))).toEqual(report)
   expect(report.layers.map(({ id }) => id)).toEqual(golden("resnet8").layers.map((l) => l.onnx_node))
   expect(report.refereeSamples).toEqual({ split: "test", from: 64, samples: 64 })
-  for (const { params, trace, exact, byBits } of report.layers) {
+  for (const { params, trace, exact, byChoice } of report.layers) {
     expect(exact).toBe(true)
-    expect(Object.keys(byBits)).toEqual(["2", "4", "8"])
-    for (const { deltaWeightSq, omega, quadratic, klDivergence, outputSqnrDb } of Object.values(byBits)) {
+    expect(Object.keys(byChoice)).toEqual(["w2", "w4", "w8"])
+    for (const { deltaWeightSq, omega, quadratic, klDivergence, outputSqnrDb } of Object.values(byChoice)) {
       expect(omega).toBeCloseTo((trace! / params) * deltaWeightSq, 10)
       expect(quadratic).toBeGreaterThan(0)
       expect(klDivergence).toBeGreaterThan(0)
       expect(outputSqnrDb).toBeGreaterThan(-10)
     }
     // Fewer bits move the outputs further.
-    expect(byBits["2"]!.klDivergence).toBeGreaterThan(byBits["8"]!.klDivergence!)
-    expect(byBits["2"]!.outputSqnrDb).toBeLessThan(byBits["8"]!.outputSqnrDb!)
+    expect(byChoice["w2"]!.klDivergence).toBeGreaterThan(byChoice["w8"]!.klDivergence!)
+    expect(byChoice["w2"]!.outputSqnrDb).toBeLessThan(byChoice["w8"]!.outputSqnrDb!)
   }
   const { klDivergence, deltaWeightSq } = report.referee!
   expect(klDivergence!.n).toBe(30)
@@ -50,7 +51,7 @@ test("stages that are stored are not computed again", async () => {
           })
         )
   const run = Effect.gen(function* () {
-    return yield* Sensitivity.analyze({ ...(yield* resnet8), samples: 32, bits: [4], stage })
+    return yield* Sensitivity.analyze({ ...(yield* resnet8), samples: 32, stage })
   })
   const first = await Effect.runPromise(run)
   const before = [...ran]

@@ -5,10 +5,13 @@ import { expect, test } from "vitest"
 import { Sensitivity } from "../src/index.ts"
 import * as Reference from "./reference.ts"
 import * as Tiny from "./tiny.ts"
+import { widths } from "./choices.ts"
 
 const all = Sensitivity.metrics
-const analyze = (options: Omit<Sensitivity.Options, "bits" | "referee">) =>
-  Effect.runPromise(Sensitivity.analyze({ ...options, bits: [3], referee: false, maxProbes: 32 }))
+const analyze = (options: Omit<Sensitivity.Options, "choices" | "referee">) =>
+  Effect.runPromise(
+    Sensitivity.analyze({ ...options, choices: widths(options.graph, [3]), referee: false, maxProbes: 32 })
+  )
 
 test("squared errors of a linear network: Taylor's two terms are the whole increase", async () => {
   const next = Reference.random(5)
@@ -28,7 +31,7 @@ test("squared errors of a linear network: Taylor's two terms are the whole incre
   // H = 2/4·xxᵀ for each of the four outputs, the mean over samples.
   const squares = x.data.reduce((sum, value) => sum + value ** 2, 0) / 9
   expect(layer!.trace! / (2 * squares)).toBeCloseTo(1, 5)
-  const { linear, quadratic, deltaLoss, klDivergence } = layer!.byBits["3"]!
+  const { linear, quadratic, deltaLoss, klDivergence } = layer!.byChoice["w3"]!
   expect((linear! + quadratic!) / deltaLoss!).toBeCloseTo(1, 4)
   expect(klDivergence).toBe(null)
 })
@@ -37,12 +40,12 @@ test("divergence from the float network: no slope, Gauss-Newton is the Hessian, 
   const { graph, split, samples } = Tiny
   const report = await analyze({ graph, split, samples, loss: "klToFloat", metrics: all })
   expect(report.gaussNewtonEqualsHessian).toEqual({ holds: true, brokenBy: null })
-  for (const [l, { trace, exact, topEigenvalue, byBits }] of report.layers.entries()) {
+  for (const [l, { trace, exact, topEigenvalue, byChoice }] of report.layers.entries()) {
     const block = Tiny.gaussNewtonBlock(l, l)
     expect(exact).toBe(true)
     expect(trace! / Tiny.traceOf(block)).toBeCloseTo(1, 4)
     expect(topEigenvalue!).toBeLessThan(trace!)
-    const { linear, deltaLoss, klDivergence } = byBits["3"]!
+    const { linear, deltaLoss, klDivergence } = byChoice["w3"]!
     expect(linear).toBeCloseTo(0, 6)
     expect(deltaLoss! / klDivergence!).toBeCloseTo(1, 3)
   }
@@ -51,10 +54,10 @@ test("divergence from the float network: no slope, Gauss-Newton is the Hessian, 
 test("the empirical Fisher of a curved network is the mean squared norm of gradients written by hand", async () => {
   const { graph, split, samples } = Tiny
   const report = await analyze({ graph, split, samples, metrics: ["fisher"] })
-  for (const [l, { fisher, params, byBits }] of report.layers.entries()) {
+  for (const [l, { fisher, params, byChoice }] of report.layers.entries()) {
     const norms = Tiny.sampleGradients(l).map((g) => g.reduce((sum, x) => sum + x ** 2, 0))
     expect(fisher! / (norms.reduce((sum, x) => sum + x, 0) / samples)).toBeCloseTo(1, 4)
-    const { fisherOmega, deltaWeightSq } = byBits["3"]!
+    const { fisherOmega, deltaWeightSq } = byChoice["w3"]!
     expect(fisherOmega! / ((fisher! / params) * deltaWeightSq)).toBeCloseTo(1, 10)
   }
 })
@@ -89,9 +92,9 @@ test("a model with a fixed batch gets batches of that size; the filled rows coun
       expect(of(found.layers[l]!)! / of(layer)!).toBeCloseTo(1, 4)
     same(({ topEigenvalue }) => topEigenvalue)
     same(({ fisher }) => fisher)
-    same(({ byBits }) => byBits["3"]!.quadratic)
-    same(({ byBits }) => byBits["3"]!.deltaLoss)
-    same(({ byBits }) => byBits["3"]!.klDivergence)
-    same(({ activation }) => activation!.byBits["4"]!.deltaLoss)
+    same(({ byChoice }) => byChoice["w3"]!.quadratic)
+    same(({ byChoice }) => byChoice["w3"]!.deltaLoss)
+    same(({ byChoice }) => byChoice["w3"]!.klDivergence)
+    same(({ activation }) => activation!.byFormat["a4"]!.deltaLoss)
   }
 })

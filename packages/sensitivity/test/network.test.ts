@@ -5,6 +5,7 @@ import { Effect } from "effect"
 import { describe, expect, test } from "vitest"
 import { Sensitivity } from "../src/index.ts"
 import * as Reference from "./reference.ts"
+import { widths } from "./choices.ts"
 
 const samples = 7
 const next = Reference.random(31)
@@ -27,7 +28,7 @@ const analyze = (graph: Graph.Graph, metrics?: ReadonlyArray<Sensitivity.Metric>
     graph,
     split: data,
     samples,
-    bits: [3],
+    choices: widths(graph, [3]),
     referee: false,
     ...(metrics === undefined ? {} : { metrics })
   })
@@ -51,7 +52,7 @@ test("layers that share weights: each figure is of one use alone", async () => {
   )
   expect(notes.join("\n")).toContain("second shares its weights shared")
   for (const [l, f] of alone.entries()) {
-    const { trace, traceStdErr, topEigenvalue, byBits } = layers[l]!
+    const { trace, traceStdErr, topEigenvalue, byChoice } = layers[l]!
     expect(Math.abs(trace! - Reference.hessianTrace(f, w))).toBeLessThan(4 * traceStdErr!)
     // Rounded by hand, one scale a column; ΔWᵀHΔW by second differences along it.
     const scales = [0, 1, 2, 3].map(
@@ -61,9 +62,9 @@ test("layers that share weights: each figure is of one use alone", async () => {
     const along = (t: number) =>
       f({ shape: w.shape, data: w.data.map((value, i) => value + t * (rounded[i]! - value)) })
     const curvature = (along(1e-3) - 2 * along(0) + along(-1e-3)) / 1e-6
-    expect(byBits["3"]!.deltaLoss!).toBeCloseTo(along(1) - along(0), 5)
-    expect(byBits["3"]!.hessianQuadratic!).toBeCloseTo(curvature / 2, 4)
-    expect(topEigenvalue! * byBits["3"]!.deltaWeightSq).toBeGreaterThan(0.98 * curvature)
+    expect(byChoice["w3"]!.deltaLoss!).toBeCloseTo(along(1) - along(0), 5)
+    expect(byChoice["w3"]!.hessianQuadratic!).toBeCloseTo(curvature / 2, 4)
+    expect(topEigenvalue! * byChoice["w3"]!.deltaWeightSq).toBeGreaterThan(0.98 * curvature)
   }
 })
 
@@ -76,11 +77,11 @@ test("a layer that leads to another output has zeros, and a note says so", async
   const single = await Effect.runPromise(analyze(head(last), Sensitivity.metrics))
   const [scored, other] = report.layers
   expect(scored!.trace).toBeCloseTo(single.layers[0]!.trace!, 6)
-  expect(scored!.byBits["3"]!.deltaLoss).toBeCloseTo(single.layers[0]!.byBits["3"]!.deltaLoss!, 6)
+  expect(scored!.byChoice["w3"]!.deltaLoss).toBeCloseTo(single.layers[0]!.byChoice["w3"]!.deltaLoss!, 6)
   expect(other).toMatchObject({
     trace: 0,
     fisher: 0,
-    byBits: { "3": { quadratic: 0, linear: 0, deltaLoss: 0 } }
+    byChoice: { w3: { quadratic: 0, linear: 0, deltaLoss: 0 } }
   })
   expect(report.notes.join("\n")).toContain("no curvature in other")
 })

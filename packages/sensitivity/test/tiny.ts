@@ -162,3 +162,37 @@ export const lossOf = (x: Float64Array): number =>
     const z = outputFrom(weights, 0, x.slice(n * widths[0]!, (n + 1) * widths[0]!))
     return sum + Math.log(z.reduce((total, value) => total + Math.exp(value), 0)) - z[label]!
   }, 0) / samples
+
+/**
+ * What it costs, to second and to first order, that layer l computes Ŵ·round(x) instead of W·x: [½·E ΔyᵀJᵀH_zJΔy, E gᵀΔy],
+ * J the outputs' derivative with respect to the layer's result, by differences along Δy.
+ */
+export const displacementCost = (
+  l: number,
+  rounded: Float64Array,
+  round: (x: number) => number
+): readonly [number, number] => {
+  const step = 1e-5
+  const [out, wide] = [widths[l + 1]!, widths[l]!]
+  const product = (w: Float64Array, x: Float64Array) =>
+    Float64Array.from({ length: out }, (_, o) => x.reduce((sum, v, i) => sum + w[o * wide + i]! * v, 0))
+  const costs = backward(weights).map(({ output, activations }, n) => {
+    const x = activations[l]!
+    const y = product(weights[l]!, x)
+    const moved = product(rounded, x.map(round)).map((value, o) => value - y[o]!)
+    const at = (t: number) => {
+      const z = y.map((value, o) => value + t * moved[o]!)
+      return l + 1 < weights.length ? outputFrom(weights, l + 1, z.map(Math.tanh)) : z
+    }
+    const [high, low] = [at(step), at(-step)]
+    const u = high.map((z, k) => (z - low[k]!) / (2 * step))
+    const total = output.reduce((sum, z) => sum + Math.exp(z), 0)
+    const p = output.map((z) => Math.exp(z) / total)
+    const mean = p.reduce((sum, q, k) => sum + q * u[k]!, 0)
+    return [
+      (p.reduce((sum, q, k) => sum + q * u[k]! ** 2, 0) - mean ** 2) / 2,
+      mean - u[labels[n]!]!
+    ] as const
+  })
+  return [0, 1].map((i) => costs.reduce((sum, cost) => sum + cost[i]!, 0) / samples) as [number, number]
+}

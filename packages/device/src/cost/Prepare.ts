@@ -103,7 +103,7 @@ export const arithmeticOf = (
   const rule =
     profile.kernels === undefined || !layer
       ? undefined
-      : ruleFor(profile.kernels, software, step, precision)?.then
+      : ruleFor(profile.kernels, software, step, precision)?.does
   switch (rule?.kind) {
     case "native":
       return { natives: [native], exact, slower: 1 }

@@ -67,7 +67,7 @@ const ruleFaults = ({ kernels = [], native, storage }: Profile): ReadonlyArray<s
   ]
   return kernels.flatMap((rule, index) => {
     const place = at(["kernels", index])
-    const { then, when } = rule
+    const { does, when } = rule
     const empty = (["weightBits", "activationBits", "block", "kernel", "stride"] as const).filter(
       (key) => (when[key]?.least ?? 0) > (when[key]?.most ?? Infinity)
     )
@@ -94,17 +94,17 @@ const ruleFaults = ({ kernels = [], native, storage }: Profile): ReadonlyArray<s
         : []),
       ...(same < index
         ? [
-            JSON.stringify(kernels[same]!.then) === JSON.stringify(then)
+            JSON.stringify(kernels[same]!.does) === JSON.stringify(does)
               ? `A rule said before, at ${at(["kernels", same])}, again at ${place}`
               : `A rule contradicts ${at(["kernels", same])}, which matches the same at ${place}`
           ]
         : []),
-      ...(then.kind === "emulated" && !native.some(({ precision }) => precision === then.at)
-        ? [`Unsupported precision: "${then.at}" is no native pair at ${place}${at(["then", "at"])}`]
+      ...(does.kind === "emulated" && !native.some(({ precision }) => precision === does.at)
+        ? [`Unsupported precision: "${does.at}" is no native pair at ${place}${at(["does", "at"])}`]
         : []),
-      ...(then.kind === "unavailable" && asksForShape(rule)
+      ...(does.kind === "unavailable" && asksForShape(rule)
         ? [
-            `A format is unavailable for all layers or none: say slow or emulated at ${place}${at(["then", "kind"])}`
+            `A format is unavailable for all layers or none: say slow or emulated at ${place}${at(["does", "kind"])}`
           ]
         : [])
     ]

@@ -29,7 +29,7 @@ const When = Schema.Struct({
   channelsNotMultipleOf: Schema.optionalKey(Bound)
 })
 
-const Then = Schema.Union([
+const Does = Schema.Union([
   /** Computed at its own native pair, even where a wider one would be faster. */
   Schema.Struct({ kind: Schema.Literal("native") }),
   /** So many times slower in its arithmetic. */
@@ -48,7 +48,7 @@ export const KernelRule = Schema.Struct({
   /** A family of software; any where absent. */
   software: Schema.optionalKey(Schema.NonEmptyString),
   when: When,
-  then: Then
+  does: Does
 })
 export type KernelRule = typeof KernelRule.Type
 export type When = typeof When.Type
@@ -115,7 +115,7 @@ export const refusal = (
 ): KernelRule | undefined =>
   rules.find(
     (rule) =>
-      rule.then.kind === "unavailable" && speaksOf(rule, software) && formatMatches(rule.when, precision)
+      rule.does.kind === "unavailable" && speaksOf(rule, software) && formatMatches(rule.when, precision)
   )
 
 /** The first rule that matches a layer's format and shape. */

@@ -1,6 +1,6 @@
 /** `devices` as tables. */
 import type { Tasks } from "@bitbudget/lab"
-import { figure, knownError, table, tail, type Success } from "./table.ts"
+import { figure, knownError, table, middle, type Success } from "./table.ts"
 
 type Stated = {
   readonly medianApePct: number
@@ -50,7 +50,7 @@ export const fitted = (result: Success<typeof Tasks.fitProfile>): string =>
     table(
       ["software", "precision", "rows", "fit %", "network", "stack", "class", "±90 %", "inside %"],
       result.stacks.map((stack) => [
-        tail(stack.software, 26),
+        middle(stack.software, 26),
         stack.precision,
         stack.rows,
         figure(stack.medianApePct),
@@ -84,7 +84,7 @@ export const validation = ({ rows, summary }: Success<typeof Tasks.validate>): s
     table(
       ["network", "layer", "precision", "metric", "measured", "predicted", "error %"],
       rows.map((row) => [
-        tail(row.network, 22),
+        middle(row.network, 22),
         row.layer,
         row.precision,
         row.metric,

@@ -5,7 +5,7 @@
  * few numbers a sample, so metrics are functions of these arrays and do not depend on how the data were
  * batched. Paired comparisons of two models need the same arrays. A target is an image, or a token.
  */
-import * as Estimate from "./Estimate.ts"
+import { Intervals } from "@bitbudget/numerics"
 
 export interface Scores {
   readonly classes: number
@@ -115,7 +115,7 @@ export const f1 = (
   predicted: Int32Array,
   classes: number,
   average: "macro" | "weighted"
-): Estimate.Estimate => {
+): Intervals.Estimate => {
   const n = labels.length
   const hit = new Float64Array(classes)
   const actual = new Float64Array(classes)
@@ -141,7 +141,7 @@ export const f1 = (
       (label === prediction ? (2 * weight(label)) / total(label) : 0) +
       (average === "weighted" ? score(label) : 0)
   }
-  const spread = Estimate.mean(moves)
+  const spread = Intervals.mean(moves)
   const half = (spread.high - spread.low) / 2
   return { value, low: Math.max(0, value - half), high: Math.min(1, value + half), n }
 }
@@ -152,22 +152,22 @@ export const hits = (predicted: Int32Array, labels: Int32Array): Uint8Array =>
 
 const metricTable = {
   /** Share of targets whose class has the largest score. */
-  top1: (scores, { correct }) => Estimate.proportion(correct, scores.targets),
+  top1: (scores, { correct }) => Intervals.proportion(correct, scores.targets),
   /** Share of targets whose class is among the five largest scores. */
-  top5: (scores, { inTop5 }) => Estimate.proportion(inTop5, scores.targets),
+  top5: (scores, { inTop5 }) => Intervals.proportion(inTop5, scores.targets),
   /** Mean cross-entropy in nats. */
-  loss: (_, { loss }) => Estimate.mean(loss),
+  loss: (_, { loss }) => Intervals.mean(loss),
   /** exp(loss). */
-  perplexity: (_, { loss }) => Estimate.map(Estimate.mean(loss), Math.exp),
+  perplexity: (_, { loss }) => Intervals.map(Intervals.mean(loss), Math.exp),
   /** loss / ln 2; bits per byte where a token is a byte. */
-  bitsPerToken: (_, { loss }) => Estimate.map(Estimate.mean(loss), (nats) => nats / Math.LN2),
+  bitsPerToken: (_, { loss }) => Intervals.map(Intervals.mean(loss), (nats) => nats / Math.LN2),
   f1Macro: (scores, { labels }) => f1(labels, scores.predicted, scores.classes, "macro"),
   f1Weighted: (scores, { labels }) => f1(labels, scores.predicted, scores.classes, "weighted")
-} satisfies Record<string, (scores: Scores, labelled: Labelled) => Estimate.Estimate>
+} satisfies Record<string, (scores: Scores, labelled: Labelled) => Intervals.Estimate>
 
 export type Metric = keyof typeof metricTable
 
-export const metrics: { readonly [K in Metric]: (scores: Scores, labelled: Labelled) => Estimate.Estimate } =
+export const metrics: { readonly [K in Metric]: (scores: Scores, labelled: Labelled) => Intervals.Estimate } =
   metricTable
 
 export const isMetric = (name: string): name is Metric => name in metrics

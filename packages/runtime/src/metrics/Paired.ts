@@ -5,18 +5,18 @@
  * coin under the null hypothesis (McNemar 1947). Pairing makes differences visible that are far smaller
  * than either model's own confidence interval.
  */
-import * as Estimate from "./Estimate.ts"
+import { Intervals } from "@bitbudget/numerics"
 
 const sameLength = (a: ArrayLike<number>, b: ArrayLike<number>): void => {
   if (a.length !== b.length) throw new Error(`Paired: ${a.length} and ${b.length} entries are no pairs`)
 }
 
 /** Share of targets for which two models predict the same class. */
-export const agreement = (a: Int32Array, b: Int32Array, targets = 1): Estimate.Estimate => {
+export const agreement = (a: Int32Array, b: Int32Array, targets = 1): Intervals.Estimate => {
   sameLength(a, b)
   const same = new Int32Array(a.length / targets)
   for (let i = 0; i < a.length; i++) if (a[i] === b[i]) same[Math.floor(i / targets)]! += 1
-  return Estimate.proportion(same, targets)
+  return Intervals.proportion(same, targets)
 }
 
 export interface McNemar {
@@ -56,7 +56,7 @@ export const mcNemar = (first: ArrayLike<number>, second: ArrayLike<number>): Mc
 }
 
 /** Mean of second − first over the samples, such as the increase of the loss. */
-export const difference = (first: ArrayLike<number>, second: ArrayLike<number>): Estimate.Estimate => {
+export const difference = (first: ArrayLike<number>, second: ArrayLike<number>): Intervals.Estimate => {
   sameLength(first, second)
-  return Estimate.mean(Float64Array.from({ length: first.length }, (_, i) => second[i]! - first[i]!))
+  return Intervals.mean(Float64Array.from({ length: first.length }, (_, i) => second[i]! - first[i]!))
 }

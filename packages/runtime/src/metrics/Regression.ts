@@ -5,7 +5,7 @@
  * where the window fits, averaged over channels. The window is separable, so each of the five local moments
  * costs 22 products a pixel. Like PSNR it is taken image by image and then averaged.
  */
-import * as Estimate from "./Estimate.ts"
+import { Intervals } from "@bitbudget/numerics"
 
 /** One number a sample. */
 export interface Scores {
@@ -127,14 +127,14 @@ export const score = (
 
 const metricTable = {
   /** Mean squared error. */
-  mse: ({ mse }) => Estimate.mean(mse),
+  mse: ({ mse }) => Intervals.mean(mse),
   /** 10 log₁₀(peak² / MSE) of each image, averaged; infinite where an image is reproduced exactly. */
-  psnrDb: ({ psnrDb }) => Estimate.mean(psnrDb),
+  psnrDb: ({ psnrDb }) => Intervals.mean(psnrDb),
   /** Structural similarity; absent where the output is no image or smaller than the window. */
-  ssim: ({ ssim }) => ssim && Estimate.mean(ssim)
-} satisfies Record<string, (scores: Scores) => Estimate.Estimate | undefined>
+  ssim: ({ ssim }) => ssim && Intervals.mean(ssim)
+} satisfies Record<string, (scores: Scores) => Intervals.Estimate | undefined>
 
 export type Metric = keyof typeof metricTable
 
-export const metrics: { readonly [K in Metric]: (scores: Scores) => Estimate.Estimate | undefined } =
+export const metrics: { readonly [K in Metric]: (scores: Scores) => Intervals.Estimate | undefined } =
   metricTable

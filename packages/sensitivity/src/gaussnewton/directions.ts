@@ -3,7 +3,7 @@
  * random signs, of which any number gives an unbiased trace (Hutchinson 1989, in the output's space instead of the
  * weights'). A sample's signs depend on seed, sample and direction only, not on how samples are batched.
  */
-import { rademacher } from "../Random.ts"
+import { Random } from "@bitbudget/numerics"
 
 /** What one run takes: float32 [samples, directions, size], zeros where `first + d` is past the last direction. */
 export interface Block {
@@ -38,7 +38,11 @@ export const signs = (
   for (let n = 0; n < samples; n++)
     for (let d = 0; d < Math.min(directions, total - first); d++) {
       const start = (n * directions + d) * size
-      const own = rademacher(seed, `sample ${fromSample + n} output direction ${first + d}`, free.length)
+      const own = Random.rademacher(
+        seed,
+        `sample ${fromSample + n} output direction ${first + d}`,
+        free.length
+      )
       own.forEach((sign, i) => {
         data[start + free[i]!] = sign
       })

@@ -1,0 +1,33 @@
+/** Floating-point weights: 32 bits as they are, 16 bits rounded to half precision. */
+import { Dim, Tensor } from "@bitbudget/graph"
+import type { FloatWeights } from "../format/WeightFormat.ts"
+import type { WeightKind } from "./WeightKind.ts"
+
+export interface FloatValues {
+  readonly format: FloatWeights
+  readonly values: Tensor.Tensor
+}
+
+export const float: WeightKind<FloatWeights, FloatValues> = {
+  describe: "floating point of 16 or 32 bits",
+  show: ({ bits }) => `f${bits}`,
+  parse: (text) =>
+    text === "f16" ? { kind: "float", bits: 16 } : text === "f32" ? { kind: "float", bits: 32 } : undefined,
+  quantize: (weights, _, format) => {
+    if (format.bits === 32) return { format, values: weights }
+    const rounded = Float32Array.from(Tensor.values(weights), (x) => Math.f16round(x))
+    return { format, values: Tensor.float32(weights.shape, rounded) }
+  },
+  dequantize: ({ values }) => values,
+  storedBytes: ({ shape }, { bits }) => (Dim.elements(shape) * bits) / 8,
+  dtype: ({ bits }) => (bits === 16 ? "float16" : "float32"),
+  emit: (builder, name, { format, values }) => {
+    if (format.bits === 32) return builder.constant(values, name)
+    const half = Tensor.tensor("float16", values.shape, Tensor.values(values))
+    const stored = builder.constant(half, `${name}/half`)
+    return builder.add("Cast", [stored], { to: "float32" }, { name: `${name}/from_half` })
+  },
+  hasIntegerKernels: () => false,
+  precision: ({ bits }) => ({ kind: "float", bits }),
+  isFiner: (finer, coarser) => finer.bits >= coarser.bits
+}

@@ -1,0 +1,121 @@
+/** Packed files computed by ONNX Runtime, against the simulation of the same choices. */
+import { GraphBuilder, Layer, Model, Tensor } from "@bitbudget/graph"
+import * as fc from "fast-check"
+import * as ort from "onnxruntime-node"
+import { describe, expect, it } from "vitest"
+import { Choice, FakeQuant, FileBytes, Pack, WeightFormat, WeightKinds, Weights } from "../src/index.ts"
+import * as arbitrary from "./arbitraries.ts"
+
+const wave = (length: number, phase: number): number[] =>
+  Array.from({ length }, (_, i) => Math.sin(1.7 * i + phase) * (1 + (i % 5)))
+
+/** conv → relu → transposed conv → flatten → gemm: every layout of weights there is. */
+const network = () => {
+  const builder = new GraphBuilder("every layout")
+  const x = builder.input("x", "float32", [2, 3, 6, 6])
+  const conv = builder.add(
+    "Conv",
+    [x, builder.constant(Tensor.float32([4, 3, 3, 3], wave(108, 0)), "w1")],
+    { groups: 1, kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1] },
+    { name: "conv" }
+  )
+  const relu = builder.add("Relu", [conv], {}, { name: "relu" })
+  const up = builder.add(
+    "ConvTranspose",
+    [relu, builder.constant(Tensor.float32([4, 2, 2, 2], wave(32, 1)), "w2")],
+    {
+      groups: 1,
+      kernel: [2, 2],
+      strides: [2, 2],
+      dilations: [1, 1],
+      pads: [0, 0, 0, 0],
+      outputPadding: [0, 0]
+    },
+    { name: "up" }
+  )
+  const flat = builder.add("Flatten", [up], { axis: 1 }, { name: "flat" })
+  const matmul = builder.add(
+    "MatMul",
+    [flat, builder.constant(Tensor.float32([288, 10], wave(2880, 2)), "w3")],
+    {},
+    {
+      name: "matmul"
+    }
+  )
+  const y = builder.add(
+    "Gemm",
+    [matmul, builder.constant(Tensor.float32([5, 10], wave(50, 3)), "w4")],
+    { alpha: 1, beta: 1, transA: false, transB: true },
+    { name: "gemm" }
+  )
+  return builder.finish([y])
+}
+
+const graph = network()
+const layers = Layer.layersOf(graph)
+const ranges = new Map(
+  layers.map(({ input }, i) => [input, i === 0 ? { low: -2, high: 2 } : { low: -60, high: 90 }])
+)
+const input = new ort.Tensor(
+  "float32",
+  Float32Array.from(wave(216, 4), (v) => v / 3),
+  [2, 3, 6, 6]
+)
+
+const run = async (bytes: Uint8Array): Promise<Float32Array> => {
+  const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: "disabled" })
+  const { data } = (await session.run({ x: input }))[session.outputNames[0]!]!
+  await session.release()
+  return data as Float32Array
+}
+
+describe("a packed file", () => {
+  it("computes what was simulated and takes the bytes that were predicted, for any choices", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(arbitrary.choice, { minLength: 4, maxLength: 4 }), async (drawn) => {
+        const choices = new Map(layers.map(({ id }, i) => [id, drawn[i]!]))
+        const packed = Pack.encode(graph, choices, ranges)
+        const [simulated, computed] = [
+          await run(Model.encode(FakeQuant.rewrite(graph, choices, ranges))),
+          await run(packed)
+        ]
+        const size = Math.max(...simulated.map(Math.abs), 1e-6)
+        // Codes that differ by a rounding of float32 at a tie move an output by a step; all else is float noise.
+        const close = simulated.filter((value, i) => Math.abs(value - computed[i]!) <= 1e-4 * size).length
+        expect(close / simulated.length).toBeGreaterThanOrEqual(0.7)
+        const weightBytes = layers.reduce(
+          (sum, layer) => sum + FileBytes.weightBytes(layer, choices.get(layer.id)!),
+          0
+        )
+        expect(packed.byteLength).toBeGreaterThan(weightBytes)
+      }),
+      { numRuns: 40 }
+    )
+  })
+
+  it("stores every kind of integers at the bytes its format states", () => {
+    for (const bits of [2, 4, 8, 16])
+      for (const scale of ["tensor", "channel", { block: 32 }] as const)
+        for (const zeroPoint of [false, true]) {
+          const format = WeightFormat.int(bits, scale, zeroPoint)
+          const layer = layers[2]!
+          const builder = new GraphBuilder("alone")
+          const name = WeightKinds.emit(builder, "w", Weights.encoded(graph, layer, format))
+          const made = builder.finish([name])
+          const stored = [...made.constants.values()]
+            .filter(({ shape }) => shape.length > 0 || scale === "tensor")
+            .reduce((sum, constant) => sum + Tensor.bytes(constant), 0)
+          const stated = WeightKinds.storedBytes(
+            { shape: layer.weightShape, axis: layer.channelAxis },
+            format
+          )
+          expect(Math.abs(stored - stated), WeightKinds.show(format)).toBeLessThanOrEqual(4)
+        }
+  })
+
+  it("a layer alone at a choice is the uniform plan's layer", () => {
+    const uniform = Pack.rewrite(graph, new Map(layers.map(({ id }) => [id, Choice.wa(4, 8)])), ranges)
+    const alone = Pack.rewrite(graph, new Map([[layers[0]!.id, Choice.wa(4, 8)]]), ranges)
+    expect(alone.constants.get("w1/int4")).toEqual(uniform.constants.get("w1/int4"))
+  })
+})

@@ -10,6 +10,7 @@ import { areaOf, type Area } from "../energy/Area.ts"
 import type { Profile } from "../profile/Profile.ts"
 import { breakdownOf, type Breakdown } from "./Breakdown.ts"
 import { factorsNote } from "./FactorsNote.ts"
+import { intervalsOf, type Interval } from "./Interval.ts"
 import { modelBytes } from "./ModelSize.ts"
 import { dramBytesOf, prepare, type Options, type Prepared, type PrecisionOf } from "./Prepare.ts"
 import type { RooflinePosition } from "./RooflinePosition.ts"
@@ -19,8 +20,12 @@ export type { Breakdown, Options, PrecisionOf, RooflinePosition, StepCost }
 
 export interface Totals {
   readonly latencyMs: number
+  /** 90 % interval; null where no measurement stands behind the software factors. */
+  readonly latencyIntervalMs: Interval | null
   readonly throughputPerS: number
   readonly energyMj: number | null
+  /** 90 % interval of an energy that is power × time; null for others. */
+  readonly energyIntervalMj: Interval | null
   /** Off-chip and flash traffic; null where the profile has no memory. */
   readonly dramBytes: number | null
   readonly modelBytes: number
@@ -89,7 +94,8 @@ export const network = (
     prepared.perInferencePj
   )
   const macs = sum((cost) => cost.macs)
-  const above = layers.filter(({ utilisation }) => utilisation !== null && utilisation > 1).length
+  const energyMj = profile.energy === undefined || energyPj === null ? null : energyPj / 1e9
+  const intervals = intervalsOf(prepared, latency, energyMj)
   const peakMacs = prepared.flows.reduce((most, { physical }) => Math.max(most, physical.peakMacsPerCycle), 0)
   return {
     device: profile.id,
@@ -97,8 +103,10 @@ export const network = (
     clockMhz: main === undefined ? profile.clockMhz.value : main.cyclesPerMs / 1000,
     totals: {
       latencyMs: latency,
+      latencyIntervalMs: intervals.latencyMs,
       throughputPerS: (workload.batch * prepared.inFlight * 1000) / latency,
-      energyMj: profile.energy === undefined || energyPj === null ? null : energyPj / 1e9,
+      energyMj,
+      energyIntervalMj: intervals.energyMj,
       dramBytes:
         profile.memory.length === 0 || main === undefined
           ? null
@@ -119,9 +127,6 @@ export const network = (
     layers,
     notes: [
       ...notesOf(profile, prepared.flows),
-      ...(above > 0
-        ? [`${above} layers are faster than the peak the profile assumes: a fitted efficiency is above 1`]
-        : []),
       ...(prepared.layout.best().optimal
         ? []
         : ["the order of least activation memory was not proved: the network has too many branches"])

@@ -1,5 +1,5 @@
 /** `simulate`: what a network costs on a device; `compare`: on several, under several plans, side by side. */
-import { type Profile, Profiles, Simulate, Validation } from "@bitbudget/device"
+import { Interval, type Profile, Profiles, Simulate, Validation } from "@bitbudget/device"
 import type { Work } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
@@ -55,6 +55,13 @@ interface Comparison {
   readonly model: string
   readonly batch: number
   readonly rows: ReadonlyArray<ComparisonRow>
+  /** Pairs of rows whose intervals overlap, so that the order of their times is not sure. */
+  readonly open: ReadonlyArray<{
+    readonly faster: string
+    readonly slower: string
+    /** That the order is really the other way round. */
+    readonly probability: number
+  }>
   readonly notes: ReadonlyArray<string>
 }
 
@@ -64,10 +71,12 @@ interface ComparisonRow {
   readonly plan: string
   readonly validation: Validation.Stated | null
   readonly latencyMs: number | null
+  readonly latencyIntervalMs: Interval.Interval | null
   /** Times faster than the first row. */
   readonly speedUp: number | null
   readonly throughputPerS: number | null
   readonly energyMj: number | null
+  readonly energyIntervalMj: Interval.Interval | null
   readonly modelBytes: number | null
   readonly dramBytes: number | null
   readonly peakActivationBytes: number | null
@@ -104,9 +113,11 @@ export const compare = Effect.fn("compare")(function* (
       rows.push({
         ...known,
         latencyMs: totals.latencyMs,
+        latencyIntervalMs: totals.latencyIntervalMs,
         speedUp: first / totals.latencyMs,
         throughputPerS: totals.throughputPerS,
         energyMj: totals.energyMj,
+        energyIntervalMj: totals.energyIntervalMj,
         modelBytes: totals.modelBytes,
         dramBytes: totals.dramBytes,
         peakActivationBytes: totals.peakActivationBytes,
@@ -120,15 +131,33 @@ export const compare = Effect.fn("compare")(function* (
     model: workload.name,
     batch: workload.batch,
     rows,
+    open: openOrders(rows),
     notes: plans.flatMap(({ found }) => found.notes)
   }
 })
 
+/** Neighbours in the order of time, on different devices, whose intervals overlap. */
+const openOrders = (rows: ReadonlyArray<ComparisonRow>): Comparison["open"] => {
+  const timed = rows
+    .flatMap(({ device, latencyIntervalMs: interval, latencyMs: value, plan }) =>
+      value === null || interval === null ? [] : [{ device, name: `${device} ${plan}`, value, interval }]
+    )
+    .toSorted((a, b) => a.value - b.value)
+  return timed.slice(1).flatMap((slower, index) => {
+    const faster = timed[index]!
+    return slower.device === faster.device || slower.interval.low > faster.interval.high
+      ? []
+      : [{ faster: faster.name, slower: slower.name, probability: Interval.swaps(faster, slower) }]
+  })
+}
+
 const unknown = {
   latencyMs: null,
+  latencyIntervalMs: null,
   speedUp: null,
   throughputPerS: null,
   energyMj: null,
+  energyIntervalMj: null,
   modelBytes: null,
   dramBytes: null,
   peakActivationBytes: null,

@@ -108,18 +108,21 @@ export const tableOfKnown = (
   )
 }
 
-/** A known error of a prediction, such as "11 % (left out 15 %, 42 rows)". */
+/** A known error of a prediction, such as "median error 11 % on 42 measurements, 15 % on networks left out". */
 export const knownError = (
   validation: {
     readonly medianApePct: number
-    readonly leaveOneOutApePct: number | null
     readonly rows: number
+    readonly leftOut: { readonly networkApePct: number | null; readonly stackApePct: number | null }
   } | null
 ): string => {
   if (validation === null) return "not validated"
-  const { medianApePct, leaveOneOutApePct, rows } = validation
-  const expected = leaveOneOutApePct === null ? "" : `, ${figure(leaveOneOutApePct)} % on unseen networks`
-  return `median error ${figure(medianApePct)} % on ${rows} measurements${expected}`
+  const { leftOut, medianApePct, rows } = validation
+  const without = [
+    leftOut.networkApePct === null ? "" : `, ${figure(leftOut.networkApePct)} % on networks left out`,
+    leftOut.stackApePct === null ? "" : `, ${figure(leftOut.stackApePct)} % on software left out`
+  ].join("")
+  return `median error ${figure(medianApePct)} % on ${rows} measurement${rows === 1 ? "" : "s"}${without}`
 }
 
 /** The shorter of 0.00003 and 3e-5. */

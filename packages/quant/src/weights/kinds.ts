@@ -6,20 +6,36 @@ import type { GraphBuilder, Precision, Tensor } from "@bitbudget/graph"
 import type { OfKind, WeightFormat, WeightKindName } from "../format/WeightFormat.ts"
 import { float, type FloatValues } from "./float.ts"
 import { int, type IntegerCodes } from "./integer.ts"
+import { binarySum } from "./binarySum.ts"
+import { codebook } from "./codebook.ts"
 import { extremes, type Fitting } from "./Fitting.ts"
+import { logarithmic } from "./logarithmic.ts"
+import { mx } from "./mx.ts"
+import { normalFloat } from "./normalFloat.ts"
+import { smallFloat } from "./smallFloat.ts"
+import type { TableCodes } from "./table/ownTables.ts"
+import type { ScaledCodes } from "./table/scaledTable.ts"
+import { ternary } from "./ternary.ts"
 import type { Product, WeightKind, WeightShape } from "./WeightKind.ts"
 
 /** What weights become in a format of each kind. */
 export interface EncodedByKind {
   readonly int: IntegerCodes
   readonly float: FloatValues
+  readonly smallFloat: ScaledCodes<OfKind<"smallFloat">>
+  readonly mx: ScaledCodes<OfKind<"mx">>
+  readonly normalFloat: ScaledCodes<OfKind<"normalFloat">>
+  readonly logarithmic: ScaledCodes<OfKind<"logarithmic">>
+  readonly codebook: TableCodes<OfKind<"codebook">>
+  readonly ternary: TableCodes<OfKind<"ternary">>
+  readonly binarySum: TableCodes<OfKind<"binarySum">>
 }
 
 export type Encoded = EncodedByKind[WeightKindName]
 
 export const weightKinds: {
   readonly [K in WeightKindName]: WeightKind<OfKind<K>, EncodedByKind[K]>
-} = { int, float }
+} = { int, float, smallFloat, mx, normalFloat, logarithmic, codebook, ternary, binarySum }
 
 /** The row of a format, which takes this very kind of format. */
 const rowOf = (format: WeightFormat): WeightKind<WeightFormat, Encoded> =>

@@ -2,8 +2,8 @@
  * The table of weight formats, one row a kind, and what is asked of a format whatever its kind. The compiler names
  * the row that a new kind lacks.
  */
-import type { GraphBuilder, Precision, Tensor } from "@bitbudget/graph"
-import type { OfKind, WeightFormat, WeightKindName } from "../format/WeightFormat.ts"
+import { type GraphBuilder, Precision, type Tensor } from "@bitbudget/graph"
+import type { OfKind, Scale, WeightFormat, WeightKindName } from "../format/WeightFormat.ts"
 import { float, type FloatValues } from "./float.ts"
 import { int, type IntegerCodes } from "./integer.ts"
 import { binarySum } from "./binarySum.ts"
@@ -91,6 +91,16 @@ export const emit = (
 export const hasIntegerKernels = (format: WeightFormat): boolean => rowOf(format).hasIntegerKernels(format)
 
 export const precision = (format: WeightFormat): Precision.Format => rowOf(format).precision(format)
+
+/** Bits a weight takes in memory, by its format. */
+export const storedBits = (format: WeightFormat): number => Precision.storedBits(precision(format))
+
+/** What shares a scale or table; undefined where there is none. */
+export const scaleOf = (format: WeightFormat): Scale | undefined => {
+  if (format.kind === "float") return undefined
+  const scale = precision(format).storage?.scale ?? "channel"
+  return typeof scale === "number" ? { block: scale } : scale
+}
 
 /** Whether `finer` never loses more than `coarser`: the same kind with more bits, or 32-bit float. */
 export const isFiner = (finer: WeightFormat, coarser: WeightFormat): boolean =>

@@ -6,8 +6,9 @@ import { compare, simulate } from "./commands/cost.ts"
 import { devices } from "./commands/devices.ts"
 import { evaluate, inspect, quantize } from "./commands/network.ts"
 import { runs } from "./commands/runs.ts"
-import { search, solve } from "./commands/search.ts"
+import { search } from "./commands/search.ts"
 import { sensitivity } from "./commands/sensitivity.ts"
+import { solve } from "./commands/solve.ts"
 import { shared } from "./shared.ts"
 
 /** Stdout belongs to results: what is wrong with a command line is said on stderr, shortly. */

@@ -1,5 +1,13 @@
 /** What commands have in common: the shared flags, how results are printed, the services work runs with. */
-import { RunStore, Tasks, UnusableRequest } from "@bitbudget/lab"
+import {
+  ActivationFormat,
+  Choice,
+  RunStore,
+  Tasks,
+  UnusableRequest,
+  type WeightFormat,
+  WeightKinds
+} from "@bitbudget/lab"
 import { Effect, Layer, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { existsSync } from "node:fs"
@@ -35,6 +43,17 @@ export const print = <A>(result: A, table: (result: A) => string) =>
     })
   )
 
+/** Says something worth knowing before the result: on stdout among tables, on stderr beside JSON. */
+export const previewer = Effect.map(
+  shared,
+  ({ json, quiet }) =>
+    (text: string): Effect.Effect<void> =>
+      Effect.sync(() => {
+        if (!json) process.stdout.write(`${text}\n\n`)
+        else if (!quiet) process.stderr.write(`${text}\n`)
+      })
+)
+
 const progress = (quiet: boolean) =>
   Tasks.Progress.layer({ sink: process.stderr, environment: process.env, quiet })
 
@@ -59,16 +78,39 @@ export const listFlag = (name: string) =>
     )
   )
 
-export const bitList = (text: string) =>
-  Effect.gen(function* () {
-    const bits = text.split(",").map(Number)
-    if (bits.every((width) => Number.isInteger(width) && width >= 2 && width <= 16)) {
-      return [...new Set(bits)].sort((a, b) => a - b)
+const refuse = (why: string) => new UnusableRequest({ why })
+
+/** Ids with commas, each read by `parse`; `example` says how one is written. */
+const formatList = <A>(
+  flag: string,
+  text: string,
+  parse: (id: string) => A | undefined,
+  example: string
+): Effect.Effect<ReadonlyArray<A>, UnusableRequest> =>
+  Effect.forEach(
+    text.split(",").map((id) => id.trim()),
+    (id) => {
+      const format = parse(id)
+      return format === undefined
+        ? Effect.fail(refuse(`${flag}: "${id}" is not a format; write for example ${example}`))
+        : Effect.succeed(format)
     }
-    return yield* new UnusableRequest({
-      why: `--bits "${text}" is not a list of widths from 2 to 16, such as 2,4,8`
-    })
-  })
+  )
+
+type WeightFormats = ReadonlyArray<WeightFormat.WeightFormat>
+
+export const weightFormats = (text: string): Effect.Effect<WeightFormats, UnusableRequest> =>
+  formatList("--weights", text, WeightKinds.parse, "w2,w4,w8, w4.g32 or w4.asym")
+
+export const activationFormats = (text: string) =>
+  formatList("--activations", text, ActivationFormat.parse, "a4,a8,a16")
+
+export const choiceList = (flag: string, text: string) =>
+  formatList(flag, text, Choice.parse, "w4a8,w8a8 or w4.g32 a8")
+
+/** Whole widths, as `--bits 2,4,8`: integers with one scale a channel. */
+export const widths = (text: string): Effect.Effect<WeightFormats, UnusableRequest> =>
+  formatList("--bits", text, (id) => (/^\d+$/.test(id) ? WeightKinds.parse(id) : undefined), "2,4,8")
 
 export const modelArgument = Argument.String("model").pipe(Argument.withDescription("ONNX file"))
 export const costModelArgument = Argument.String("model").pipe(

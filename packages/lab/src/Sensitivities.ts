@@ -4,18 +4,20 @@
  */
 import type { Model } from "@bitbudget/graph"
 import { Data } from "@bitbudget/runtime"
-import { Loss, type Report, Sensitivity } from "@bitbudget/sensitivity"
+import { Choice } from "@bitbudget/quant"
+import { Loss, type Report, Rounding, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "./errors.ts"
 import { type RefereeRow, RunStore, type SensitivityRow, type StoreFailure } from "./store/RunStore.ts"
 import { runId } from "./store/identity.ts"
+import * as Stage from "./store/Stage.ts"
 
 export interface Request {
   readonly model: Model.Model
   readonly data: Data.Dataset
   /** Those that are usual, as far as the network allows, when absent. */
   readonly metrics?: ReadonlyArray<Sensitivity.Metric> | undefined
-  readonly bits: ReadonlyArray<number>
+  readonly choices: ReadonlyArray<Choice.Choice>
   /** DEFAULT_SAMPLES, or fewer of text, when absent. */
   readonly samples?: number | undefined
   readonly seed: number
@@ -127,15 +129,17 @@ const ofInput = (field: string) => `input${field[0]!.toUpperCase()}${field.slice
  */
 export const rowsOf = ({ layers }: Report.SensitivityReport): ReadonlyArray<SensitivityRow> =>
   layers.flatMap((layer) => {
-    const at = (bits: string | null, found: ReadonlyArray<Row>) =>
-      found.map((row) => ({ layer: layer.id, bits: bits === null ? null : Number(bits), ...row }))
+    const at = (choice: string | null, found: ReadonlyArray<Row>) =>
+      found.map((row) => ({ layer: layer.id, choice, ...row }))
     const { activation } = layer
     return [
       ...at(null, rows(layer, layerFigures)),
-      ...Object.entries(layer.byBits).flatMap(([bits, format]) => at(bits, rows(format, formatFigures))),
+      ...Object.entries(layer.byChoice).flatMap(([choice, format]) =>
+        at(choice, rows(format, formatFigures))
+      ),
       ...(activation === undefined ? [] : at(null, rows(activation, inputFigures, ofInput))),
-      ...Object.entries(activation?.byBits ?? {}).flatMap(([bits, format]) =>
-        at(bits, rows(format, inputFormatFigures, ofInput))
+      ...Object.entries(activation?.byFormat ?? {}).flatMap(([format, figures]) =>
+        at(format, rows(figures, inputFormatFigures, ofInput))
       )
     ]
   })
@@ -147,36 +151,38 @@ export const refereeRowsOf = ({ referee = {} }: Report.SensitivityReport): Reado
 export const analyze = Effect.fn("Sensitivities.analyze")(function* (
   request: Request
 ): Effect.fn.Return<Stored, RequestFailure | StoreFailure, RunStore> {
-  const { model, data, metrics, bits, seed, loss, threads, tolerance, traceMethod } = request
+  const { model, data, metrics, choices, seed, loss, threads, tolerance, traceMethod } = request
   const split = data.whole ?? (yield* data.split("sensitivity"))
   const samples = samplesFor(split, DEFAULT_SAMPLES, request.samples)
   const store = yield* RunStore
   const options = JSON.stringify({
     metrics: metrics ?? Sensitivity.defaultMetrics,
-    bits,
+    choices: choices.map(Choice.show),
     samples,
     seed,
     loss: loss ?? null,
     tolerance,
     traceMethod
   })
-  const run = runId("sensitivity", [model.sha256, yield* Data.fingerprint(data), options])
+  const fingerprint = yield* Data.fingerprint(data)
+  const inputs = [model.sha256, fingerprint, options]
+  const run = runId("sensitivity", inputs)
   if (request.force) yield* store.forget(run)
   yield* store.begin({ id: run, kind: "sensitivity", model, options })
   const report = yield* Sensitivity.analyze<StoreFailure>({
     graph: model.graph,
     split,
     samples,
-    bits,
+    choices: Rounding.everywhere(model.graph, choices),
     ...(metrics === undefined ? {} : { metrics }),
     seed,
     tolerance,
     traceMethod,
     ...(loss === undefined ? {} : { loss }),
     ...(threads === undefined ? {} : { threads }),
-    stage: (name, work) => store.stage(run, name, work)
+    stage: (name, work) => store.stage(run, Stage.plain(`sensitivity: ${name}`, 1), [inputs, name], work)
   })
   yield* store.sensitivities(run, rowsOf(report), refereeRowsOf(report))
-  yield* store.done(run)
+  yield* store.end(run, "done")
   return { run, ...report }
 })

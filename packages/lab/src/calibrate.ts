@@ -6,11 +6,14 @@ import type { Data } from "@bitbudget/runtime"
 import { Evaluate, Session } from "@bitbudget/runtime"
 import { Effect } from "effect"
 
-export const calibrate = (graph: Graph.Graph, split: Data.Split, limit: number) =>
+export const calibrate = (graph: Graph.Graph, split: Data.Split, limit: number, threads?: number) =>
   Effect.scoped(
     Effect.gen(function* () {
       const observed = Ranges.observe(graph)
-      const session = yield* Session.make(Model.encode(observed.graph), { name: graph.name })
+      const session = yield* Session.make(Model.encode(observed.graph), {
+        name: graph.name,
+        ...(threads === undefined ? {} : { threads })
+      })
       const names = [...observed.outputs.values()].flatMap(({ low, high }) => [low, high])
       const ranges = new Map<string, Ranges.Range>()
       return yield* Evaluate.outputs(
@@ -25,7 +28,8 @@ export const calibrate = (graph: Graph.Graph, split: Data.Split, limit: number) 
           }
           return state
         },
-        { limit, stage: "activation ranges" }
+        // Repeated samples do not change extremes.
+        { limit, stage: "activation ranges", filling: "keep" }
       )
     })
   )

@@ -1,28 +1,53 @@
 /** What can be wrong with a request as a whole, beyond its files. */
 import type { Measurement, Profiles } from "@bitbudget/device"
 import type { LayerList, Model } from "@bitbudget/graph"
-import type { BitPlan } from "@bitbudget/quant"
+import type { PlanFile } from "@bitbudget/quant"
 import type { Evaluate } from "@bitbudget/runtime"
 import type { Problem, Solution } from "@bitbudget/search"
 import type { Sensitivity } from "@bitbudget/sensitivity"
 import { Schema } from "effect"
 import type { FileFailure } from "./files.ts"
 
-/** The budgets cannot be met together; says what each could reach alone, in ms, mJ, bytes or operations. */
+const Unmet = Schema.Struct({
+  name: Schema.String,
+  limit: Schema.Finite,
+  /** No assignment gets below this, whatever it does to the other budgets. */
+  least: Schema.Finite,
+  /** Whether the budget is one of those that contradict each other. */
+  inConflict: Schema.Boolean,
+  /** What the nearest plan has. */
+  nearest: Schema.NullOr(Schema.Finite),
+  shownLimit: Schema.String,
+  shownLeast: Schema.String,
+  shownNearest: Schema.NullOr(Schema.String)
+})
+
+/** The budgets cannot be met; says what each could reach alone, which contradict each other, and the nearest plan. */
 export class Infeasible extends Schema.TaggedError<Infeasible>()("Infeasible", {
-  limits: Schema.Array(Schema.Struct({ name: Schema.String, limit: Schema.Finite, least: Schema.Finite }))
+  limits: Schema.Array(Unmet),
+  /** Choices of the plan nearest to the budgets, by layer. */
+  nearest: Schema.NullOr(Schema.Record(Schema.String, Schema.String)),
+  /** Whether it is proved; else no plan that keeps the budgets was found among those simulated. */
+  proved: Schema.Boolean
 }) {
   override get message() {
-    const shown = (value: number) => Number(value.toPrecision(4))
-    const lines = this.limits.map(({ name, limit, least }) =>
-      least > limit
-        ? `  ${name}: at most ${shown(limit)}, but no assignment gets below ${shown(least)}`
-        : `  ${name}: at most ${shown(limit)} (on its own, ${shown(least)} at best)`
+    const one = this.limits.length === 1
+    const lines = this.limits.map(
+      ({ name, limit, least, inConflict, shownLeast, shownLimit, shownNearest }) => {
+        const reach =
+          least > limit
+            ? `no assignment gets below ${shownLeast}`
+            : `${shownLeast} can be reached${one ? "" : " on its own"}`
+        const near = shownNearest === null ? "" : `; the nearest plan has ${shownNearest}`
+        return `  ${name}: at most ${shownLimit}, but ${reach}${near}${inConflict && !one ? " (in conflict)" : ""}`
+      }
     )
     return [
-      "the budgets cannot be met together:",
+      this.proved
+        ? `the ${one ? "budget" : "budgets"} cannot be met${one ? "" : " together"}:`
+        : `no plan that keeps the ${one ? "budget" : "budgets"} was found:`,
       ...lines,
-      "raise one, or allow narrower formats with --bits"
+      "raise a limit, or allow narrower formats with --weights and --activations"
     ].join("\n")
   }
 }
@@ -38,6 +63,7 @@ export class UnusableRequest extends Schema.TaggedError<UnusableRequest>()("Unus
 /** Everything that can be wrong with what a task is given; each names its file, node or field and the mend. */
 export type RequestFailure =
   | UnusableRequest
+  | Infeasible
   | FileFailure
   | Model.MalformedModel
   | Model.ModelFileError
@@ -45,7 +71,7 @@ export type RequestFailure =
   | LayerList.MalformedLayerList
   | Profiles.LoadError
   | Measurement.MalformedMeasurements
-  | BitPlan.InvalidPlan
+  | PlanFile.InvalidPlan
   | Problem.InvalidProblem
   | Solution.SolverFailure
   | Evaluate.Failure

@@ -38,6 +38,11 @@ export interface Options {
   readonly limit?: number
   /** Name under which progress is reported. */
   readonly stage?: string
+  /**
+   * What becomes of the rows that fill up the last batch of a model with a fixed batch: their results are dropped, or
+   * kept where outputs reduce over the batch in a way that repeated samples do not change (extremes). Default: drop.
+   */
+  readonly filling?: "drop" | "keep"
 }
 
 const usualBatchSize = 128
@@ -141,7 +146,7 @@ export const eachBatch = <E>(
       const feed = short ? padded(batch.inputs, fixed) : batch.inputs
       const feeds = { ...options.feeds?.(batch), [input.name]: feed }
       const results = yield* session.run(feeds, outputs)
-      if (!short) {
+      if (!short || options.filling === "keep") {
         yield* use(results, batch)
         continue
       }

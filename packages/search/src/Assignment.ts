@@ -3,7 +3,9 @@
  * never from a solver's scaled copy of them: this is the referee every solver's answer must pass.
  */
 import { attributeOf } from "./Attribute.ts"
-import { sumAgainst } from "@bitbudget/numerics"
+import { choicesOf } from "./Dense.ts"
+import { exactSum, sumAgainst } from "@bitbudget/numerics"
+import { weightsOf } from "./Objective.ts"
 import { quantitiesOf, type Problem } from "./Problem.ts"
 
 /** Choice id by group id. */
@@ -18,45 +20,48 @@ export interface Evaluation {
   readonly feasible: boolean
 }
 
-export const evaluate = (problem: Problem, assignment: Assignment): Evaluation => {
-  const chosen = new Map(
-    problem.groups.map((group) => {
-      const choice = group.choices.find(({ id }) => id === assignment[group.id])
+/** `evaluate` for many assignments of one problem. Throws on a choice the group does not offer. */
+export const evaluator = (problem: Problem): ((assignment: Assignment) => Evaluation) => {
+  const names = quantitiesOf(problem)
+  const budgets = Object.entries(problem.budgets ?? {})
+  const limitOf = new Map(budgets)
+  const groups = problem.groups.map((group) => ({ id: group.id, choices: choicesOf(group) }))
+  const byId = new Map(groups.map(({ id, choices }) => [id, choices]))
+  return (assignment) => {
+    const terms = new Map(names.map((name) => [name, new Array<number>()]))
+    for (const { id, choices } of groups) {
+      const choice = choices.get(assignment[id]!)
       if (choice === undefined)
-        throw new Error(`group ${group.id} is assigned ${assignment[group.id]}, which it does not offer`)
-      return [group.id, choice]
-    })
-  )
-  const terms = new Map(quantitiesOf(problem).map((name) => [name, new Array<number>()]))
-  for (const choice of chosen.values()) {
-    terms.get("loss")!.push(choice.loss)
-    for (const [name, cost] of Object.entries(choice.costs)) terms.get(name)!.push(cost)
-  }
-  for (const { from, to, cost, whenDifferent } of problem.transitions ?? []) {
-    if (attributeOf(chosen.get(from)!, whenDifferent) === attributeOf(chosen.get(to)!, whenDifferent))
-      continue
-    for (const [name, amount] of Object.entries(cost)) terms.get(name)!.push(amount)
-  }
-  const budgets = problem.budgets ?? {}
-  const totals = new Map(
-    [...terms].map(([name, values]) => [
-      name,
-      sumAgainst(values, Object.hasOwn(budgets, name) ? budgets[name]! : NaN)
-    ])
-  )
-  const slack = Object.fromEntries(
-    Object.entries(budgets).map(([name, limit]) => [name, limit - totals.get(name)!])
-  )
-  const loss = totals.get("loss")!
-  totals.delete("loss")
-  return {
-    loss,
-    costs: Object.fromEntries(totals),
-    slack,
-    feasible: Object.values(slack).every((rest) => rest >= 0)
+        throw new Error(`group ${id} is assigned ${assignment[id]}, which it does not offer`)
+      terms.get("loss")!.push(choice.loss)
+      for (const name of Object.keys(choice.costs)) terms.get(name)!.push(choice.costs[name]!)
+    }
+    for (const { from, to, cost, whenDifferent } of problem.transitions ?? []) {
+      const [a, b] = [byId.get(from)!.get(assignment[from]!)!, byId.get(to)!.get(assignment[to]!)!]
+      if (attributeOf(a, whenDifferent) === attributeOf(b, whenDifferent)) continue
+      for (const [name, amount] of Object.entries(cost)) terms.get(name)!.push(amount)
+    }
+    const totals = new Map(
+      names.map((name) => [name, sumAgainst(terms.get(name)!, limitOf.get(name) ?? NaN)])
+    )
+    const slack = budgets.map(([name, limit]) => [name, limit - totals.get(name)!] as const)
+    const loss = totals.get("loss")!
+    totals.delete("loss")
+    return {
+      loss,
+      costs: Object.fromEntries(totals),
+      slack: Object.fromEntries(slack),
+      feasible: slack.every(([, rest]) => rest >= 0)
+    }
   }
 }
 
+export const evaluate = (problem: Problem, assignment: Assignment): Evaluation =>
+  evaluator(problem)(assignment)
+
+export const valueOf = ({ loss, costs }: Pick<Evaluation, "loss" | "costs">, name: string): number =>
+  name === "loss" ? loss : costs[name]!
+
 /** The quantity being minimised. */
-export const objectiveOf = (problem: Problem, { loss, costs }: Evaluation): number =>
-  problem.minimise === undefined || problem.minimise === "loss" ? loss : costs[problem.minimise]!
+export const objectiveOf = (problem: Problem, evaluation: Evaluation): number =>
+  exactSum(weightsOf(problem).map(([name, weight]) => weight * valueOf(evaluation, name)))

@@ -1,7 +1,8 @@
 /**
- * Attributes of a choice, which transitions compare: those it carries, else the bit widths its id spells.
- * `w4a8` has weightBits 4 and activationBits 8; `f16` and `f32` have both. `w4` alone says nothing about
- * activations, so it has no activationBits unless the choice carries one.
+ * Attributes of a choice, which ties and transitions compare: those it carries, else those its id spells.
+ *
+ * `w4a8` has weights "w4", activations "a8", weightBits 4 and activationBits 8; `w4.g32 a8` has weights
+ * "w4.g32"; `f16` and `f32` are both weights and activations. `w4` alone says nothing about activations.
  */
 export type Attribute = string | number
 
@@ -10,16 +11,35 @@ interface Attributed {
   readonly attributes?: { readonly [name: string]: Attribute }
 }
 
-const spelled = (id: string): { readonly [name: string]: number } => {
-  const float = /^f(\d+)$/.exec(id)
-  if (float !== null) return { weightBits: Number(float[1]), activationBits: Number(float[1]) }
-  const integer = /^w(\d+)(?:a(\d+))?$/.exec(id)
-  if (integer === null) return {}
-  const weightBits = Number(integer[1])
-  return integer[2] === undefined ? { weightBits } : { weightBits, activationBits: Number(integer[2]) }
+/** Weights and activations as the id writes them. */
+const partsOf = (id: string): { readonly weights?: string; readonly activations?: string } => {
+  const [first, second] = id.trim().split(/\s+/)
+  if (second !== undefined) return { weights: first!, activations: second }
+  const compact = /^(w\d+)(a\d+)$/.exec(id)
+  if (compact !== null) return { weights: compact[1]!, activations: compact[2]! }
+  if (/^f\d+$/.test(id)) return { weights: id, activations: id }
+  return /^w\d/.test(id) ? { weights: id } : /^a\d/.test(id) ? { activations: id } : {}
 }
 
-export const attributeOf = (choice: Attributed, name: string): Attribute | undefined =>
-  choice.attributes !== undefined && Object.hasOwn(choice.attributes, name)
-    ? choice.attributes[name]
-    : spelled(choice.id)[name]
+const bitsOf = (part: string | undefined): number | undefined => {
+  const bits = /^[waf](\d+)/.exec(part ?? "")
+  return bits === null ? undefined : Number(bits[1])
+}
+
+export const attributeOf = (choice: Attributed, name: string): Attribute | undefined => {
+  if (choice.attributes !== undefined && Object.hasOwn(choice.attributes, name))
+    return choice.attributes[name]
+  const { weights, activations } = partsOf(choice.id)
+  switch (name) {
+    case "weights":
+      return weights
+    case "activations":
+      return activations
+    case "weightBits":
+      return bitsOf(weights)
+    case "activationBits":
+      return bitsOf(activations)
+    default:
+      return undefined
+  }
+}

@@ -4,17 +4,20 @@
  * At every node the best prices give a lower bound and a mix of assignments (`Relaxation`). Choices whose
  * regret lifts the bound past the best known answer are dropped (reduced-cost fixing), so most decisions
  * settle near the root; what stays mixed is split by its share of the priced costs, the side with more weight
- * searched first (`Frontier`). Assignments the oracle meets on the way are the candidates; one counts only
- * after the caller has accepted it on the problem's own numbers.
+ * searched first (`Frontier`). Assignments the oracle meets on the way are the candidates, polished now and
+ * then (`Polish`); one counts only after the caller has accepted it. Where the best assignment of a node is
+ * refused, the node is split into the plans that leave it at the least regret and the rest, so that refused
+ * plans are met in about the order of their bound (Murty 1968, with two children at a time).
  *
  * Deterministic: no clock and no randomness decide anything but when to stop.
  */
 import { Frontier } from "./Frontier.ts"
 import { oracle } from "./Lagrangian.ts"
 import { raised } from "./lattice.ts"
+import { polisher } from "./Polish.ts"
 import { relax, type Relaxation } from "./Relaxation.ts"
 import type { Scaled } from "./Scaled.ts"
-import { restrict, totals, undominated, whole, type Subproblem } from "./Subproblem.ts"
+import { restrict, totals, whole, type Subproblem } from "./Subproblem.ts"
 
 /** Objectives in solver units closer than this are one. */
 export const resolution = 1e-12
@@ -27,12 +30,19 @@ export interface Search {
   readonly nodes: number
 }
 
+/** accepted · refused for good · not looked at, since no more evaluations are allowed. */
+export type Verdict = "accepted" | "refused" | "unknown"
+
 export interface Request {
   readonly scaled: Scaled
   /** Relative to the objective in the problem's units. */
   readonly gap: number
-  /** Whether the picks keep the budgets on the problem's own numbers. */
-  readonly accept: (picks: Int32Array) => boolean
+  /** Whether the picks are an answer on the problem's own numbers. */
+  readonly judge: (picks: Int32Array) => Verdict
+  /** Answers in hand, accepted already. */
+  readonly start: ReadonlyArray<Int32Array>
+  /** Whether time is up; asked within a node. */
+  readonly expired: () => boolean
 }
 
 interface Node {
@@ -50,10 +60,19 @@ const range = (from: number, to: number): Array<number> =>
 
 /** The decision the mix disagrees about most, cut where the mix's mean priced cost falls. */
 const splitMixed = (sub: Subproblem, mix: Relaxation["mix"], prices: Float64Array): Split | null => {
-  const { starts, objective, costs, limits } = sub
+  const { starts, objective, costs, limits, edges } = sub
   const rows = limits.length
   const share = new Float64Array(objective.length)
   for (const { minimiser, weight } of mix) for (const i of minimiser.picks) share[i]! += weight
+  // What a tie agrees on first: with it decided, its members fall apart.
+  for (const { b, labelsB } of edges.filter(({ hard }) => hard)) {
+    const shares = new Map<number, number>()
+    labelsB.forEach((label, c) => shares.set(label, (shares.get(label) ?? 0) + share[starts[b]! + c]!))
+    const [most, next] = [...shares].sort(([, x], [, y]) => y - x)
+    if (next === undefined || next[1] < 1e-9) continue
+    const first = range(starts[b]!, starts[b + 1]!).filter((_, c) => labelsB[c] === most![0])
+    return { decision: b, first: new Set(first) }
+  }
   let decision = -1
   let widest = 1e-12
   for (let d = 0; d + 1 < starts.length; d++) {
@@ -82,33 +101,65 @@ const splitMixed = (sub: Subproblem, mix: Relaxation["mix"], prices: Float64Arra
   return { decision, first: new Set(weight >= 0.5 ? cheap : dear) }
 }
 
-/** Where the mix agrees with itself: by label at the dearest transition it pays, else halves of the first decision. */
-const splitSettled = (sub: Subproblem, picks: Int32Array): Split => {
+/** Where the mix agrees with itself: by label at the dearest transition that its bound leaves out, if any. */
+const splitUnpaid = (sub: Subproblem, picks: Int32Array): Split | null => {
   const { starts, edges } = sub
+  const weightOf = ({ hard, objective, costs }: (typeof edges)[number]): number =>
+    hard ? Infinity : costs.reduce((sum, cost) => sum + cost, objective)
   const paid = edges
-    .map(({ a, b, labelsA, labelsB, objective, costs }) => ({
-      decision: a,
-      labels: labelsA,
-      label: labelsA[picks[a]! - starts[a]!]!,
-      other: labelsB[picks[b]! - starts[b]!]!,
-      weight: costs.reduce((sum, cost) => sum + cost, objective)
+    .map((edge) => ({
+      decision: edge.a,
+      labels: edge.labelsA,
+      label: edge.labelsA[picks[edge.a]! - starts[edge.a]!]!,
+      other: edge.labelsB[picks[edge.b]! - starts[edge.b]!]!,
+      weight: weightOf(edge)
     }))
     .filter(({ label, other }) => label !== other)
-    .reduce<{ decision: number; labels: Int32Array; label: number; weight: number } | null>(
-      (most, edge) => (most === null || edge.weight > most.weight ? edge : most),
-      null
-    )
-  if (paid !== null) {
-    const { decision, labels, label } = paid
-    const choices = range(starts[decision]!, starts[decision + 1]!)
-    return { decision, first: new Set(choices.filter((_, c) => labels[c] === label)) }
+  const [most] = paid.sort((x, y) => y.weight - x.weight)
+  if (most === undefined) return null
+  const { decision, labels, label } = most
+  const choices = range(starts[decision]!, starts[decision + 1]!)
+  return { decision, first: new Set(choices.filter((_, c) => labels[c] === label)) }
+}
+
+/** The plan is refused: away from it where that costs the least. */
+const splitRefused = (sub: Subproblem, picks: Int32Array, regrets: Float64Array): Split => {
+  const { starts } = sub
+  let decision = 0
+  let least = Infinity
+  for (let d = 0; d + 1 < starts.length; d++) {
+    let regret = Infinity
+    for (let i = starts[d]!; i < starts[d + 1]!; i++)
+      if (i !== picks[d]) regret = Math.min(regret, regrets[i]!)
+    if (regret >= least) continue
+    least = regret
+    decision = d
   }
-  const choices = range(starts[0]!, starts[1]!)
-  return { decision: 0, first: new Set(choices.slice(0, Math.ceil(choices.length / 2))) }
+  const others = range(starts[decision]!, starts[decision + 1]!).filter((i) => i !== picks[decision])
+  return { decision, first: new Set(others) }
+}
+
+/** Plans whose verdict is remembered, of problems up to so many decisions. */
+const rememberedDecisions = 4096
+
+/** Nodes whose mix is rounded and polished: at first all, then fewer. */
+const isPolished = (node: number): boolean => node <= 8 || node % 64 === 0
+
+/** Every decision's choice with the most weight in the mix, as picks of the whole problem. */
+const rounded = (sub: Subproblem, mix: Relaxation["mix"]): Int32Array => {
+  const share = new Float64Array(sub.objective.length)
+  for (const { minimiser, weight } of mix) for (const i of minimiser.picks) share[i]! += weight
+  const full = sub.picks.slice()
+  for (let d = 0; d + 1 < sub.starts.length; d++) {
+    let most = sub.starts[d]!
+    for (let i = most + 1; i < sub.starts[d + 1]!; i++) if (share[i]! > share[most]!) most = i
+    full[sub.decisions[d]!] = sub.choices[most]!
+  }
+  return full
 }
 
 /** One node a step: yields after each, and stops when the driver answers false. */
-export function* search({ scaled, gap, accept }: Request): Generator<void, Search, boolean> {
+export function* search({ scaled, gap, judge, start, expired }: Request): Generator<void, Search, boolean> {
   let best: Int32Array | null = null
   let incumbent = Infinity
   /** A bound at or above this promises nothing better, or nothing better than the gap. */
@@ -117,18 +168,39 @@ export function* search({ scaled, gap, accept }: Request): Generator<void, Searc
   let floor = Infinity
   let nodes = 0
 
+  const refused = new Set<string>()
+  /** The verdict on the picks of the whole problem, asked once for each. */
+  const verdictOf = (picks: Int32Array): Verdict => {
+    if (picks.length > rememberedDecisions) return judge(picks)
+    const key = picks.join()
+    if (refused.has(key)) return "refused"
+    const verdict = judge(picks)
+    if (verdict === "refused") refused.add(key)
+    return verdict
+  }
+  const take = (picks: Int32Array, objective: number): void => {
+    best = picks
+    incumbent = objective
+    // A hair less than asked, so that the reported gap is within what was asked after rounding.
+    const allowed = 0.999999 * gap * Math.abs(incumbent + scaled.objectiveBase / scaled.objectiveUnit)
+    cutoff = incumbent - Math.max(resolution, allowed)
+  }
+  const root = whole(scaled)
+  for (const picks of start) {
+    const { objective } = totals(root, picks)
+    if (objective < incumbent) take(picks, objective)
+  }
+
   const offer = (sub: Subproblem, picks: Int32Array): void => {
     const { objective, costs } = totals(sub, picks)
     if (sub.constant + objective >= incumbent - resolution) return
     if (costs.some((cost, k) => cost > sub.limits[k]!)) return
     const full = sub.picks.slice()
     picks.forEach((i, d) => (full[sub.decisions[d]!] = sub.choices[i]!))
-    if (!accept(full)) return
-    best = full
-    incumbent = sub.constant + objective
-    // A hair less than asked, so that the reported gap is within what was asked after rounding.
-    const allowed = 0.999999 * gap * Math.abs(incumbent + scaled.objectiveBase / scaled.objectiveUnit)
-    cutoff = incumbent - Math.max(resolution, allowed)
+    const verdict = verdictOf(full)
+    if (verdict === "accepted") take(full, sub.constant + objective)
+    // A plan nobody looked at may be better than all that are known.
+    if (verdict === "unknown") floor = Math.min(floor, sub.constant + objective)
   }
 
   const frontier = new Frontier<Node>()
@@ -147,9 +219,10 @@ export function* search({ scaled, gap, accept }: Request): Generator<void, Searc
     else if (open(bound)) return { sub, size: sub.choices.length, bound, prices }
     return null
   }
-  const root = whole(scaled)
   const prices = new Float64Array(scaled.limits.length)
-  frontier.branch(nodeOf(restrict(root, undominated(root)), -Infinity, prices), null)
+  const everything = new Uint8Array(root.objective.length).fill(1)
+  frontier.branch(nodeOf(restrict(root, everything), -Infinity, prices), null)
+  const polish = polisher(scaled)
   for (let node = frontier.next(); node !== undefined; node = frontier.next()) {
     if (!open(node.bound)) continue
     nodes++
@@ -164,13 +237,20 @@ export function* search({ scaled, gap, accept }: Request): Generator<void, Searc
       limits: sub.limits,
       prices: node.prices,
       cutoff: cutoff - sub.constant - 0.9 * scaled.objectiveStep,
-      found: ({ picks }) => offer(sub, picks)
+      found: ({ picks }) => offer(sub, picks),
+      expired
     })
     const bound = sub.constant + above
     if (!open(bound)) continue
-    const { decision, first } =
-      splitMixed(sub, mix, prices) ?? splitSettled(sub, ask.minimise(prices, 1).picks)
+    if (isPolished(nodes) && mix.length > 0) {
+      const polished = polish(rounded(sub, mix), incumbent)
+      if (polished !== null) offer(root, polished)
+      if (!open(bound)) continue
+    }
     const regrets = ask.regrets(prices)
+    const { picks } = ask.minimise(prices, 1)
+    const { decision, first } =
+      splitMixed(sub, mix, prices) ?? splitUnpaid(sub, picks) ?? splitRefused(sub, picks, regrets)
     const from = sub.starts[decision]!
     const to = sub.starts[decision + 1]!
     const { bound: parent } = node

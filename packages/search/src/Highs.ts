@@ -2,7 +2,8 @@
  * The same program as a mixed-integer model for HiGHS (WebAssembly): an independent second opinion on the
  * own branch and bound, and a solver for whoever trusts a general one more.
  *
- * Columns: one binary per choice, then one "agree" column w per edge and label. A transition costs
+ * Columns: one binary per choice, then one "agree" column w per edge and label; a tie on an attribute asks its
+ * members for as much of each label as its hub takes. A transition costs
  * c·(1 − Σ w) with w ≤ (the decision's choices of that label) at both ends: the local polytope of a Potts
  * term, tighter than one difference variable per edge. Solver binaries are read with tolerance (the largest
  * of a decision wins); what they round to is checked against every budget, and an assignment that breaks
@@ -10,11 +11,12 @@
  */
 import highs, { type Highs, type Model, type ModelData } from "highs"
 import { Effect } from "effect"
-import { evaluate } from "./Assignment.ts"
-import { expand, type Dense } from "./Dense.ts"
+import { evaluate, evaluator, objectiveOf, type Assignment } from "./Assignment.ts"
+import { compile, expand, type Dense } from "./Dense.ts"
+import { presolve } from "./Presolve.ts"
 import type { Problem } from "./Problem.ts"
 import { scale, type Scaled } from "./Scaled.ts"
-import { SolverFailure, type Outcome } from "./Solution.ts"
+import { isFine, SolverFailure, type Outcome } from "./Solution.ts"
 
 /** Objective values are multiplied by this, so that HiGHS's absolute tolerances are small against them. */
 const objectiveScale = 1e4
@@ -55,6 +57,18 @@ const modelOf = ({ starts, objective, rows, costs, limits, edges }: Scaled): Mod
     }
   })
   for (const edge of edges) {
+    if (edge.hard) {
+      for (const label of new Set([...edge.labelsA, ...edge.labelsB])) {
+        const row = rowLower.push(0) - 1
+        rowUpper.push(0)
+        for (const [end, labels, value] of [
+          [edge.a, edge.labelsA, 1],
+          [edge.b, edge.labelsB, -1]
+        ] as const)
+          labels.forEach((other, c) => other === label && columns[starts[end]! + c]!.push({ row, value }))
+      }
+      continue
+    }
     for (const label of new Set(edge.labelsA)) {
       if (!edge.labelsB.includes(label)) continue
       const column: Array<Entry> = []
@@ -111,27 +125,40 @@ const forbid = (model: Model, picks: Int32Array): void => {
 
 const modelStatus = { infeasible: 8, optimal: 7 } as const
 
+interface Program {
+  readonly problem: Problem
+  readonly dense: Dense
+  readonly scaled: Scaled
+  readonly accept: (choice: Assignment) => boolean
+  readonly deadline: number
+}
+
 /** Runs until the rounded assignment keeps every budget, or nothing is left, or time is up. */
-const run = (problem: Problem, dense: Dense, model: Model, scaled: Scaled, deadline: number): Outcome => {
+const run = ({ problem, dense, scaled, accept, deadline }: Program, model: Model): Outcome => {
+  const judge = evaluator(problem)
   const unscale = (value: number): number =>
     scaled.objectiveBase + (scaled.objectiveUnit * value) / objectiveScale
-  const resolution = scaled.objectiveUnit * 1e-9 + scaled.objectiveBand
+  const resolution = scaled.objectiveRange * 1e-9 + scaled.objectiveBand
   let nodes = 0
+  let evaluations = 0
   for (;;) {
     model.zeroAllClocks()
     model.options.set("time_limit", Math.min(1e9, Math.max(0, (deadline - performance.now()) / 1e3)))
     model.run()
     const status = model.getModelStatus()
     nodes += Number(model.info.get("mip_node_count"))
-    if (status === modelStatus.infeasible) return { assignment: null, bound: Infinity, resolution, nodes }
+    if (status === modelStatus.infeasible)
+      return { assignment: null, bound: Infinity, resolution, nodes, evaluations }
     const dual = Number(model.info.get("mip_dual_bound"))
     const bound = Math.abs(dual) < 1e20 ? unscale(dual) : -Infinity
     if (status !== modelStatus.optimal && Number(model.info.get("primal_solution_status")) !== 2)
-      return { assignment: null, bound, resolution, nodes }
+      return { assignment: null, bound, resolution, nodes, evaluations }
     const picks = read(dense.starts, model.getSolution().colValue)
     const assignment = expand(dense, picks)
-    if (evaluate(problem, assignment).feasible) return { assignment, bound, resolution, nodes }
-    if (performance.now() >= deadline) return { assignment: null, bound, resolution, nodes }
+    const keeps = judge(assignment).feasible
+    if (keeps) evaluations++
+    if (keeps && accept(assignment)) return { assignment, bound, resolution, nodes, evaluations }
+    if (performance.now() >= deadline) return { assignment: null, bound, resolution, nodes, evaluations }
     forbid(model, picks)
   }
 }
@@ -139,11 +166,16 @@ const run = (problem: Problem, dense: Dense, model: Model, scaled: Scaled, deadl
 /** `gap` is relative; seconds count from the call. */
 export const solveHighs = (
   problem: Problem,
-  dense: Dense,
-  options: { readonly gap: number; readonly seconds: number }
+  options: {
+    readonly gap: number
+    readonly seconds: number
+    readonly accept?: ((choice: Assignment) => boolean) | undefined
+  }
 ) => {
-  const scaled = scale(dense)
   const deadline = performance.now() + options.seconds * 1e3
+  const { accept = () => true } = options
+  const dense = compile(problem)
+  const dominance = options.accept === undefined
   return Effect.scoped(
     Effect.gen(function* () {
       const model = yield* acquire
@@ -157,8 +189,20 @@ export const solveHighs = (
             dual_feasibility_tolerance: 1e-9,
             small_matrix_value: 1e-12
           })
-          model.passModel(modelOf(scaled))
-          return run(problem, dense, model, scaled, deadline)
+          // As in `Exact`: again where the answer shows that the scale was set by what cannot be used.
+          let last: Outcome = { assignment: null, bound: Infinity, resolution: 0, nodes: 0, evaluations: 0 }
+          let upper = Infinity
+          for (let range = Infinity; ;) {
+            const reduced = presolve(dense, { upper, dominance })
+            const scaled = reduced === null ? null : scale(reduced)
+            if (reduced === null || scaled === null || scaled.objectiveRange >= range / 2) return last
+            range = scaled.objectiveRange
+            model.passModel(modelOf(scaled))
+            last = run({ problem, dense: reduced, scaled, accept, deadline }, model)
+            if (last.assignment === null || performance.now() >= deadline) return last
+            upper = objectiveOf(problem, evaluate(problem, last.assignment))
+            if (isFine("highs", last.resolution, upper)) return last
+          }
         },
         catch: (cause) => new SolverFailure({ method: "highs", why: String(cause) })
       })

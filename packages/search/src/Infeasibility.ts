@@ -164,7 +164,7 @@ export const explainInfeasible = Effect.fn("search.explainInfeasible")(function*
   const reaches = yield* Effect.forEach(Object.entries(budgets), ([name, limit]) =>
     reachOf(problem, name, limit)
   )
-  const { status } = yield* feasible(budgets, problem.minimise ?? "loss")
+  const { status } = yield* feasible(budgets, reaches[0]?.budget ?? "loss")
   const conflict = status === "infeasible" ? yield* conflictOf(feasible, budgets) : []
   const relaxation = yield* relaxationOf(feasible, budgets, reaches)
   return {

@@ -6,8 +6,8 @@
  */
 import { Effect } from "effect"
 import { evaluate } from "./Assignment.ts"
-import { resolution, search } from "./BranchAndBound.ts"
 import { compile, expand } from "./Dense.ts"
+import { exact, type Request } from "./Exact.ts"
 import { greedy } from "./Greedy.ts"
 import { solveHighs } from "./Highs.ts"
 import type { Problem } from "./Problem.ts"
@@ -15,31 +15,16 @@ import { scale } from "./Scaled.ts"
 import type { Method, Outcome, SolverFailure } from "./Solution.ts"
 import { best } from "./Uniform.ts"
 
-export interface Limits {
-  /** Relative gap at which an exact method stops. */
-  readonly gap: number
+export interface Limits extends Pick<Request, "gap" | "accept" | "start" | "evaluations"> {
   readonly seconds: number
 }
 
 /** Milliseconds of search between two looks at the fiber. */
 const sliceMs = 50
 
-/** The problem in solver units, its search, and the way back to the problem's units. */
-const prepare = (problem: Problem, gap: number) => {
-  const dense = compile(problem)
-  const scaled = scale(dense)
-  return {
-    dense,
-    scaled,
-    run: search({ scaled, gap, accept: (picks) => evaluate(problem, expand(dense, picks)).feasible }),
-    inUnits: (bound: number): number => scaled.objectiveBase + scaled.objectiveUnit * bound,
-    resolution: scaled.objectiveUnit * resolution * 2 + scaled.objectiveBand
-  }
-}
-
-const branchAndBound = Effect.fnUntraced(function* (problem: Problem, { gap, seconds }: Limits) {
+const branchAndBound = Effect.fnUntraced(function* (problem: Problem, { gap, seconds, ...rest }: Limits) {
   const deadline = performance.now() + seconds * 1e3
-  const { dense, run, inUnits, resolution } = prepare(problem, gap)
+  const run = exact({ problem, gap, expired: () => performance.now() >= deadline, ...rest })
   let state = run.next(true)
   while (state.done !== true) {
     const until = Math.min(deadline, performance.now() + sliceMs)
@@ -47,32 +32,31 @@ const branchAndBound = Effect.fnUntraced(function* (problem: Problem, { gap, sec
     while (state.done !== true && performance.now() < until)
     yield* Effect.yieldNow
   }
-  const { picks, bound, nodes } = state.value
-  const assignment = picks === null ? null : expand(dense, picks)
-  return { assignment, bound: inUnits(bound), resolution, nodes }
+  return state.value
 })
 
-const stopped = <A>(state: IteratorResult<void, A>): A => {
-  if (state.done !== true) throw new Error("the search went on after it was told to stop")
+/** The bound of the search's root. */
+const rootBound = (problem: Problem): Outcome => {
+  const run = exact({ problem, gap: 0, expired: () => false })
+  let state = run.next(true)
+  while (state.done !== true) state = run.next(false)
   return state.value
 }
 
 const baseline = (problem: Problem, method: "greedy" | "uniform"): Outcome => {
-  const { dense, scaled, run, inUnits, resolution } = prepare(problem, 0)
-  const first = run.next(true)
-  const { bound, nodes } = first.done === true ? first.value : stopped(run.next(false))
-  const picks = method === "greedy" ? greedy(scaled) : null
+  const root = rootBound(problem)
+  const dense = compile(problem)
+  const picks = method === "greedy" ? greedy(scale(dense)) : null
   const proposed = picks === null ? null : expand(dense, picks)
   const kept = proposed !== null && evaluate(problem, proposed).feasible ? proposed : null
-  const assignment = method === "uniform" ? (best(problem)?.choice ?? null) : kept
-  return { assignment, bound: inUnits(bound), resolution, nodes }
+  return { ...root, assignment: method === "uniform" ? (best(problem)?.choice ?? null) : kept }
 }
 
 export const run: {
   readonly [M in Method]: (problem: Problem, limits: Limits) => Effect.Effect<Outcome, SolverFailure>
 } = {
   ilp: branchAndBound,
-  highs: (problem, limits) => Effect.suspend(() => solveHighs(problem, compile(problem), limits)),
+  highs: (problem, limits) => Effect.suspend(() => solveHighs(problem, limits)),
   greedy: (problem) => Effect.sync(() => baseline(problem, "greedy")),
   uniform: (problem) => Effect.sync(() => baseline(problem, "uniform"))
 }

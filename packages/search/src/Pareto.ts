@@ -9,6 +9,7 @@
  */
 import { Effect } from "effect"
 import { evaluate } from "./Assignment.ts"
+import { nameOf } from "./Objective.ts"
 import { decode, InvalidProblem, quantitiesOf, type Problem } from "./Problem.ts"
 import type { Solution, SolverFailure } from "./Solution.ts"
 import { solveDecoded, type Options } from "./Solver.ts"
@@ -26,7 +27,7 @@ const valueOf = ({ loss, costs }: Solution, name: string): number => (name === "
 const lexicographic = Effect.fnUntraced(function* (problem: Problem, over: string, options: Options) {
   const first = yield* solveDecoded(problem, options)
   if (first.status !== "optimal" || first.gap !== 0) return first
-  const minimise = problem.minimise ?? "loss"
+  const minimise = nameOf(problem)
   const budgets = { ...problem.budgets, [minimise]: first.objective! }
   const second = yield* solveDecoded({ ...problem, budgets, minimise: over }, options)
   if (second.status === "infeasible") return first
@@ -41,7 +42,7 @@ const check = (problem: Problem, over: string, n: number): InvalidProblem | null
   const faults: Array<{ path: string; message: string }> = []
   if (!quantitiesOf(problem).includes(over))
     faults.push({ path: "over", message: `no choice has a cost "${over}"` })
-  if (over === (problem.minimise ?? "loss"))
+  if (over === nameOf(problem))
     faults.push({ path: "over", message: `"${over}" is what is minimised; give another quantity` })
   if (!Number.isInteger(n) || n < 1)
     faults.push({ path: "n", message: `${n} points; give a whole number from 1` })

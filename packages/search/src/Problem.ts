@@ -9,6 +9,7 @@
  */
 import { Effect, Result, Schema, SchemaIssue } from "effect"
 import { attributeOf } from "./Attribute.ts"
+import { orderOf, weightsOf } from "./Objective.ts"
 
 const Quantities = Schema.Record(Schema.String, Schema.Finite)
 
@@ -34,21 +35,30 @@ export const Transition = Schema.Struct({
   whenDifferent: Schema.String
 })
 
+/** The groups' choices agree in this attribute, whatever else they differ in. */
+export const AttributeTie = Schema.Struct({
+  groups: Schema.Array(Schema.String),
+  same: Schema.NonEmptyString
+})
+
 const Shape = Schema.Struct({
   groups: Schema.Array(Group).check(Schema.isMinLength(1)),
-  /** The groups of one tie take choices with the same id. */
-  ties: Schema.optionalKey(Schema.Array(Schema.Array(Schema.String))),
+  /** A list of groups: they take choices with the same id. With `same`: they agree in that attribute. */
+  ties: Schema.optionalKey(Schema.Array(Schema.Union([Schema.Array(Schema.String), AttributeTie]))),
   /** Upper limits on the sums, by cost name; "loss" may be limited too. */
   budgets: Schema.optionalKey(Quantities),
   fixed: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   transitions: Schema.optionalKey(Schema.Array(Transition)),
-  /** "loss" unless told: the quantity to minimise. */
-  minimise: Schema.optionalKey(Schema.String)
+  /** "loss" unless told. A quantity; weights by quantity; or a list, later ones deciding among equals. */
+  minimise: Schema.optionalKey(
+    Schema.Union([Schema.String, Schema.Array(Schema.String).check(Schema.isMinLength(1)), Quantities])
+  )
 })
 
 export type Choice = typeof Choice.Type
 export type Group = typeof Group.Type
 export type Transition = typeof Transition.Type
+export type AttributeTie = typeof AttributeTie.Type
 export type Problem = typeof Shape.Type
 
 export interface Fault {
@@ -90,26 +100,68 @@ export const quantitiesOf = (problem: Problem): ReadonlyArray<string> => {
   return [...names]
 }
 
-/** Groups that share one decision, each set in the problem's order: the connected components of the ties. */
-export const tiedSets = (problem: Problem): ReadonlyArray<ReadonlyArray<Group>> => {
-  const setOf = new Map(problem.groups.map((group) => [group.id, new Set([group.id])]))
-  for (const tie of problem.ties ?? []) {
-    const merged = new Set<string>()
-    for (const id of tie) for (const member of setOf.get(id) ?? []) merged.add(member)
-    for (const id of merged) setOf.set(id, merged)
+type Tie = ReadonlyArray<string> | AttributeTie
+const isAttributeTie = (tie: Tie): tie is AttributeTie => "same" in tie
+
+/** The ids a tie names, of either kind. */
+const idsOf = (tie: Tie): ReadonlyArray<string> => (isAttributeTie(tie) ? tie.groups : tie)
+
+/** Connected components of the sets, over the problem's groups and in their order. */
+const components = (
+  groups: ReadonlyArray<Group>,
+  sets: ReadonlyArray<ReadonlyArray<string>>
+): ReadonlyArray<ReadonlyArray<Group>> => {
+  const index = new Map(groups.map((group, g) => [group.id, g]))
+  const parent = groups.map((_, g) => g)
+  const rootOf = (g: number): number => {
+    let root = g
+    while (parent[root] !== root) root = parent[root] = parent[parent[root]!]!
+    return root
   }
-  const byId = new Map(problem.groups.map((group) => [group.id, group]))
-  const order = new Map(problem.groups.map((group, index) => [group.id, index]))
-  return [...new Set(setOf.values())].map((set) =>
-    [...set].sort((a, b) => order.get(a)! - order.get(b)!).map((id) => byId.get(id)!)
+  for (const ids of sets) {
+    const [first, ...rest] = ids.flatMap((id) => index.get(id) ?? [])
+    for (const g of rest) {
+      const [a, b] = [rootOf(first!), rootOf(g)]
+      parent[Math.max(a, b)] = Math.min(a, b)
+    }
+  }
+  const members = new Map<number, Array<Group>>()
+  groups.forEach((group, g) => {
+    const root = rootOf(g)
+    const set = members.get(root)
+    if (set === undefined) members.set(root, [group])
+    else set.push(group)
+  })
+  return [...members.values()]
+}
+
+/** Groups that share one decision, each set in the problem's order: the connected components of the ties by id. */
+export const tiedSets = (problem: Problem): ReadonlyArray<ReadonlyArray<Group>> =>
+  components(
+    problem.groups,
+    (problem.ties ?? []).flatMap((tie) => (isAttributeTie(tie) ? [] : [tie]))
+  )
+
+/** Ties on an attribute; those on the same attribute that share a group are one. */
+export const attributeTies = (
+  problem: Problem
+): ReadonlyArray<{ readonly same: string; readonly groups: ReadonlyArray<Group> }> => {
+  const ties = (problem.ties ?? []).filter(isAttributeTie)
+  return [...new Set(ties.map(({ same }) => same))].flatMap((same) =>
+    components(
+      problem.groups,
+      ties.flatMap((tie) => (tie.same === same ? [tie.groups] : []))
+    ).flatMap((groups) => (groups.length > 1 ? [{ same, groups }] : []))
   )
 }
 
 /** The choice ids every group of a tied set offers, in the first group's order. */
-export const commonChoices = (set: ReadonlyArray<Group>): ReadonlyArray<string> =>
-  set[0]!.choices
-    .map((choice) => choice.id)
-    .filter((id) => set.every((group) => group.choices.some((choice) => choice.id === id)))
+export const commonChoices = ([first, ...others]: ReadonlyArray<Group>): ReadonlyArray<string> => {
+  const ids = first!.choices.map((choice) => choice.id)
+  if (others.length === 0) return ids
+  const offered = others.map((group) => new Set(group.choices.map((choice) => choice.id)))
+  return ids.filter((id) => offered.every((set) => set.has(id)))
+}
 
 const checkGroups = (problem: Problem, report: Report): void => {
   for (const index of repeats(problem.groups, (group) => group.id))
@@ -139,7 +191,18 @@ const checkReferences = (problem: Problem, report: Report): void => {
     report(path, `no group "${id}"; the groups are ${quoted(byId.keys())}`)
     return false
   }
-  problem.ties?.forEach((tie, t) => tie.forEach((id, i) => known(id, ["ties", t, i])))
+  problem.ties?.forEach((tie, t) =>
+    idsOf(tie).forEach((id, i) => {
+      const path = isAttributeTie(tie) ? ["ties", t, "groups", i] : ["ties", t, i]
+      if (!known(id, path) || !isAttributeTie(tie)) return
+      for (const choice of byId.get(id)!.choices)
+        if (attributeOf(choice, tie.same) === undefined)
+          report(
+            path,
+            `choice "${choice.id}" of "${id}" has no attribute "${tie.same}"; add it under "attributes"`
+          )
+    })
+  )
   for (const [id, choiceId] of Object.entries(problem.fixed ?? {})) {
     if (!known(id, ["fixed", id])) continue
     const offered = byId.get(id)!.choices.map((choice) => choice.id)
@@ -167,7 +230,8 @@ const checkTies = (problem: Problem, report: Report): void => {
   for (const set of tiedSets(problem)) {
     const ids = set.map((group) => group.id)
     const common = commonChoices(set)
-    const tie = problem.ties?.findIndex((members) => members.includes(ids[0]!)) ?? -1
+    const tie =
+      problem.ties?.findIndex((members) => !isAttributeTie(members) && members.includes(ids[0]!)) ?? -1
     if (common.length === 0) {
       report(["ties", tie], `the tied groups ${quoted(ids)} have no choice id in common`)
       continue
@@ -189,6 +253,23 @@ const checkTies = (problem: Problem, report: Report): void => {
   }
 }
 
+const checkAttributeTies = (problem: Problem, report: Report): void => {
+  for (const { same, groups } of attributeTies(problem)) {
+    const values = groups.map((group) => {
+      const lock = Object.hasOwn(problem.fixed ?? {}, group.id) ? problem.fixed![group.id] : undefined
+      return group.choices
+        .filter((choice) => lock === undefined || choice.id === lock)
+        .map((choice) => attributeOf(choice, same))
+    })
+    if (values[0]!.some((value) => values.every((other) => other.includes(value)))) continue
+    const tie = problem.ties!.findIndex((one) => isAttributeTie(one) && one.groups.includes(groups[0]!.id))
+    report(
+      ["ties", tie],
+      `the tied groups ${quoted(groups.map(({ id }) => id))} have no value of "${same}" in common`
+    )
+  }
+}
+
 const checkQuantities = (problem: Problem, report: Report): void => {
   const names = quantitiesOf(problem)
   for (const [name, limit] of Object.entries(problem.budgets ?? {})) {
@@ -197,8 +278,14 @@ const checkQuantities = (problem: Problem, report: Report): void => {
     if (limit < 0 && name !== "loss")
       report(["budgets", name], `${limit} is negative; a budget is at least 0`)
   }
-  if (problem.minimise !== undefined && !names.includes(problem.minimise))
-    report(["minimise"], `no choice has a cost "${problem.minimise}"; the costs are ${quoted(names)}`)
+  const order = orderOf(problem)
+  for (const name of order.length > 0 ? order : weightsOf(problem).map(([name]) => name))
+    if (!names.includes(name))
+      report(["minimise"], `no choice has a cost "${name}"; the costs are ${quoted(names)}`)
+  for (const [name, weight] of weightsOf(problem))
+    if (weight < 0) report(["minimise", name], `the weight ${weight} is negative; weights are at least 0`)
+  if (weightsOf(problem).every(([, weight]) => weight === 0))
+    report(["minimise"], "no quantity has a weight above 0")
 }
 
 const references = Schema.makeFilter<Problem>((problem) => {
@@ -206,7 +293,10 @@ const references = Schema.makeFilter<Problem>((problem) => {
   const report: Report = (path, issue) => issues.push({ path, issue })
   checkGroups(problem, report)
   checkReferences(problem, report)
-  if (issues.length === 0) checkTies(problem, report)
+  if (issues.length === 0) {
+    checkTies(problem, report)
+    checkAttributeTies(problem, report)
+  }
   checkQuantities(problem, report)
   return issues
 })

@@ -8,6 +8,8 @@
  * (budgets + 1)² entries however many layers there are, so it is inverted afresh at every step: no updates,
  * no drift. Every oracle call bounds the problem from below (Lasdon), so stopping early is always safe.
  *
+ * Of many budgets few bind, so a master over some rows is solved first and the rows its mix overruns join it.
+ *
  * Phase 1 minimises what the budgets are overrun by; prices under which even the cheapest assignment costs
  * more than the limits prove that nothing fits (Farkas).
  */
@@ -36,7 +38,12 @@ interface Request {
   readonly cutoff: number
   /** Told of every assignment the oracle finds. */
   readonly found: (minimiser: Minimiser) => void
+  /** Whether to stop early. */
+  readonly expired: () => boolean
 }
+
+/** Up to so many rows are all in the master from the start. */
+const fewRows = 12
 
 const tolerance = 1e-11
 const maxSteps = 400
@@ -70,18 +77,33 @@ const inverse = (matrix: Float64Array, n: number): Float64Array | null => {
   return inv
 }
 
-export const relax = ({ oracle, limits, prices: start, cutoff, found }: Request): Relaxation => {
+/** The master over the rows in `active`. */
+const master = (
+  { oracle, limits: all, prices: start, cutoff, found, expired }: Request,
+  active: ReadonlyArray<number>
+): Relaxation => {
+  const limits = Float64Array.from(active, (row) => all[row]!)
   const rows = limits.length
   const n = rows + 1
+  /** What is proved by a minimiser of the problem priced so; rounding of the pricing is taken off. */
+  const provedBy = (minimiser: Minimiser, prices: Float64Array): { proved: number; magnitude: number } => {
+    let limit = 0
+    let magnitude = 1
+    for (const row of active) {
+      limit += prices[row]! * all[row]!
+      magnitude += prices[row]! * (1 + Math.abs(all[row]!))
+    }
+    return { proved: minimiser.priced - limit - magnitude * oracle.rounding, magnitude }
+  }
   const first = oracle.minimise(start, 1)
   found(first)
-  let bound = first.priced - limits.reduce((sum, limit, k) => sum + limit * start[k]!, 0)
+  let bound = provedBy(first, start).proved
   let prices = start
   if (rows === 0) return { bound, prices, mix: [{ minimiser: first, weight: 1 }] }
 
   const basis: Array<Column> = [{ kind: "assignment", minimiser: first }]
   for (let k = 0; k < rows; k++)
-    basis.push({ kind: first.costs[k]! <= limits[k]! ? "slack" : "artificial", row: k })
+    basis.push({ kind: first.costs[active[k]!]! <= limits[k]! ? "slack" : "artificial", row: k })
   let feasible = basis.every(({ kind }) => kind !== "artificial")
 
   const matrix = new Float64Array(n * n)
@@ -93,7 +115,7 @@ export const relax = ({ oracle, limits, prices: start, cutoff, found }: Request)
     for (let k = 0; k < n; k++) into[offset + k * stride] = 0
     if (column.kind !== "assignment") into[offset + column.row * stride] = column.kind === "slack" ? 1 : -1
     else {
-      for (let k = 0; k < rows; k++) into[offset + k * stride] = column.minimiser.costs[k]!
+      for (let k = 0; k < rows; k++) into[offset + k * stride] = column.minimiser.costs[active[k]!]!
       into[offset + rows * stride] = 1
     }
   }
@@ -128,24 +150,18 @@ export const relax = ({ oracle, limits, prices: start, cutoff, found }: Request)
       enter = { kind: "slack", row: k }
     }
     if (enter === null) {
-      const trial = new Float64Array(rows)
-      let limit = 0
-      let magnitude = 1
-      for (let k = 0; k < rows; k++) {
-        trial[k] = Math.max(0, -duals[k]!)
-        limit += trial[k]! * limits[k]!
-        magnitude += trial[k]! * (1 + Math.abs(limits[k]!))
-      }
+      const trial = new Float64Array(all.length)
+      active.forEach((row, k) => (trial[row] = Math.max(0, -duals[k]!)))
       const minimiser = oracle.minimise(trial, feasible ? 1 : 0)
       found(minimiser)
       // Steep prices magnify rounding; what they prove must stand clear of it.
-      const proved = minimiser.priced - limit - magnitude * 2 ** -51
+      const { proved, magnitude } = provedBy(minimiser, trial)
       if (!feasible && proved > tolerance * magnitude) return { bound: Infinity, prices: trial, mix: [] }
       if (feasible && proved > bound) {
         bound = proved
         prices = trial
       }
-      if (bound >= cutoff || minimiser.priced - duals[rows]! >= -tolerance) break
+      if (bound >= cutoff || expired() || minimiser.priced - duals[rows]! >= -tolerance) break
       enter = { kind: "assignment", minimiser }
     }
 
@@ -172,4 +188,26 @@ export const relax = ({ oracle, limits, prices: start, cutoff, found }: Request)
       : []
   )
   return { bound, prices, mix }
+}
+
+export const relax = (request: Request): Relaxation => {
+  const { limits, cutoff, expired } = request
+  const every = Array.from(limits, (_, k) => k)
+  const active = limits.length <= fewRows ? every : every.filter((k) => request.prices[k]! > 0)
+  let best = master(request, active)
+  for (;;) {
+    if (active.length === limits.length || best.bound >= cutoff || expired()) return best
+    const overrun = every
+      .filter((k) => !active.includes(k))
+      .map((k) => ({
+        k,
+        over: best.mix.reduce((sum, { minimiser, weight }) => sum + weight * minimiser.costs[k]!, -limits[k]!)
+      }))
+      .filter(({ over }) => over > 1e-9)
+      .sort((x, y) => y.over - x.over || x.k - y.k)
+    if (overrun.length === 0) return best
+    for (const { k } of overrun.slice(0, 4)) active.push(k)
+    const next = master({ ...request, prices: best.prices }, active)
+    best = next.bound >= best.bound ? next : { ...next, bound: best.bound, prices: best.prices }
+  }
 }

@@ -3,8 +3,8 @@
  * the quantity divided by the range that is left, so objective and rows run from 0 (everybody at the least)
  * to 1 (everybody at the most), whether the inputs are joules or nanoseconds, 1e-9 or 1e9.
  *
- * A row with limit ≥ 1 never binds and is dropped; a limit below 0 cannot be met by any assignment. Limits
- * are wider by the rounding band of their sums: a solver may propose what the referee refuses, but never
+ * A row with limit ≥ 1 never binds and is dropped, and so is one that another row implies (of the many
+ * moments of a peak few matter); a limit below 0 cannot be met by any assignment. Limits are wider by the rounding band of their sums: a solver may propose what the referee refuses, but never
  * overlooks what the referee would accept. Where sums come in steps (`lattice`), limits are on a step.
  */
 import type { Dense } from "./Dense.ts"
@@ -23,6 +23,8 @@ export interface Scaled {
   /** objective in the problem's units = objectiveBase + objectiveUnit × scaled objective */
   readonly objectiveBase: number
   readonly objectiveUnit: number
+  /** How far apart objectives can be, in the problem's units; 0: all are equal. */
+  readonly objectiveRange: number
   /** Most that rounding can move the objective, in the problem's units. */
   readonly objectiveBand: number
   /** The scaled objective of every assignment is a multiple of this; 0: of nothing. */
@@ -32,6 +34,7 @@ export interface Scaled {
 export interface ScaledEdge {
   readonly a: number
   readonly b: number
+  readonly hard: boolean
   readonly labelsA: Int32Array
   readonly labelsB: Int32Array
   readonly objective: number
@@ -43,6 +46,7 @@ interface Normalised {
   /** Least value of each decision. */
   readonly least: Float64Array
   readonly unit: number
+  readonly range: number
   /** Sums differ from that of the least by multiples of this; 0: by anything. */
   readonly step: number
   /** Most that rounding can move a sum of this quantity. */
@@ -74,16 +78,38 @@ const normalise = (
     magnitude += Math.max(Math.abs(low), Math.abs(high))
   }
   const unit = range > 0 ? range : 1
-  const perDecision = Array.from(least, (_, d) =>
-    Array.from({ length: starts[d + 1]! - starts[d]! }, (_, c) => value(starts[d]! + c))
-  )
+  const all = Float64Array.from(values, (_, i) => value(i))
+  const perDecision = Array.from(least, (_, d) => all.subarray(starts[d]!, starts[d + 1]!))
   return {
     values: values.map((v) => v / unit),
     least,
     unit,
+    range,
     step: stepOf(perDecision, hops),
     band: (decisions + 8) * 2 ** -52 * magnitude
   }
+}
+
+interface Row {
+  readonly values: Float64Array
+  readonly hops: ReadonlyArray<number>
+  readonly limit: number
+}
+
+/** Rows that no other row implies. Row j implies k if it uses up at least as much of its limit everywhere. */
+const undominated = (rows: ReadonlyArray<number>, rowOf: (k: number) => Row): ReadonlyArray<number> => {
+  const implies = (j: Row, k: Row): boolean => {
+    if (!(j.limit > 0 && k.limit > 0)) return false
+    const ratio = k.limit / j.limit
+    for (let i = 0; i < k.values.length; i++) if (k.values[i]! > j.values[i]! * ratio) return false
+    return k.hops.every((hop, e) => hop <= j.hops[e]! * ratio)
+  }
+  const all = rows.map(rowOf)
+  const dropped = new Set<number>()
+  all.forEach((row, r) => {
+    if (all.some((other, o) => o !== r && !dropped.has(o) && implies(other, row))) dropped.add(r)
+  })
+  return rows.filter((_, r) => !dropped.has(r))
 }
 
 export const scale = (dense: Dense): Scaled => {
@@ -105,7 +131,15 @@ export const scale = (dense: Dense): Scaled => {
     const rest = exactSum([dense.limits[k]!, band, ...least.map((value) => -value)])
     return (lowered(rest, step) + band) / unit + 1e-13
   }
-  const rows = names.map((_, k) => k).filter((k) => limitOf(k) < 1)
+  const limits = names.map((_, k) => limitOf(k))
+  const rows = undominated(
+    names.map((_, k) => k).filter((k) => limits[k]! < 1),
+    (k) => ({
+      values: all[k]!.values,
+      hops: edges.map((edge) => edge.costs[k]! / all[k]!.unit),
+      limit: limits[k]!
+    })
+  )
   const costs = new Float64Array(objective.values.length * rows.length)
   rows.forEach((k, r) => all[k]!.values.forEach((value, i) => (costs[i * rows.length + r] = value)))
   return {
@@ -113,10 +147,11 @@ export const scale = (dense: Dense): Scaled => {
     objective: objective.values,
     rows,
     costs,
-    limits: Float64Array.from(rows, limitOf),
+    limits: Float64Array.from(rows, (k) => limits[k]!),
     edges: edges.map((edge) => ({
       a: edge.a,
       b: edge.b,
+      hard: edge.hard,
       labelsA: edge.labelsA,
       labelsB: edge.labelsB,
       objective: edge.objective / objective.unit,
@@ -124,6 +159,7 @@ export const scale = (dense: Dense): Scaled => {
     })),
     objectiveBase: exactSum(objective.least),
     objectiveUnit: objective.unit,
+    objectiveRange: objective.range,
     objectiveBand: objective.band,
     objectiveStep: objective.step / objective.unit
   }

@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect"
 import { evaluate, objectiveOf, type Assignment } from "./Assignment.ts"
+import { nameOf } from "./Objective.ts"
 import type { Problem } from "./Problem.ts"
 
 export const methods = ["ilp", "highs", "greedy", "uniform"] as const
@@ -26,6 +27,8 @@ export interface Solution {
   /** (objective − bound) / max(|objective|, |bound|) */
   readonly gap: number | null
   readonly nodes: number
+  /** How often the caller was asked to accept an assignment. */
+  readonly evaluations: number
   readonly seconds: number
   readonly choice: Assignment
   readonly loss: number | null
@@ -47,22 +50,37 @@ export interface Outcome {
   readonly assignment: Assignment | null
   /** +Infinity: proved infeasible. -Infinity: nothing proved. */
   readonly bound: number
-  /** Objectives closer than this are the same to the solver: rounding of its scaled sums. */
+  /** The bound holds up to this: rounding, and objectives that are one to the solver. */
   readonly resolution: number
   readonly nodes: number
+  /** How often the caller was asked whether it accepts an assignment. */
+  readonly evaluations: number
 }
+
+/** Relative precision of a proof: the own search's, and what HiGHS's tolerances allow. */
+const precision: { readonly [M in Method]: number } = { ilp: 1e-9, highs: 1e-6, greedy: 1e-9, uniform: 1e-9 }
+
+/** Whether a bound that holds up to `resolution` is as good as exact beside the objective. */
+export const isFine = (method: Method, resolution: number, objective: number): boolean =>
+  resolution <= precision[method] * Math.abs(objective)
 
 export const gapOf = (objective: number, bound: number): number =>
   objective <= bound ? 0 : (objective - bound) / Math.max(Math.abs(objective), Math.abs(bound))
 
-export const infeasible = (problem: Problem, method: Method, nodes: number, seconds: number): Solution => ({
+export const infeasible = (
+  problem: Problem,
+  method: Method,
+  { nodes, evaluations }: Outcome,
+  seconds: number
+): Solution => ({
   status: "infeasible",
   method,
-  minimise: problem.minimise ?? "loss",
+  minimise: nameOf(problem),
   objective: null,
   bound: null,
   gap: null,
   nodes,
+  evaluations,
   seconds,
   choice: {},
   loss: null,
@@ -74,7 +92,7 @@ export const infeasible = (problem: Problem, method: Method, nodes: number, seco
 export const solution = (
   problem: Problem,
   method: Method,
-  { assignment, bound, resolution, nodes }: Outcome & { readonly assignment: Assignment },
+  { assignment, bound, resolution, nodes, evaluations }: Outcome & { readonly assignment: Assignment },
   allowedGap: number,
   seconds: number
 ): Solution => {
@@ -82,16 +100,19 @@ export const solution = (
   if (!evaluation.feasible) throw new Error(`${method} returned an assignment that breaks a budget`)
   const objective = objectiveOf(problem, evaluation)
   const proved = Number.isFinite(bound)
-  const lower = bound >= objective - resolution ? objective : bound
+  // What rounding leaves open is nothing to the objective, or it is said.
+  const reached = isFine(method, resolution, objective) && bound >= objective - resolution
+  const lower = reached ? objective : Math.min(objective, bound - resolution)
   const gap = proved ? gapOf(objective, lower) : null
   return {
     status: gap !== null && gap <= allowedGap ? "optimal" : "feasible",
     method,
-    minimise: problem.minimise ?? "loss",
+    minimise: nameOf(problem),
     objective,
     bound: proved ? lower : null,
     gap,
     nodes,
+    evaluations,
     seconds,
     choice: assignment,
     loss: evaluation.loss,

@@ -5,7 +5,8 @@
  * into the limits and the constant, and turns an edge with a decided end into an ordinary cost of the other
  * end. So nodes shrink as the search goes down, and nothing else has to know about fixing.
  */
-import type { Scaled } from "./Scaled.ts"
+import { agree } from "./Presolve.ts"
+import type { Scaled, ScaledEdge } from "./Scaled.ts"
 
 export interface Subproblem {
   /** Index of each open decision in the scaled problem. */
@@ -20,20 +21,11 @@ export interface Subproblem {
   /** What the decided leave of each budget. */
   readonly limits: Float64Array
   /** Edges between open decisions (`a`, `b` count open decisions). */
-  readonly edges: ReadonlyArray<OpenEdge>
+  readonly edges: ReadonlyArray<ScaledEdge>
   /** Objective of what is decided. */
   readonly constant: number
   /** Per decision of the scaled problem: its choice, or -1 while open. */
   readonly picks: Int32Array
-}
-
-export interface OpenEdge {
-  readonly a: number
-  readonly b: number
-  readonly labelsA: Int32Array
-  readonly labelsB: Int32Array
-  readonly objective: number
-  readonly costs: Float64Array
 }
 
 export const whole = ({ starts, objective, costs, limits, edges }: Scaled): Subproblem => ({
@@ -49,15 +41,16 @@ export const whole = ({ starts, objective, costs, limits, edges }: Scaled): Subp
 })
 
 /**
- * Clears `keep` of choices that break a budget even with the cheapest of everything else, until none is
+ * Clears `keep` of choices that break a tie, or a budget even with the cheapest of everything else, until none is
  * left. False: a budget cannot be met, or a decision has no choice.
  */
-const fit = ({ starts, costs, limits }: Subproblem, keep: Uint8Array): boolean => {
+const fit = ({ starts, costs, limits, edges }: Subproblem, keep: Uint8Array): boolean => {
   const rows = limits.length
   const decisions = starts.length - 1
   const least = new Float64Array(decisions)
   for (let again = true; again;) {
     again = false
+    agree(starts, edges, keep)
     for (let d = 0; d < decisions; d++)
       if (!keep.subarray(starts[d]!, starts[d + 1]!).includes(1)) return false
     for (let k = 0; k < rows; k++) {
@@ -99,7 +92,9 @@ const settle = (sub: Subproblem, keep: Uint8Array) => {
   const rows = sub.limits.length
   const objective = sub.objective.slice()
   const costs = sub.costs.slice()
-  const addTo = (edge: OpenEdge, d: number, labels: Int32Array, label: number): void => {
+  const addTo = (edge: ScaledEdge, d: number, labels: Int32Array, label: number): void => {
+    // Of a hard edge `fit` left only what agrees.
+    if (edge.hard) return
     for (let i = sub.starts[d]!; i < sub.starts[d + 1]!; i++) {
       if (labels[i - sub.starts[d]!] === label) continue
       objective[i]! += edge.objective
@@ -116,7 +111,7 @@ const settle = (sub: Subproblem, keep: Uint8Array) => {
   return { objective, costs, edges }
 }
 
-/** Objective and costs of one choice per open decision, every open edge counted. */
+/** Objective and costs of one choice per open decision, every open edge counted; +Infinity where a tie is broken. */
 export const totals = (sub: Subproblem, picks: Int32Array) => {
   const rows = sub.limits.length
   const costs = new Float64Array(rows)
@@ -129,6 +124,7 @@ export const totals = (sub: Subproblem, picks: Int32Array) => {
     const a = edge.labelsA[picks[edge.a]! - sub.starts[edge.a]!]
     const b = edge.labelsB[picks[edge.b]! - sub.starts[edge.b]!]
     if (a === b) continue
+    if (edge.hard) return { objective: Infinity, costs }
     objective += edge.objective
     for (let k = 0; k < rows; k++) costs[k]! += edge.costs[k]!
   }
@@ -194,32 +190,11 @@ export const restrict = (sub: Subproblem, keep: Uint8Array): Subproblem | null =
   const edges = settled.edges.map((edge) => ({
     a: renumbered[edge.a]!,
     b: renumbered[edge.b]!,
+    hard: edge.hard,
     labelsA: kept(edge.labelsA, edge.a),
     labelsB: kept(edge.labelsB, edge.b),
     objective: edge.objective,
     costs: edge.costs
   }))
   return { ...next, limits, edges, constant, picks }
-}
-
-/**
- * Marks the choices worth keeping: of two where one is no worse in the objective and in every budget, only
- * that one (the first, if they are equal). Decisions with edges keep all: their labels matter too.
- */
-export const undominated = ({ starts, objective, costs, limits, edges }: Subproblem): Uint8Array => {
-  const rows = limits.length
-  const keep = new Uint8Array(objective.length).fill(1)
-  const linked = new Set(edges.flatMap(({ a, b }) => [a, b]))
-  const noWorse = (i: number, j: number): boolean => {
-    if (objective[i]! > objective[j]!) return false
-    for (let k = 0; k < rows; k++) if (costs[i * rows + k]! > costs[j * rows + k]!) return false
-    return true
-  }
-  for (let d = 0; d + 1 < starts.length; d++) {
-    if (linked.has(d)) continue
-    for (let j = starts[d]!; j < starts[d + 1]!; j++)
-      for (let i = starts[d]!; i < starts[d + 1]! && keep[j] === 1; i++)
-        if (i !== j && keep[i] === 1 && noWorse(i, j) && !(j < i && noWorse(j, i))) keep[j] = 0
-  }
-  return keep
 }

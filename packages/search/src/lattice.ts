@@ -9,7 +9,7 @@ const gcd = (a: number, b: number): number => {
 }
 
 /** Whole numbers for the values × 10^decimals; null if they are none. */
-const whole = (values: ReadonlyArray<number>, decimals: number): ReadonlyArray<number> | null => {
+const whole = (values: Iterable<number>, decimals: number): ReadonlyArray<number> | null => {
   const factor = 10 ** decimals
   const most = decimals === 0 ? Number.MAX_SAFE_INTEGER : 1e9
   const scaled: Array<number> = []
@@ -22,23 +22,33 @@ const whole = (values: ReadonlyArray<number>, decimals: number): ReadonlyArray<n
   return scaled
 }
 
+/** The step in units of 10^-decimals; null if a value has more decimals. */
+const stepAt = (
+  decisions: ReadonlyArray<Iterable<number>>,
+  others: ReadonlyArray<number>,
+  decimals: number
+): number | null => {
+  let step = 0
+  for (const [d, values] of [...decisions, others].entries()) {
+    const parts = whole(values, decimals)
+    if (parts === null) return null
+    const origin = d < decisions.length ? parts[0]! : 0
+    for (const value of parts) step = gcd(Math.abs(value - origin), step)
+  }
+  return step
+}
+
 /**
  * Greatest number that divides every difference within a decision and every number of `others`, reading up
  * to 6 decimals; 0 if there is none.
  */
 export const stepOf = (
-  decisions: ReadonlyArray<ReadonlyArray<number>>,
+  decisions: ReadonlyArray<ArrayLike<number> & Iterable<number>>,
   others: ReadonlyArray<number>
 ): number => {
   for (let decimals = 0; decimals <= 6; decimals++) {
-    const parts = [...decisions, others].map((values) => whole(values, decimals))
-    if (parts.includes(null)) continue
-    let step = 0
-    parts.forEach((values, d) => {
-      const origin = d < decisions.length ? values![0]! : 0
-      for (const value of values!) step = gcd(Math.abs(value - origin), step)
-    })
-    return step / 10 ** decimals
+    const step = stepAt(decisions, others, decimals)
+    if (step !== null) return step / 10 ** decimals
   }
   return 0
 }

@@ -1,5 +1,6 @@
 /** Small random problems of every kind, and what trying every assignment says about them. */
 import * as fc from "fast-check"
+import { attributeOf } from "../src/Attribute.ts"
 import { Assignment, type Problem } from "../src/index.ts"
 
 type P = Problem.Problem
@@ -14,19 +15,29 @@ export function* assignments(problem: P, from = 0): Generator<{ [group: string]:
   for (const rest of assignments(problem, from + 1)) {
     for (const { id } of next.choices) {
       if ((problem.fixed?.[next.id] ?? id) !== id) continue
-      const tied = problem.ties?.filter((tie) => tie.includes(next.id)).flat() ?? []
-      if (tied.some((other) => rest[other] !== undefined && rest[other] !== id)) continue
+      const broken = problem.ties?.some((tie) => {
+        const ids = "same" in tie ? tie.groups : tie
+        const value = (choice: string) => ("same" in tie ? attributeOf({ id: choice }, tie.same) : choice)
+        return (
+          ids.includes(next.id) &&
+          ids.some((other) => rest[other] !== undefined && value(rest[other]) !== value(id))
+        )
+      })
+      if (broken === true) continue
       yield { ...rest, [next.id]: id }
     }
   }
 }
 
-/** The least objective within the budgets; null if there is none. */
-export const bruteForce = (problem: P): number | null => {
+/** The least objective within the budgets that is accepted; null if there is none. */
+export const bruteForce = (
+  problem: P,
+  accept: (assignment: Assignment.Assignment) => boolean = () => true
+): number | null => {
   let best: number | null = null
   for (const assignment of assignments(problem)) {
     const evaluation = Assignment.evaluate(problem, assignment)
-    if (!evaluation.feasible) continue
+    if (!evaluation.feasible || !accept(assignment)) continue
     const objective = Assignment.objectiveOf(problem, evaluation)
     if (best === null || objective < best) best = objective
   }
@@ -45,10 +56,12 @@ const fine = fc
 interface Kind {
   readonly maxGroups: number
   readonly transitions: boolean
+  /** Ties on an attribute as well. */
+  readonly agreements?: boolean
 }
 
 /** Ties, fixed choices, up to three budgets from hopeless to slack, optionally transitions and other objectives. */
-export const problems = ({ maxGroups, transitions }: Kind): fc.Arbitrary<P> =>
+export const problems = ({ maxGroups, transitions, agreements = false }: Kind): fc.Arbitrary<P> =>
   fc
     .record({
       sizes: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: maxGroups }),
@@ -77,6 +90,15 @@ export const problems = ({ maxGroups, transitions }: Kind): fc.Arbitrary<P> =>
               .map((choices) => ({ id: `g${g}`, choices }))
           )
         ),
+        agreement: !agreements
+          ? fc.constant(undefined)
+          : fc.option(
+              fc.record({
+                groups: fc.uniqueArray(id, { minLength: 1, maxLength: 4 }),
+                same: fc.constantFrom("weights", "activations", "weightBits")
+              }),
+              { nil: undefined, freq: 3 }
+            ),
         tie: fc.option(fc.tuple(id, id), { nil: undefined, freq: 2 }),
         fixed: fc.option(id, { nil: undefined, freq: 2 }),
         tightness: fc.tuple(
@@ -90,14 +112,14 @@ export const problems = ({ maxGroups, transitions }: Kind): fc.Arbitrary<P> =>
                 from: id,
                 to: id,
                 cost: fc.tuple(number, number).map(([a, b]) => ({ [names[0]!]: a, loss: b })),
-                whenDifferent: fc.constantFrom("weightBits", "activationBits")
+                whenDifferent: fc.constantFrom("weightBits", "activationBits", "activations")
               }),
               { maxLength: 8 }
             )
           : fc.constant([])
       })
     })
-    .map(({ groups: list, tie, fixed, tightness, budgeted, minimise, transitions: hops }) => {
+    .map(({ groups: list, tie, agreement, fixed, tightness, budgeted, minimise, transitions: hops }) => {
       const within = (name: string, share: number): number => {
         const values = list.map(({ choices }) =>
           choices.map((c) => (name === "loss" ? c.loss : c.costs[name]!))
@@ -108,7 +130,7 @@ export const problems = ({ maxGroups, transitions }: Kind): fc.Arbitrary<P> =>
       }
       return {
         groups: list,
-        ties: tie === undefined ? [] : [tie],
+        ties: [...(tie === undefined ? [] : [tie]), ...(agreement === undefined ? [] : [agreement])],
         // The first choice of every group has the same id, so it is always open to a tied group.
         fixed: fixed === undefined ? {} : { [fixed]: formats[0]! },
         budgets: Object.fromEntries(budgeted.map((name, k) => [name, within(name, tightness[k] ?? 0.5)])),

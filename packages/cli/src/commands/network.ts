@@ -11,6 +11,7 @@ import {
   modelArgument,
   print,
   readingOf,
+  threadsFlag,
   withProgress
 } from "../shared.ts"
 
@@ -36,9 +37,10 @@ export const evaluate = Command.make(
       Flag.optional,
       Flag.withDescription("Only the first so many (default all)")
     ),
+    threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, samples, dim }) =>
+  ({ model, data, plan, samples, threads, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
@@ -46,7 +48,8 @@ export const evaluate = Command.make(
           reading: yield* readingOf(dim),
           data,
           plan: Option.getOrUndefined(plan),
-          samples: Option.getOrUndefined(samples)
+          samples: Option.getOrUndefined(samples),
+          threads: Option.getOrUndefined(threads)
         })
         yield* print(result, Tables.evaluate)
       })

@@ -1,22 +1,55 @@
-/** `search`, the main job, and `solve`, the same search on tables of the user's own. */
-import { Budget, Plan, Tasks } from "@bitbudget/lab"
+/** `search`, the main job. */
+import { Budget, Choice, Plan, Tasks, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import { Command, Flag } from "effect/cli"
 import {
-  bitList,
+  activationFormats,
+  choiceList,
   countFlag,
   dataFlag,
   deviceFlag,
   dimFlag,
   modelArgument,
+  previewer,
   print,
   profiles,
   readingOf,
   seedFlag,
   threadsFlag,
+  weightFormats,
+  widths,
   withServices
 } from "../shared.ts"
+
+const refuse = (why: string) => new UnusableRequest({ why })
+
+/** `PATTERN:F,F`. Names may contain colons, formats do not. */
+const offerOf = Effect.fn(function* (text: string) {
+  const at = text.lastIndexOf(":")
+  if (at < 1)
+    return yield* refuse(`--choices "${text}": write a pattern, a colon and formats, as "conv*:w4a8,w8a8"`)
+  return { pattern: text.slice(0, at), choices: yield* choiceList("--choices", text.slice(at + 1)) }
+})
+
+/** `PATTERN=F`. */
+const lockOf = Effect.fn(function* (text: string) {
+  const at = text.lastIndexOf("=")
+  const choice = Choice.parse(text.slice(at + 1))
+  if (at < 1 || choice === undefined)
+    return yield* refuse(`--lock "${text}": write a pattern, "=" and one format, as "head=w8a8"`)
+  return { pattern: text.slice(0, at), choice }
+})
+
+/** Seconds of `60s`, `2min` or `60`. */
+const secondsOf = (text: string): number | undefined => {
+  const [, figure, unit] = /^(\d+(?:\.\d+)?)(s|min)?$/.exec(text) ?? []
+  const seconds = Number(figure) * (unit === "min" ? 60 : 1)
+  return seconds > 0 ? seconds : undefined
+}
+
+const formatFlag = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.optional, Flag.withDescription(description))
 
 export const search = Command.make(
   "search",
@@ -28,13 +61,36 @@ export const search = Command.make(
       Flag.atLeast(1),
       Flag.withDescription('Such as "latency<=60%" or "size<=300KB"; repeat')
     ),
-    bits: Flag.String("bits").pipe(
-      Flag.withDefault("2,4,8"),
-      Flag.withDescription("Weight widths to choose from (default 2,4,8)")
+    weights: formatFlag("weights", "Weight formats to choose from (default w2,w4,w8 as the device allows)"),
+    activations: formatFlag("activations", "Activation formats to choose from (default a8)"),
+    bits: formatFlag("bits", "Short for --weights: 2,4,8 is w2,w4,w8"),
+    activationBits: countFlag("activation-bits").pipe(
+      Flag.optional,
+      Flag.withDescription("Short for --activations: 8 is a8")
     ),
-    activationBits: countFlag("activation-bits", 2).pipe(
-      Flag.withDefault(8),
-      Flag.withDescription("Activation width (default 8)")
+    choices: Flag.String("choices").pipe(
+      Flag.atLeast(0),
+      Flag.withDescription('Formats for some layers, as "conv*:w4a8,w8a8"; repeat')
+    ),
+    lock: Flag.String("lock").pipe(
+      Flag.atLeast(0),
+      Flag.withDescription('One format for some layers, as "head=w8a8"; repeat')
+    ),
+    ties: Flag.Literals("ties", ["shared", "none"]).pipe(
+      Flag.withDefault("shared"),
+      Flag.withDescription("shared: layers reading operands of one Add or Concat agree in activations")
+    ),
+    pareto: countFlag("pareto", 2).pipe(
+      Flag.optional,
+      Flag.withDescription("Points of the front over --over (default: no front)")
+    ),
+    over: Flag.Literals("over", Budget.quantities).pipe(
+      Flag.optional,
+      Flag.withDescription("Quantity to trade against the loss (default latency)")
+    ),
+    time: Flag.String("time").pipe(
+      Flag.optional,
+      Flag.withDescription("Time of the exact search, as 60s or 2min (default 60s)")
     ),
     samples: countFlag("samples").pipe(
       Flag.optional,
@@ -42,9 +98,9 @@ export const search = Command.make(
         `Samples for sensitivities, and as many to judge them (default ${Plan.DEFAULT_SAMPLES}; of text fewer)`
       )
     ),
-    ties: Flag.Literals("ties", ["residual", "none"]).pipe(
-      Flag.withDefault("residual"),
-      Flag.withDescription("Same widths for layers whose results are added (default residual)")
+    calibration: countFlag("calibration").pipe(
+      Flag.optional,
+      Flag.withDescription(`Samples for activation ranges (default ${Plan.CALIBRATION_SAMPLES})`)
     ),
     metric: Flag.Literals("metric", ["auto", ...Plan.metricChoices]).pipe(
       Flag.withDefault("auto" as const),
@@ -58,7 +114,7 @@ export const search = Command.make(
     ),
     force: Flag.Boolean("force").pipe(
       Flag.withDefault(false),
-      Flag.withDescription("Repeat a run that is in the store")
+      Flag.withDescription("Measure again what is in the store")
     ),
     resume: Flag.Boolean("resume").pipe(
       Flag.withDefault(false),
@@ -75,84 +131,59 @@ export const search = Command.make(
           if (budget instanceof Budget.InvalidBudget) return yield* budget
           budgets.push(budget)
         }
-        const result = yield* Plan.search({
-          model: yield* Tasks.readModel(flags.model, yield* readingOf(flags.dim)),
-          profile: yield* Tasks.Profiles.load(flags.device, profiles),
-          data: yield* Tasks.Data.open(flags.data),
-          budgets,
-          weightBits: yield* bitList(flags.bits),
-          activationBits: flags.activationBits,
-          ties: flags.ties === "residual",
-          metric: flags.metric,
-          samples: Option.getOrUndefined(flags.samples),
-          seed: flags.seed,
-          threads: Option.getOrUndefined(flags.threads),
-          out: flags.out,
-          force: flags.force
-        })
+        const { activationBits, activations, bits, over, pareto, time, weights } = flags
+        if (Option.isSome(weights) && Option.isSome(bits))
+          return yield* refuse("--bits is short for --weights: give one of them")
+        const timeLimitSeconds = Option.isSome(time) ? secondsOf(time.value) : undefined
+        if (Option.isSome(time) && timeLimitSeconds === undefined)
+          return yield* refuse(`--time "${time.value}": write for example 60s or 2min`)
+        if (Option.isSome(over) && Option.isNone(pareto))
+          return yield* refuse("--over needs --pareto with a number of points")
+        const reads = Option.isSome(activations)
+          ? activations.value
+          : Option.getOrUndefined(Option.map(activationBits, (width) => `a${width}`))
+        const say = yield* previewer
+        const result = yield* Plan.search(
+          {
+            model: yield* Tasks.readModel(flags.model, yield* readingOf(flags.dim)),
+            profile: yield* Tasks.Profiles.load(flags.device, profiles),
+            data: yield* Tasks.Data.open(flags.data),
+            budgets,
+            weights: Option.isSome(weights)
+              ? yield* weightFormats(weights.value)
+              : Option.isSome(bits)
+                ? yield* widths(bits.value)
+                : undefined,
+            activations: reads === undefined ? undefined : yield* activationFormats(reads),
+            offers: yield* Effect.forEach(flags.choices, offerOf),
+            locks: yield* Effect.forEach(flags.lock, lockOf),
+            ties: flags.ties,
+            metric: flags.metric,
+            front: Option.isSome(pareto)
+              ? { points: pareto.value, over: Option.getOrElse(over, () => "latency" as const) }
+              : undefined,
+            timeLimitSeconds,
+            samples: Option.getOrUndefined(flags.samples),
+            calibration: Option.getOrUndefined(flags.calibration),
+            seed: flags.seed,
+            threads: Option.getOrUndefined(flags.threads),
+            out: flags.out,
+            force: flags.force
+          },
+          (found) => say(Tables.plan(found))
+        )
         yield* print(result, Tables.search)
       })
     )
 ).pipe(
   Command.withDescription(
-    "Choose bit widths under budgets, measure them, write the packed network, log the run"
+    "Choose formats under budgets, measure them, write the packed network, log the run"
   ),
   Command.withExamples([
     {
       command:
         'bitbudget search m.onnx --device generic-45nm --data d.json --budget "size<=60%" --budget "latency<=80%"',
       description: "smaller and faster at once"
-    }
-  ])
-)
-
-export const solve = Command.make(
-  "solve",
-  {
-    problem: Argument.String("problem").pipe(
-      Argument.withDescription("Problem .json: groups, choices, budgets")
-    ),
-    method: Flag.Literals("method", ["ilp", "highs", "greedy", "uniform"]).pipe(
-      Flag.withDefault("ilp"),
-      Flag.withDescription("ilp and highs are exact (default ilp)")
-    ),
-    pareto: countFlag("pareto", 2).pipe(
-      Flag.optional,
-      Flag.withDescription("Points of the front over --over (default 10)")
-    ),
-    over: Flag.String("over").pipe(
-      Flag.optional,
-      Flag.withDescription("Cost to trade against the objective (default: no front)")
-    ),
-    gap: Flag.Finite("gap").pipe(
-      Flag.withDefault(0),
-      Flag.withDescription("Relative gap to stop at (default 0: proved optimal)")
-    ),
-    timeLimit: Flag.Finite("time-limit").pipe(
-      Flag.optional,
-      Flag.withDescription("Seconds, after which the best found is given with its gap (default none)")
-    )
-  },
-  ({ problem, method, pareto, over, gap, timeLimit }) =>
-    Effect.gen(function* () {
-      const result = yield* Tasks.solveProblem({
-        problem,
-        method,
-        gap,
-        timeLimitSeconds: Option.getOrUndefined(timeLimit),
-        over: Option.getOrUndefined(over),
-        points: Option.getOrUndefined(pareto)
-      })
-      yield* print(result, Tables.solution)
-      // The answer is printed whole; scripts still see that the budgets cannot be met.
-      if (result.status === "infeasible") process.exitCode = 2
-    })
-).pipe(
-  Command.withDescription("The best choice for every group of a problem of your own, under its budgets"),
-  Command.withExamples([
-    {
-      command: "bitbudget solve problem.json --over latencyMs --pareto 8",
-      description: "with eight points of the front over latency"
     }
   ])
 )

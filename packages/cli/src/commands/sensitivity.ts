@@ -1,10 +1,10 @@
-/** `sensitivity`: how much each layer suffers from each width, by several metrics and the truth. */
-import { Sensitivities, Tasks } from "@bitbudget/lab"
+/** `sensitivity`: how much each layer suffers from each format, by several metrics and the truth. */
+import { Choice, Sensitivities, Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
-  bitList,
+  choiceList,
   countFlag,
   dataFlag,
   dimFlag,
@@ -13,6 +13,7 @@ import {
   readingOf,
   seedFlag,
   threadsFlag,
+  widths,
   withServices
 } from "../shared.ts"
 
@@ -33,9 +34,13 @@ export const sensitivity = Command.make(
         `And as many after them for the referee (default ${Sensitivities.DEFAULT_SAMPLES}; of text fewer)`
       )
     ),
+    choices: Flag.String("choices").pipe(
+      Flag.optional,
+      Flag.withDescription("Formats of every layer, such as w4,w4a8 (default w2,w4,w8)")
+    ),
     bits: Flag.String("bits").pipe(
       Flag.withDefault("2,4,8"),
-      Flag.withDescription("Weight widths (default 2,4,8)")
+      Flag.withDescription("Short for --choices w2,w4,w8 (default 2,4,8)")
     ),
     loss: Flag.Literals("loss", Sensitivities.lossNames).pipe(
       Flag.optional,
@@ -66,7 +71,9 @@ export const sensitivity = Command.make(
       Effect.gen(function* () {
         const result = yield* Sensitivities.analyze({
           metrics: yield* Sensitivities.metricsOf(Option.getOrUndefined(flags.metrics)),
-          bits: yield* bitList(flags.bits),
+          choices: Option.isSome(flags.choices)
+            ? yield* choiceList("--choices", flags.choices.value)
+            : (yield* widths(flags.bits)).map((weights) => Choice.make(weights)),
           model: yield* Tasks.readModel(flags.model, yield* readingOf(flags.dim)),
           data: yield* Tasks.Data.open(flags.data),
           samples: Option.getOrUndefined(flags.samples),
@@ -81,7 +88,7 @@ export const sensitivity = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription("How much each layer suffers from each width, each figure with its error"),
+  Command.withDescription("How much each layer suffers from each format, each figure with its error"),
   Command.withExamples([
     {
       command: "bitbudget sensitivity m.onnx --data d.json --bits 2,4,8",

@@ -7,7 +7,9 @@
 import { Context, Effect, Layer, Schema } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import type { SqlError } from "effect/sql"
+import { sha256 } from "./identity.ts"
 import { migrations } from "./migrations.ts"
+import { keyOf, type Stage } from "./Stage.ts"
 import * as Sqlite3 from "./sqlite3Client.ts"
 
 /** The database cannot be used: locked, damaged, not a database, not writable. */
@@ -26,8 +28,20 @@ export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound"
   }
 }
 
+/** Several runs' ids begin so. */
+export class AmbiguousRun extends Schema.TaggedError<AmbiguousRun>()("AmbiguousRun", {
+  run: Schema.String,
+  candidates: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `"${this.run}" is the beginning of ${this.candidates.length} runs: ${this.candidates.join(", ")}; give more of the id`
+  }
+}
+
 /** What was asked for. */
 export type RunKind = "search" | "sensitivity"
+
+export type RunStatus = "running" | "done" | "failed" | "interrupted"
 
 export interface RunRow {
   readonly id: string
@@ -35,16 +49,18 @@ export interface RunRow {
   readonly model: string
   /** "" for a run that is about no device. */
   readonly device: string
+  /** Digest of the profile as it was; null for a run that is about no device. */
+  readonly profile: string | null
   readonly options: string
-  readonly status: "running" | "done"
+  readonly status: RunStatus
   readonly startedAt: string
   readonly finishedAt: string | null
 }
 
 export interface LayerRow {
   readonly layer: string
-  readonly weightBits: number
-  readonly activationBits: number
+  /** Id of the layer's formats, such as w4a8. */
+  readonly choice: string
   readonly latencyMs: number | null
   readonly energyPj: number | null
   readonly bytes: number
@@ -60,10 +76,10 @@ export interface MeasurementRow {
   readonly n: number
 }
 
-/** One figure of one metric: of a layer, or of a layer at one bit width. */
+/** One figure of one metric: of a layer, or of a layer at one choice. */
 export interface SensitivityRow {
   readonly layer: string
-  readonly bits: number | null
+  readonly choice: string | null
   readonly metric: string
   readonly value: number
   readonly stdErr: number | null
@@ -84,16 +100,28 @@ export interface NewRun {
   readonly options: string
 }
 
+export interface StageOptions {
+  /** Tells a run's uses of one stage apart, such as the plan that is evaluated; the stage's name when absent. */
+  readonly name?: string
+  /** Whether the work is done again although its result is stored. */
+  readonly fresh?: boolean
+}
+
 export class RunStore extends Context.Service<
   RunStore,
   {
     /** Starts the run, or finds it. */
     readonly begin: (run: NewRun) => Effect.Effect<RunRow, StoreFailure>
-    /** The stored result of a stage, or that of `work`, which is stored before it is returned. */
+    /**
+     * The stored result of a stage with these inputs, or that of `work`, which is stored before it is returned. Where
+     * two processes do the same work both finish, and the result is stored once.
+     */
     readonly stage: <A, E, R>(
       run: string,
-      stage: string,
-      work: Effect.Effect<A, E, R>
+      stage: Stage<A>,
+      inputs: unknown,
+      work: Effect.Effect<A, E, R>,
+      options?: StageOptions
     ) => Effect.Effect<A, E | StoreFailure, R>
     /** Layers and measurements of a search, in place of those the run had. */
     readonly results: (
@@ -107,7 +135,7 @@ export class RunStore extends Context.Service<
       rows: ReadonlyArray<SensitivityRow>,
       referee: ReadonlyArray<RefereeRow>
     ) => Effect.Effect<void, StoreFailure>
-    readonly done: (run: string) => Effect.Effect<void, StoreFailure>
+    readonly end: (run: string, status: Exclude<RunStatus, "running">) => Effect.Effect<void, StoreFailure>
     readonly forget: (run: string) => Effect.Effect<void, StoreFailure>
     readonly list: Effect.Effect<ReadonlyArray<RunRow & { readonly modelName: string }>, StoreFailure>
     /** The run whose id begins so. */
@@ -120,7 +148,7 @@ export class RunStore extends Context.Service<
         readonly sensitivities: ReadonlyArray<SensitivityRow>
         readonly referee: ReadonlyArray<RefereeRow>
       },
-      StoreFailure | RunNotFound
+      StoreFailure | RunNotFound | AmbiguousRun
     >
   }
 >()("@bitbudget/lab/RunStore") {
@@ -146,8 +174,23 @@ const make = Effect.fnUntraced(function* (file: string) {
       (error) => Effect.fail(new StoreFailure({ file, why: error.reason.message }))
     ) as Effect.Effect<A, Exclude<E, SqlError.SqlError> | StoreFailure, R>
 
-  const find = (id: string) =>
-    Effect.map(sql<RunRow>`SELECT * FROM runs WHERE id LIKE ${`${id}%`} LIMIT 1`, (rows) => rows[0])
+  const byId = (id: string) => Effect.map(sql<RunRow>`SELECT * FROM runs WHERE id = ${id}`, (rows) => rows[0])
+
+  /** The one run whose id begins so, every character taken as it is. */
+  const find = (text: string) =>
+    Effect.gen(function* () {
+      const exact = yield* byId(text)
+      if (exact !== undefined) return exact
+      const rows =
+        text === ""
+          ? []
+          : yield* sql<RunRow>`SELECT * FROM runs WHERE substr(id, 1, ${text.length}) = ${text}`
+      const [run, second] = rows
+      if (run === undefined) return yield* new RunNotFound({ run: text })
+      if (second !== undefined)
+        return yield* new AmbiguousRun({ run: text, candidates: rows.map(({ id }) => id) })
+      return run
+    })
 
   return RunStore.of({
     begin: ({ id, kind, model, profile, options }) =>
@@ -161,29 +204,56 @@ const make = Effect.fnUntraced(function* (file: string) {
               kind,
               model: model.sha256,
               device: profile?.id ?? "",
+              profile: profile?.sha256 ?? null,
               options,
               status: "running",
               startedAt: yield* now
             }
             yield* sql`INSERT OR IGNORE INTO runs ${sql.insert(run)}`
-            return (yield* find(id))!
+            const before = (yield* byId(id))!
+            if (before.status !== "done")
+              yield* sql`UPDATE runs SET status = 'running', finishedAt = NULL WHERE id = ${id}`
+            return before
           })
         )
       ),
-    stage: (run, stage, work) =>
-      safe(
+    stage: (run, stage, inputs, work, { name = stage.name, fresh = false } = {}) => {
+      const key = keyOf(stage, inputs)
+      const used = (seconds: number) =>
+        sql`INSERT OR REPLACE INTO runStages ${sql.insert({ run, stage: name, key, seconds })}`
+      return safe(
         Effect.gen(function* () {
-          const stored = yield* sql<{
+          const [stored] = yield* sql<{
             result: string
-          }>`SELECT result FROM stages WHERE run = ${run} AND stage = ${stage}`
-          if (stored[0] !== undefined) return JSON.parse(stored[0].result)
+            digest: string
+          }>`SELECT result, digest FROM results WHERE key = ${key}`
+          if (!fresh && stored !== undefined && sha256(stored.result) === stored.digest) {
+            const known = yield* Effect.option(stage.decode(stored.result))
+            if (known._tag === "Some") {
+              yield* used(0)
+              return known.value
+            }
+          }
           const start = performance.now()
           const result = yield* work
           const seconds = (performance.now() - start) / 1e3
-          yield* sql`INSERT INTO stages ${sql.insert({ run, stage, result: JSON.stringify(result), seconds })}`
+          const text = stage.encode(result)
+          const row = {
+            key,
+            stage: stage.name,
+            version: stage.version,
+            result: text,
+            digest: sha256(text),
+            seconds,
+            madeAt: yield* now
+          }
+          // What cannot be read any more is replaced; what another process stored meanwhile is the same.
+          yield* sql`INSERT OR REPLACE INTO results ${sql.insert(row)}`
+          yield* used(seconds)
           return result
         })
-      ),
+      )
+    },
     results: (run, layers, measurements) =>
       safe(
         sql.withTransaction(
@@ -207,10 +277,10 @@ const make = Effect.fnUntraced(function* (file: string) {
           })
         )
       ),
-    done: (run) =>
+    end: (run, status) =>
       safe(
         Effect.gen(function* () {
-          yield* sql`UPDATE runs SET status = 'done', finishedAt = ${yield* now} WHERE id = ${run}`
+          yield* sql`UPDATE runs SET status = ${status}, finishedAt = ${yield* now} WHERE id = ${run}`
         })
       ),
     forget: (run) => safe(Effect.asVoid(sql`DELETE FROM runs WHERE id = ${run}`)),
@@ -222,21 +292,19 @@ const make = Effect.fnUntraced(function* (file: string) {
       safe(
         Effect.gen(function* () {
           const run = yield* find(id)
-          if (run === undefined) return yield* new RunNotFound({ run: id })
           return {
             run,
             stages: yield* sql<{
               stage: string
               seconds: number
-            }>`SELECT stage, seconds FROM stages WHERE run = ${run.id}`,
-            layers:
-              yield* sql<LayerRow>`SELECT layer, weightBits, activationBits, latencyMs, energyPj, bytes, deltaLoss
+            }>`SELECT stage, seconds FROM runStages WHERE run = ${run.id}`,
+            layers: yield* sql<LayerRow>`SELECT layer, choice, latencyMs, energyPj, bytes, deltaLoss
               FROM layers WHERE run = ${run.id} ORDER BY rowid`,
             measurements:
               yield* sql<MeasurementRow>`SELECT plan, metric, value, low, high, n FROM measurements
               WHERE run = ${run.id} ORDER BY rowid`,
             sensitivities:
-              yield* sql<SensitivityRow>`SELECT layer, bits, metric, value, stdErr FROM sensitivities
+              yield* sql<SensitivityRow>`SELECT layer, choice, metric, value, stdErr FROM sensitivities
               WHERE run = ${run.id} ORDER BY rowid`,
             referee: yield* sql<RefereeRow>`SELECT metric, spearman, n FROM referees
               WHERE run = ${run.id} ORDER BY rowid`

@@ -3,7 +3,7 @@ import { type Profile, Profiles, Simulate, Validation } from "@bitbudget/device"
 import type { Work } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
-import { subject, type Request } from "./subject.ts"
+import { type Planned, subject, type Request } from "./subject.ts"
 
 /** The software stacks a profile has figures for. */
 const stacksOf = (profile: Profile.Profile): ReadonlyArray<string> => [
@@ -13,7 +13,7 @@ const stacksOf = (profile: Profile.Profile): ReadonlyArray<string> => [
 const cost = (
   profile: Profile.Profile,
   workload: Work.Workload,
-  precisionOf: Simulate.PrecisionOf,
+  { fileBytes, notes, precisionOf }: Planned,
   software?: string
 ) =>
   Effect.gen(function* () {
@@ -22,10 +22,13 @@ const cost = (
         why: `${profile.id} has no software "${software}"; it has ${stacksOf(profile).join(", ") || "none"}`
       })
     }
-    return yield* Effect.try({
+    const found = yield* Effect.try({
       try: () => Simulate.network(profile, workload, precisionOf, software === undefined ? {} : { software }),
       catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
     })
+    // One size: that of the file a plan is written to.
+    const totals = fileBytes === undefined ? found.totals : { ...found.totals, modelBytes: fileBytes }
+    return { ...found, totals, notes: [...notes, ...found.notes] }
   })
 
 interface Simulation extends Simulate.NetworkCost {
@@ -43,8 +46,8 @@ export const simulate = Effect.fn("simulate")(function* (
   }
 ): Effect.fn.Return<Simulation, RequestFailure> {
   const profile = yield* Profiles.load(request.device, request.profiles)
-  const { workload, precisionsOf } = yield* subject(request)
-  const result = yield* cost(profile, workload, yield* precisionsOf(request.plan), request.software)
+  const { workload, planned } = yield* subject(request)
+  const result = yield* cost(profile, workload, yield* planned(request.plan), request.software)
   return { ...result, plan: request.plan, validation: Validation.stated(profile, request.software) }
 })
 
@@ -52,6 +55,7 @@ interface Comparison {
   readonly model: string
   readonly batch: number
   readonly rows: ReadonlyArray<ComparisonRow>
+  readonly notes: ReadonlyArray<string>
 }
 
 /** Null where the device cannot hold the plan (`why` says so) or has no figure. */
@@ -79,17 +83,17 @@ export const compare = Effect.fn("compare")(function* (
     readonly plans: ReadonlyArray<string>
   }
 ): Effect.fn.Return<Comparison, RequestFailure> {
-  const { workload, precisionsOf } = yield* subject(request)
+  const { workload, planned } = yield* subject(request)
   const plans = yield* Effect.forEach(request.plans, (plan) =>
-    Effect.map(precisionsOf(plan), (precisionOf) => ({ plan, precisionOf }))
+    Effect.map(planned(plan), (found) => ({ plan, found }))
   )
   const devices = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
   let first: number | undefined
   const rows: Array<ComparisonRow> = []
   for (const profile of devices) {
-    for (const { plan, precisionOf } of plans) {
+    for (const { plan, found } of plans) {
       const known = { device: profile.id, plan, validation: Validation.stated(profile) }
-      const result = yield* Effect.result(cost(profile, workload, precisionOf))
+      const result = yield* Effect.result(cost(profile, workload, found))
       if (result._tag === "Failure") {
         // A device that cannot hold a plan is part of the answer, not the end of it.
         rows.push({ ...known, ...unknown, why: result.failure.message })
@@ -112,7 +116,12 @@ export const compare = Effect.fn("compare")(function* (
       })
     }
   }
-  return { model: workload.name, batch: workload.batch, rows }
+  return {
+    model: workload.name,
+    batch: workload.batch,
+    rows,
+    notes: plans.flatMap(({ found }) => found.notes)
+  }
 })
 
 const unknown = {

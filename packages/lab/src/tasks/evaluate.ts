@@ -5,6 +5,7 @@ import { FakeQuant, Pack } from "@bitbudget/quant"
 import { Data, Evaluate, Metrics } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { RequestFailure } from "../errors.ts"
+import { scoresOf } from "../scores.ts"
 import { planFor, rangesFor } from "./formats.ts"
 import { readModel } from "./model.ts"
 
@@ -16,6 +17,7 @@ interface Evaluated {
     readonly withFloat: Intervals.Estimate | null
     readonly withPacked: Intervals.Estimate | null
   }
+  readonly notes: ReadonlyArray<string>
   readonly seconds: number
 }
 
@@ -25,22 +27,29 @@ export const evaluate = Effect.fn("evaluate")(function* (request: {
   readonly data: string
   readonly plan: string | undefined
   readonly samples: number | undefined
+  readonly threads: number | undefined
 }): Effect.fn.Return<Evaluated, RequestFailure> {
   const start = performance.now()
-  const { graph } = yield* readModel(request.model, request.reading)
+  const model = yield* readModel(request.model, request.reading)
+  const { graph } = model
   const data = yield* Data.open(request.data)
   const split = data.whole ?? (yield* data.split("test"))
-  const limit = request.samples === undefined ? {} : { limit: request.samples }
+  const limit = {
+    scores: scoresOf(graph),
+    ...(request.samples === undefined ? {} : { limit: request.samples }),
+    ...(request.threads === undefined ? {} : { threads: request.threads })
+  }
   const float = yield* Evaluate.run(Model.encode(graph), split, { ...limit, stage: "evaluating" })
   const seconds = () => (performance.now() - start) / 1e3
-  if (request.plan === undefined) return { n: float.n, metrics: float.metrics, seconds: seconds() }
-  const formats = yield* planFor(graph, request.plan)
-  const ranges = yield* rangesFor(graph, formats, data)
-  const simulated = yield* Evaluate.run(Model.encode(FakeQuant.rewrite(graph, formats, ranges)), split, {
+  if (request.plan === undefined) return { n: float.n, metrics: float.metrics, notes: [], seconds: seconds() }
+  const plan = yield* planFor(model, request.plan)
+  const { choices } = plan
+  const ranges = yield* rangesFor(graph, plan, data, request.threads)
+  const simulated = yield* Evaluate.run(Model.encode(FakeQuant.rewrite(graph, choices, ranges)), split, {
     ...limit,
     stage: `evaluating ${request.plan}`
   })
-  const packed = yield* Evaluate.run(Pack.encode(graph, formats, ranges), split, {
+  const packed = yield* Evaluate.run(Pack.encode(graph, choices, ranges), split, {
     ...limit,
     stage: "evaluating packed"
   })
@@ -52,6 +61,7 @@ export const evaluate = Effect.fn("evaluate")(function* (request: {
     n: simulated.n,
     metrics: simulated.metrics,
     agreement: { withFloat: agreementWith(float), withPacked: agreementWith(packed) },
+    notes: plan.notes,
     seconds: seconds()
   }
 })

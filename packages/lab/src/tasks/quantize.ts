@@ -1,6 +1,6 @@
 /** `quantize`: the packed, deployable ONNX file of a plan. */
-import { Layer, Model } from "@bitbudget/graph"
-import { Affine, FileBytes, LayerFormat, Pack, Weights } from "@bitbudget/quant"
+import { Layer, type Model, Tensor } from "@bitbudget/graph"
+import { Affine, Choice, FileBytes, Pack, type WeightFormat, WeightKinds, Weights } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { RequestFailure } from "../errors.ts"
@@ -15,13 +15,22 @@ interface Packed {
   readonly layers: ReadonlyArray<{
     readonly id: string
     readonly dtype: string
-    readonly granularity: LayerFormat.LayerFormat["granularity"]
+    readonly choice: string
+    /** What shares one scale: "tensor", "channel", or "block of N". */
+    readonly granularity: string
     readonly bytes: number
     /** Null where the weights are stored exactly. */
     readonly sqnrDb: number | null
   }>
   readonly notes: ReadonlyArray<string>
 }
+
+const granularityOf = (format: WeightFormat.WeightFormat): string =>
+  format.kind === "float"
+    ? "none"
+    : typeof format.scale === "object"
+      ? `block of ${format.scale.block}`
+      : format.scale
 
 export const quantize = Effect.fn("quantize")(function* (request: {
   readonly model: string
@@ -30,36 +39,43 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   readonly data: string | undefined
   readonly out: string
 }): Effect.fn.Return<Packed, RequestFailure> {
-  const { graph } = yield* readModel(request.model, request.reading)
-  const formats = yield* planFor(graph, request.plan)
+  const model = yield* readModel(request.model, request.reading)
+  const { graph } = model
+  const plan = yield* planFor(model, request.plan)
+  const { choices } = plan
   const data = request.data === undefined ? undefined : yield* Data.open(request.data)
-  const ranges = yield* rangesFor(graph, formats, data)
-  const bytes = Pack.encode(graph, formats, ranges)
+  const ranges = yield* rangesFor(graph, plan, data)
+  const bytes = Pack.encode(graph, choices, ranges)
   yield* writeFile(request.out, bytes)
   const layers = Layer.layersOf(graph)
   return {
     file: request.out,
     bytes: bytes.byteLength,
-    predictedBytes: FileBytes.predict(FileBytes.structureOf(graph), layers, formats),
+    predictedBytes: FileBytes.predict(FileBytes.structureOf(graph), layers, choices),
     layers: layers.map((layer) => {
-      const format = formats.get(layer.id) ?? LayerFormat.float32Format
-      const { kind, bits } = format.precision.weights
-      const weights = Weights.weightsOf(graph, layer)
-      const noise = Affine.sqnrDb(weights, Weights.roundedWeights(weights, layer, format))
+      const choice = choices.get(layer.id)!
+      const noise = Affine.sqnrDb(
+        Weights.weightsOf(graph, layer),
+        Weights.rounded(graph, layer, choice.weights)
+      )
       return {
         id: layer.id,
-        dtype: kind === "float" ? `float${bits}` : Pack.storedType(bits, format.scheme === "symmetric"),
-        granularity: format.granularity,
-        bytes: FileBytes.weightBytes(layer, format),
+        choice: Choice.show(choice),
+        dtype: WeightKinds.dtype(choice.weights),
+        granularity: granularityOf(choice.weights),
+        bytes: FileBytes.weightBytes(layer, choice),
         sqnrDb: Number.isFinite(noise) ? noise : null
       }
     }),
-    notes: layers.flatMap(({ id }) => {
-      const bits = formats.get(id)?.precision.weights
-      const container = bits?.kind === "int" ? Pack.containerBits(bits.bits) : undefined
-      return container === undefined || container === bits!.bits
-        ? []
-        : [`${id}: ${bits!.bits}-bit weights are stored in ${container} bits`]
-    })
+    notes: [
+      ...plan.notes,
+      ...layers.flatMap(({ id }) => {
+        const { weights } = choices.get(id)!
+        const stored = Tensor.bitsOf[WeightKinds.dtype(weights)]
+        return stored === weights.bits
+          ? []
+          : [`${id}: ${weights.bits}-bit weights are stored in ${stored} bits`]
+      })
+    ]
   }
 })

@@ -2,8 +2,9 @@
  * What a cost is asked of: a network of an ONNX file, or the work of a layer list. Both become a workload at the
  * wanted batch and a function from a plan's name to the precision of every step.
  */
-import { Batch, type Simulate } from "@bitbudget/device"
-import { Model, Precision, type Work } from "@bitbudget/graph"
+import { Batch, Riders, type Simulate } from "@bitbudget/device"
+import { Layer, Model, type Work } from "@bitbudget/graph"
+import { Choice, FileBytes } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { planFor } from "./formats.ts"
@@ -15,22 +16,32 @@ export interface Request {
   readonly reading?: Model.ReadOptions
 }
 
+/** A plan as the device sees it. */
+export interface Planned {
+  readonly precisionOf: Simulate.PrecisionOf
+  /** Bytes of the file that is written of it; undefined for a layer list, of which there is none. */
+  readonly fileBytes: number | undefined
+  readonly notes: ReadonlyArray<string>
+}
+
 interface Subject {
   readonly workload: Work.Workload
-  readonly precisionsOf: (plan: string) => Effect.Effect<Simulate.PrecisionOf, RequestFailure>
+  readonly planned: (plan: string) => Effect.Effect<Planned, RequestFailure>
 }
 
 const layerList = Effect.fn(function* ({ model, batch }: Request): Effect.fn.Return<Subject, RequestFailure> {
   const workload = yield* readLayerList(model, batch)
-  const precisionsOf = (plan: string) =>
+  const planned = (plan: string) =>
     Effect.gen(function* () {
-      const precision = Precision.parsePrecision(plan)
-      if (precision !== undefined) return (): Precision.Precision => precision
-      return yield* new UnusableRequest({
-        why: `a layer list has no named layers to plan for: it takes shorthand like w8a8, not "${plan}"`
-      })
+      const choice = Choice.parse(plan)
+      if (choice === undefined)
+        return yield* new UnusableRequest({
+          why: `a layer list has no named layers to plan for: it takes shorthand like w8a8, not "${plan}"`
+        })
+      const precision = Choice.precision(choice)
+      return { precisionOf: () => precision, fileBytes: undefined, notes: [] }
     })
-  return { workload, precisionsOf }
+  return { workload, planned }
 })
 
 const network = Effect.fn(function* ({
@@ -38,15 +49,22 @@ const network = Effect.fn(function* ({
   batch,
   reading
 }: Request): Effect.fn.Return<Subject, RequestFailure> {
-  const { graph, name } = yield* Model.read(model, reading)
+  const read = yield* Model.read(model, reading)
+  const { graph, name } = read
   const workload = { ...Batch.workloadAt(graph, batch), name }
-  const precisionsOf = (plan: string) =>
-    Effect.map(planFor(graph, plan), (formats): Simulate.PrecisionOf => {
-      // Steps without weights go with the layers around them; only their activation width matters.
-      const first = [...formats.values()][0]?.precision ?? Precision.wa(8, 8)
-      return (step) => formats.get(step.id)?.precision ?? first
+  const layers = Layer.layersOf(graph)
+  const structure = FileBytes.structureOf(graph)
+  const planned = (plan: string) =>
+    Effect.map(planFor(read, plan), ({ choices, default: fallback, notes }): Planned => {
+      const precisions = new Map([...choices].map(([id, choice]) => [id, Choice.precision(choice)]))
+      const otherwise = Choice.precision(fallback)
+      return {
+        precisionOf: Riders.precisionOfPlan(workload, (layer) => precisions.get(layer) ?? otherwise),
+        fileBytes: FileBytes.predict(structure, layers, choices),
+        notes
+      }
     })
-  return { workload, precisionsOf }
+  return { workload, planned }
 })
 
 /** The workload of a model file or layer list, and the precisions a plan gives its steps. */

@@ -6,7 +6,8 @@ import type { GraphBuilder, Precision, Tensor } from "@bitbudget/graph"
 import type { OfKind, WeightFormat, WeightKindName } from "../format/WeightFormat.ts"
 import { float, type FloatValues } from "./float.ts"
 import { int, type IntegerCodes } from "./integer.ts"
-import type { WeightKind, WeightShape } from "./WeightKind.ts"
+import { extremes, type Fitting } from "./Fitting.ts"
+import type { Product, WeightKind, WeightShape } from "./WeightKind.ts"
 
 /** What weights become in a format of each kind. */
 export interface EncodedByKind {
@@ -37,8 +38,24 @@ export const parse = (text: string): WeightFormat | undefined => {
   return undefined
 }
 
-export const quantize = (weights: Tensor.Tensor, axis: number, format: WeightFormat): Encoded =>
-  rowOf(format).quantize(weights, axis, format)
+/** Codes of weights, float32, by plain rounding where no other fitting is asked for. */
+export const quantize = (
+  weights: Tensor.Tensor,
+  axis: number,
+  format: WeightFormat,
+  fitting: Fitting = extremes
+): Encoded => rowOf(format).quantize(weights, axis, format, fitting)
+
+/** The same parameters with the values nearest to other weights of that shape. */
+export const recode = (encoded: Encoded, weights: Tensor.Tensor): Encoded =>
+  rowOf(encoded.format).recode(encoded, weights)
+
+/** The values that a weight can take, in rising order; undefined where they are too many to choose among. */
+export const levels = (encoded: Encoded): ((i: number) => Float32Array) | undefined =>
+  rowOf(encoded.format).levels(encoded)
+
+/** An encoding without its numbers, which takes the place of one where only sizes matter. */
+export const blank = (of: WeightShape, format: WeightFormat): Encoded => rowOf(format).blank(of, format)
 
 export const dequantize = (encoded: Encoded): Tensor.Tensor => rowOf(encoded.format).dequantize(encoded)
 
@@ -48,8 +65,12 @@ export const storedBytes = (of: WeightShape, format: WeightFormat): number =>
 
 export const dtype = (format: WeightFormat): Tensor.DType => rowOf(format).dtype(format)
 
-export const emit = (builder: GraphBuilder, name: string, encoded: Encoded): string =>
-  rowOf(encoded.format).emit(builder, name, encoded)
+export const emit = (
+  builder: GraphBuilder,
+  name: string,
+  encoded: Encoded,
+  product: Product = "float"
+): string => rowOf(encoded.format).emit(builder, name, encoded, product)
 
 export const hasIntegerKernels = (format: WeightFormat): boolean => rowOf(format).hasIntegerKernels(format)
 

@@ -1,6 +1,6 @@
 /** `simulate` and `compare` as tables. */
 import type { Tasks } from "@bitbudget/lab"
-import { figure, knownError, table, tail, type Success } from "./table.ts"
+import { figure, knownError, table, middle, type Success } from "./table.ts"
 
 /** Shares of a whole, largest first, without what is nothing. */
 const shares = (parts: Readonly<Record<string, number | null>>): string => {
@@ -30,13 +30,13 @@ export const simulate = (cost: Success<typeof Tasks.simulate>): string => {
     table(
       ["step", "bits", "ms", "use %", "ops/B", "roof %", "bound by", "pJ"],
       shown.map(({ roofline, ...step }) => [
-        tail(step.id, 26),
+        middle(step.id, 26),
         `${step.weightBits ?? "–"}/${step.activationBits}`,
         figure(step.latencyMs),
         step.utilisation === null ? null : figure(100 * step.utilisation),
         figure(roofline?.intensityOpsPerByte),
         roofline === null ? null : figure((100 * roofline.attainedOpsPerS) / roofline.attainableOpsPerS),
-        tail(step.boundBy, 10),
+        middle(step.boundBy, 10),
         figure(step.energyPj.total)
       ])
     ),
@@ -62,8 +62,8 @@ export const compare = ({ model, batch, rows }: Success<typeof Tasks.compare>): 
     table(
       ["device", "plan", "ms", "×", "mJ", "weights", "mm²", "error %", "unseen %"],
       rows.map((row) => [
-        tail(row.device, 20),
-        tail(row.plan, 10),
+        middle(row.device, 20),
+        middle(row.plan, 10),
         figure(row.latencyMs),
         figure(row.speedUp),
         figure(row.energyMj),

@@ -1,6 +1,6 @@
 /** `devices` as tables. */
 import type { Tasks } from "@bitbudget/lab"
-import { figure, knownError, table, tail, type Success } from "./table.ts"
+import { figure, knownError, table, middle, type Success } from "./table.ts"
 
 type Stated = Parameters<typeof knownError>[0]
 
@@ -34,7 +34,7 @@ export const fitted = (result: Success<typeof Tasks.fitProfile>): string =>
     table(
       ["software", "precision", "rows", "error %", "unseen %"],
       result.stacks.map((stack) => [
-        tail(stack.software, 30),
+        middle(stack.software, 30),
         stack.precision,
         stack.rows,
         figure(stack.medianApePct),
@@ -68,7 +68,7 @@ export const validation = ({ rows, summary }: Success<typeof Tasks.validate>): s
     table(
       ["network", "layer", "precision", "metric", "measured", "predicted", "error %"],
       rows.map((row) => [
-        tail(row.network, 22),
+        middle(row.network, 22),
         row.layer,
         row.precision,
         row.metric,

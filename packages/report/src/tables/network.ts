@@ -1,6 +1,6 @@
 /** `inspect`, `evaluate`, `quantize` as tables. */
 import type { Tasks } from "@bitbudget/lab"
-import { figure, shape, table, tail, type Success } from "./table.ts"
+import { figure, shape, table, middle, type Success } from "./table.ts"
 
 export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.inspect>): string =>
   [
@@ -10,7 +10,7 @@ export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.ins
     table(
       ["layer", "op", "weights", "output", "params", "MACs"],
       layers.map((layer) => [
-        tail(layer.name, 24),
+        middle(layer.name, 24),
         layer.op,
         layer.weightShape && shape(layer.weightShape),
         layer.outputShape && shape(layer.outputShape),
@@ -20,6 +20,19 @@ export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.ins
     ),
     ...unsupported.map(({ node, op, why }) => `not supported: node ${node} (${op}): ${why}`)
   ].join("\n")
+
+const agreement = ({ agreement }: Success<typeof Tasks.evaluate>): ReadonlyArray<string> => {
+  const line = (what: string, estimate: { readonly value: number; readonly n: number } | null) =>
+    estimate === null
+      ? []
+      : [`same prediction as ${what}: ${(100 * estimate.value).toFixed(2)} % of ${estimate.n}`]
+  return agreement === undefined
+    ? []
+    : [
+        ...line("the float network", agreement.withFloat),
+        ...line("the packed file in ONNX Runtime", agreement.withPacked)
+      ]
+}
 
 export const evaluate = (result: Success<typeof Tasks.evaluate>): string =>
   [
@@ -32,7 +45,9 @@ export const evaluate = (result: Success<typeof Tasks.evaluate>): string =>
         figure(low),
         figure(high)
       ])
-    )
+    ),
+    ...agreement(result),
+    ...result.notes.map((note) => `note: ${note}`)
   ].join("\n")
 
 export const quantize = (result: Success<typeof Tasks.quantize>): string =>
@@ -42,7 +57,7 @@ export const quantize = (result: Success<typeof Tasks.quantize>): string =>
     table(
       ["layer", "type", "bytes", "SQNR dB"],
       result.layers.map(({ id, dtype, bytes, sqnrDb }) => [
-        tail(id, 40),
+        middle(id, 40),
         dtype,
         figure(bytes),
         figure(sqnrDb)

@@ -1,7 +1,7 @@
 /** `runs` as tables. */
 import type { RunStore } from "@bitbudget/lab"
 import type { Effect } from "effect"
-import { figure, table, tail, withError } from "./table.ts"
+import { figure, table, middle, withError } from "./table.ts"
 
 type Store = RunStore["Service"]
 type Listed = Effect.Success<Store["list"]>
@@ -13,8 +13,8 @@ export const runs = (rows: Listed): string =>
     rows.map((row) => [
       row.id,
       row.kind,
-      tail(row.modelName, 20),
-      row.device === "" ? null : tail(row.device, 20),
+      middle(row.modelName, 20),
+      row.device === "" ? null : middle(row.device, 20),
       row.status,
       row.startedAt.slice(0, 16)
     ])
@@ -28,23 +28,18 @@ export const run = ({ run, stages, layers, measurements, sensitivities, referee 
   [
     `${run.kind} ${run.id}${run.device === "" ? "" : ` on ${run.device}`}: ${run.status}`,
     ...section(
-      ["layer", "bits", "bytes", "Δloss"],
-      layers.map((row) => [
-        tail(row.layer, 40),
-        `${row.weightBits}/${row.activationBits}`,
-        row.bytes,
-        figure(row.deltaLoss)
-      ])
+      ["layer", "formats", "bytes", "Δloss"],
+      layers.map((row) => [middle(row.layer, 40), row.choice, row.bytes, figure(row.deltaLoss)])
     ),
     ...section(
       ["plan", "metric", "value", "n"],
       measurements.map((row) => [row.plan, row.metric, figure(row.value), row.n])
     ),
     ...section(
-      ["layer", "bits", "metric", "value"],
+      ["layer", "formats", "metric", "value"],
       sensitivities.map((row) => [
-        tail(row.layer, 36),
-        row.bits,
+        middle(row.layer, 36),
+        row.choice,
         row.metric,
         withError(row.value, row.stdErr)
       ])

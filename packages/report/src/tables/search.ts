@@ -1,68 +1,164 @@
-/** `search` and `solve` as tables. */
-import type { Plan, Tasks } from "@bitbudget/lab"
-import { figure, knownError, table, tail, type Success } from "./table.ts"
+/** `search` as tables: the plan as soon as it stands, then what it costs and does. */
+import type { Plan } from "@bitbudget/lab"
+import { figure, knownError, middle, shortNames, table } from "./table.ts"
 
-type Metric = { readonly value: number; readonly low: number; readonly high: number; readonly n: number }
+type Result = Plan.SearchResult
+type Metrics = Result["measured"]
+type Metric = Metrics[string]
 
 const percent = ({ value, low, high }: Metric): string =>
   `${(100 * value).toFixed(2)} % [${(100 * low).toFixed(2)}, ${(100 * high).toFixed(2)}]`
 
-/** The metric people ask for first: accuracy, else whatever was measured. */
-const headline = (metrics: { readonly [name: string]: Metric }): string => {
-  const top1 = metrics["top1"]
-  if (top1 !== undefined) return percent(top1)
-  const [first] = Object.entries(metrics)
-  return first === undefined ? "–" : `${first[0]} ${figure(first[1].value)}`
+/** The metric people ask for first: accuracy of a classifier, perplexity of a text, else whatever was measured. */
+const headlineMetric = (metrics: Metrics): string | undefined =>
+  ["perplexity", "top1", "mse"].find((name) => Object.hasOwn(metrics, name)) ?? Object.keys(metrics)[0]
+
+const shown = (metrics: Metrics): string => {
+  const name = headlineMetric(metrics)
+  const metric = name === undefined ? undefined : metrics[name]
+  if (name === undefined || metric === undefined) return "–"
+  return name === "top1"
+    ? percent(metric)
+    : `${figure(metric.value)} [${figure(metric.low)}, ${figure(metric.high)}]`
 }
 
-export const search = (result: Plan.SearchResult): string => {
+/** The plan, layer by layer, before anything of it was measured. */
+export const plan = ({ opened, plan, selected }: Parameters<Plan.Announce>[0]): string => {
+  const names = shortNames(
+    opened.layers.map(({ name }) => name),
+    40
+  )
+  return table(
+    [`layer (plan: ${selected.chosen.name})`, "formats"],
+    opened.layers.map(({ id }, l) => [names[l], plan.layers[id]])
+  )
+}
+
+const share = (value: number | null | undefined, of: number | null | undefined): string | undefined =>
+  value === null || value === undefined || of === null || of === undefined || of === 0
+    ? undefined
+    : `${((100 * value) / of).toFixed(0)} %`
+
+/** One sentence a person would repeat. */
+const headline = (result: Result): string => {
+  const eight = result.baselines.find(({ name }) => name === "w8a8")
+  const float = result.baselines.find(({ name }) => name === "f32")
+  const bytes = share(result.predicted.modelBytes, eight?.modelBytes)
+  const latency = share(result.predicted.latencyMs, eight?.predicted?.latencyMs)
+  const costs =
+    bytes === undefined || latency === undefined
+      ? `${result.predicted.modelBytes} bytes and ${figure(result.predicted.latencyMs)} ms`
+      : `${bytes} of the bytes and ${latency} of the latency of 8 bits`
+  const [own, reference] = [result.measured["top1"], float?.measured["top1"]]
+  if (own === undefined || reference === undefined) {
+    const name = headlineMetric(result.measured)
+    return name === undefined ? `${costs}.` : `${costs}, ${name} ${shown(result.measured)}.`
+  }
+  const difference = 100 * (own.value - reference.value)
+  const pValue = result.paired.find(({ versus }) => versus === "f32")?.pValue ?? 1
+  const sign = difference > 0 ? "+" : difference < 0 ? "−" : "±"
+  return (
+    `${costs}, ${(100 * own.value).toFixed(2)} % top-1 ` +
+    `(${sign}${Math.abs(difference).toFixed(2)} points against float, ${pValue < 0.05 ? "significant" : "not significant"}).`
+  )
+}
+
+const certainty = ({ certificate }: Result): string => {
+  const gap =
+    certificate.gap === null ? "no bound" : `within ${(100 * certificate.gap).toFixed(1)} % of the optimum`
+  return (
+    `${certificate.optimal ? "proved optimal for the simulated network" : gap}: ` +
+    `predicted loss ${figure(certificate.objective)}, bound ${figure(certificate.bound)}, ` +
+    `${certificate.simulations} plans simulated, ${certificate.seconds.toFixed(2)} s`
+  )
+}
+
+/** How far the prediction of the loss can be trusted. */
+const trust = ({ trust: { predicted, measured, holds } }: Result): ReadonlyArray<string> =>
+  predicted === null || measured === null
+    ? []
+    : [
+        `loss increase on the tuning data: predicted ${figure(predicted)}, measured ${figure(measured)}` +
+          (holds === false ? "; layers rounded together do not add up here, trust the measured one" : "")
+      ]
+
+const networks = (result: Result): string => {
   const rows = [
     {
-      name: "chosen",
-      totals: result.predicted,
-      bytes: result.predicted.modelBytes,
-      fits: true,
+      name: `chosen (${result.chosen})`,
+      predicted: result.predicted as Result["predicted"] | null,
+      modelBytes: result.predicted.modelBytes,
+      withinBudgets: true,
       measured: result.measured
     },
-    ...result.baselines.map((baseline) => ({
-      name: baseline.name,
-      totals: baseline.predicted,
-      bytes: baseline.modelBytes,
-      fits: baseline.withinBudgets,
-      measured: baseline.measured
-    }))
+    ...result.baselines
   ]
-  const { certificate } = result
-  return [
+  const metric = headlineMetric(result.measured)
+  return table(
+    [
+      "network",
+      "ms",
+      "mJ",
+      "bytes",
+      "fits",
+      metric === undefined ? "measured" : `${metric === "top1" ? "top-1" : metric} [95 %]`
+    ],
+    rows.map(({ name, predicted, modelBytes, withinBudgets, measured }) => [
+      middle(name, 22),
+      figure(predicted?.latencyMs),
+      figure(predicted?.energyMj),
+      figure(modelBytes),
+      withinBudgets ? "yes" : "no",
+      shown(measured)
+    ])
+  )
+}
+
+const layers = (result: Result): string => {
+  const names = shortNames(
+    result.layers.map(({ name }) => name),
+    20
+  )
+  return table(
+    ["layer", "formats", "Δloss ± s.e.", "ms", "pJ", "bytes", "bound by"],
+    result.layers.map((layer, l) => [
+      names[l],
+      layer.choice,
+      layer.deltaLoss === null
+        ? null
+        : `${layer.deltaLoss.toExponential(1)} ± ${layer.deltaLossStdErr?.toExponential(0) ?? "?"}`,
+      figure(layer.latencyMs),
+      figure(layer.energyPj),
+      figure(layer.bytes),
+      middle(layer.boundBy ?? "–", 10)
+    ])
+  )
+}
+
+const front = ({ front }: Result): ReadonlyArray<string> =>
+  front === null
+    ? []
+    : [
+        "",
+        table(
+          ["front: at most", "simulated", "predicted loss", "proved"],
+          front.map(({ limit, value, loss, optimal }) => [
+            figure(limit),
+            figure(value),
+            figure(loss),
+            optimal ? "yes" : "no"
+          ])
+        )
+      ]
+
+export const search = (result: Result): string =>
+  [
     `plan for ${result.device} (${result.chosen}), minimising ${result.metric}`,
     `prediction: ${knownError(result.validation)}`,
     "",
-    table(
-      ["layer", "bits", "Δloss ± s.e.", "ms", "pJ", "bytes", "bound by"],
-      result.layers.map((layer) => [
-        tail(layer.name, 18),
-        `${layer.weightBits}/${layer.activationBits}`,
-        layer.deltaLoss === null
-          ? null
-          : `${layer.deltaLoss.toExponential(1)} ± ${layer.deltaLossStdErr?.toExponential(0) ?? "?"}`,
-        figure(layer.latencyMs),
-        figure(layer.energyPj),
-        figure(layer.bytes),
-        tail(layer.boundBy ?? "–", 10)
-      ])
-    ),
+    layers(result),
     "",
-    table(
-      ["network", "ms", "mJ", "bytes", "fits", "top-1 measured [95 %]"],
-      rows.map(({ name, totals, bytes, fits, measured }) => [
-        name,
-        figure(totals?.latencyMs),
-        figure(totals?.energyMj),
-        figure(bytes),
-        fits ? "yes" : "no",
-        headline(measured)
-      ])
-    ),
+    networks(result),
     "",
     table(
       ["budget", "limit", "reached", "left"],
@@ -73,39 +169,12 @@ export const search = (result: Plan.SearchResult): string => {
         figure(slack)
       ])
     ),
+    ...front(result),
     "",
-    `${certificate.optimal ? "proved optimal" : `within ${figure(certificate.gap)} of the optimum`}: ` +
-      `loss ${figure(certificate.objective)}, bound ${figure(certificate.bound)}, ${certificate.nodes} nodes, ` +
-      `${certificate.seconds.toFixed(2)} s`,
+    certainty(result),
+    ...trust(result),
+    ...result.notes.map((note) => `note: ${note}`),
     `files: ${result.files.join(", ")} (${result.fileBytes} bytes)`,
-    `run:   ${result.run}`
+    `run:   ${result.run}`,
+    headline(result)
   ].join("\n")
-}
-
-export const solution = (result: Success<typeof Tasks.solveProblem>): string => {
-  if (result.explanation !== undefined) return result.explanation.sentence
-  return [
-    `${result.status}: ${result.minimise} ${figure(result.objective)}, bound ${figure(result.bound)}, ` +
-      `gap ${figure(result.gap)}, ${result.seconds.toFixed(3)} s`,
-    "",
-    table(["group", "choice"], Object.entries(result.choice)),
-    "",
-    table(
-      ["cost", "value", "left"],
-      Object.entries(result.costs).map(([name, value]) => [name, figure(value), figure(result.slack[name])])
-    ),
-    ...(result.front === undefined
-      ? []
-      : [
-          "",
-          table(
-            ["front: at most", "reached", result.minimise],
-            result.front.map(({ limit, value, solution }) => [
-              figure(limit),
-              figure(value),
-              figure(solution.objective)
-            ])
-          )
-        ])
-  ].join("\n")
-}

@@ -1,14 +1,18 @@
-/** `sensitivity` as a table: a line a layer and width, and how well each metric ranks them. */
+/** `sensitivity` as a table: a line a layer and choice, and how well each metric ranks them. */
 import type { Sensitivities } from "@bitbudget/lab"
-import { figure, layerTail, table, tableOfKnown, type Success, withError } from "./table.ts"
+import { figure, layerNames, table, tableOfKnown, type Success, withError } from "./table.ts"
 
 type Analysis = Success<typeof Sensitivities.analyze>
 
-const traces = ({ layers }: Analysis): string =>
-  tableOfKnown(
+const traces = ({ layers }: Analysis): string => {
+  const names = layerNames(
+    layers.map(({ id }) => id),
+    30
+  )
+  return tableOfKnown(
     ["layer", "weights", "trace", "trace of G", "λ max", "Fisher"],
-    layers.map((layer) => [
-      layerTail(layer.id, 30),
+    layers.map((layer, l) => [
+      names[l],
       figure(layer.params),
       withError(layer.trace, layer.traceStdErr),
       withError(layer.gaussNewtonTrace, layer.gaussNewtonTraceStdErr),
@@ -16,21 +20,26 @@ const traces = ({ layers }: Analysis): string =>
       withError(layer.fisher, layer.fisherStdErr)
     ])
   )
+}
 
-type Format = Analysis["layers"][number]["byBits"][string]
+type Format = Analysis["layers"][number]["byChoice"][string]
 
-/** A line a layer and width; columns nobody asked for are left out. */
+/** A line a layer and choice; columns nobody asked for are left out. */
 const formats = (
   { layers }: Analysis,
   columns: { readonly [title: string]: (format: Format) => string }
 ): ReadonlyArray<string> => {
-  const rows = layers.flatMap((layer) =>
-    Object.entries(layer.byBits).map(([bits, format]) =>
-      [layerTail(layer.id, 24), bits].concat(Object.values(columns).map((cell) => cell(format)))
+  const names = layerNames(
+    layers.map(({ id }) => id),
+    24
+  )
+  const rows = layers.flatMap((layer, l) =>
+    Object.entries(layer.byChoice).map(([choice, format]) =>
+      [names[l]!, choice].concat(Object.values(columns).map((cell) => cell(format)))
     )
   )
   const empty = rows.every(([, , ...cells]) => cells.every((cell) => cell === "–"))
-  return empty ? [] : ["", tableOfKnown(["layer", "bits", ...Object.keys(columns)], rows)]
+  return empty ? [] : ["", tableOfKnown(["layer", "formats", ...Object.keys(columns)], rows)]
 }
 
 /** What rounding does, measured on whole networks with one layer rounded. */
@@ -51,10 +60,14 @@ const predicted = {
 
 /** Layers' inputs, where these were asked for. */
 const inputs = ({ layers }: Analysis): ReadonlyArray<string> => {
-  const rows = layers.flatMap(({ id, activation }) =>
-    Object.entries(activation?.byBits ?? {}).map(([bits, format]) => [
-      layerTail(id, 24),
-      bits,
+  const names = layerNames(
+    layers.map(({ id }) => id),
+    24
+  )
+  const rows = layers.flatMap(({ activation }, l) =>
+    Object.entries(activation?.byFormat ?? {}).map(([id, format]) => [
+      names[l],
+      id,
       withError(activation?.trace, activation?.traceStdErr),
       withError(format.deltaLoss, format.stdErr),
       figure(format.noiseOmega)
@@ -62,7 +75,7 @@ const inputs = ({ layers }: Analysis): ReadonlyArray<string> => {
   )
   return rows.length === 0
     ? []
-    : ["", table(["layer's input", "bits", "trace", "Δloss", "½ tr step²/12"], rows)]
+    : ["", table(["layer's input", "format", "trace", "Δloss", "½ tr step²/12"], rows)]
 }
 
 const statement = ({ gaussNewtonEqualsHessian: { holds, brokenBy } }: Analysis): string =>

@@ -54,13 +54,32 @@ export const figure = (value: number | null | undefined): string => {
   return `${Number((value / (suffix === "k" ? 1e3 : size)).toPrecision(3))}${suffix}`
 }
 
-/** The end of a long name, which tells layers apart. */
-export const tail = (text: string, width: number): string =>
-  text.length <= width ? text : `…${text.slice(1 - width)}`
+/** A long text without its middle. */
+export const middle = (text: string, width: number): string => {
+  if (text.length <= width) return text
+  const head = Math.ceil((width - 1) / 2)
+  return `${text.slice(0, head)}…${text.slice(text.length - (width - 1 - head))}`
+}
 
-/** A layer's id without the operator at its end, which tells nobody anything. */
-export const layerTail = (id: string, width: number): string =>
-  tail(id.replace(/\/(Conv|ConvTranspose|Gemm|MatMul)$/, ""), width)
+/** Names no longer than `width`, shortened from the middle, no two of them the same. */
+export const shortNames = (names: ReadonlyArray<string>, width: number): ReadonlyArray<string> => {
+  const seen = new Map<string, number>()
+  return names.map((name) => {
+    const short = middle(name, width)
+    const before = seen.get(short) ?? 0
+    seen.set(short, before + 1)
+    if (before === 0) return short
+    const mark = `~${before + 1}`
+    return `${middle(name, width - mark.length)}${mark}`
+  })
+}
+
+/** Ids of layers without the operator at their end, which tells nobody anything. */
+export const layerNames = (ids: ReadonlyArray<string>, width: number): ReadonlyArray<string> =>
+  shortNames(
+    ids.map((id) => id.replace(/\/(Conv|ConvTranspose|Gemm|MatMul)$/, "")),
+    width
+  )
 
 export const shape = (dims: ReadonlyArray<number>): string => dims.join("×")
 

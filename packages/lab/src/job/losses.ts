@@ -1,13 +1,15 @@
 /**
- * The loss table of a search: what each layer adds to the loss at each width, by the metric that ranks best what was
+ * The loss table of a search: what each layer adds to the loss at each choice, by the metric that ranks best what was
  * measured on other data, or by the one the user names.
  *
- * Estimates are noisy where widths hardly matter, so they are made monotone: fewer bits never look better than more,
+ * Estimates are noisy where formats hardly matter, so they are made monotone: fewer bits of a kind never look better than more,
  * nor better than float.
  */
 import { Referee, type Report, type Sensitivity } from "@bitbudget/sensitivity"
+import { Choice } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { UnusableRequest } from "../errors.ts"
+import type { Opened } from "./open.ts"
 
 /** Metrics whose values of several layers add up to what the layers cost together. Decibels do not. */
 export type Additive = Exclude<Referee.Judged, "outputSqnrDb">
@@ -36,8 +38,8 @@ export const additive: ReadonlyArray<Additive> = Referee.judged.filter(isAdditiv
 
 export interface LossTable {
   readonly metric: Additive
-  /** By layer in the report's order, by width. */
-  readonly losses: ReadonlyArray<ReadonlyMap<number, number>>
+  /** By layer in the report's order, by choice. */
+  readonly losses: ReadonlyArray<ReadonlyMap<string, number>>
 }
 
 /** The additive metric with the highest correlation; the measured increase where nothing was judged. */
@@ -50,26 +52,39 @@ const best = ({ referee = {} }: Report.SensitivityReport): Additive => {
   return winner
 }
 
+/** Losses made monotone: at least 0, and at least those of every choice that is finer of its kind. */
+const monotone = (
+  choices: ReadonlyArray<Choice.Choice>,
+  harms: ReadonlyArray<number>
+): ReadonlyMap<string, number> =>
+  new Map(
+    choices.map((choice) => {
+      const finer = harms.filter((_, i) => Choice.isFiner(choices[i]!, choice))
+      return [Choice.show(choice), Math.max(0, ...finer)]
+    })
+  )
+
 export const lossTable = (
   report: Report.SensitivityReport,
-  choice: MetricChoice
+  { choices }: Opened,
+  wanted: MetricChoice
 ): Effect.Effect<LossTable, UnusableRequest> =>
   Effect.gen(function* () {
-    const metric = choice === "auto" ? best(report) : choice
+    const metric = wanted === "auto" ? best(report) : wanted
     const losses = []
-    for (const { id, byBits } of report.layers) {
-      let worst = 0
-      const row = new Map<number, number>()
-      for (const width of report.bits.toSorted((a, b) => b - a)) {
-        const harm = Referee.harm(metric, byBits[String(width)]!)
-        if (harm === undefined)
-          return yield* new UnusableRequest({
-            why: `--metric ${metric} was not taken of layer ${id}; use auto or deltaLoss`
-          })
-        worst = Math.max(worst, harm)
-        row.set(width, worst)
-      }
-      losses.push(row)
+    for (const { id, byChoice } of report.layers) {
+      const own = choices.get(id)!
+      const harms = own.map((choice) => Referee.harm(metric, byChoice[Choice.show(choice)]!))
+      if (harms.some((harm) => harm === undefined))
+        return yield* new UnusableRequest({
+          why: `--metric ${metric} was not taken of layer ${id}; use auto or deltaLoss`
+        })
+      losses.push(
+        monotone(
+          own,
+          harms.map((harm) => harm ?? 0)
+        )
+      )
     }
     return { metric, losses }
   })

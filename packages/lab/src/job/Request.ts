@@ -1,0 +1,56 @@
+/** What a search is asked for: files already read, words already parsed. */
+import type { Profile } from "@bitbudget/device"
+import type { Model } from "@bitbudget/graph"
+import type { ActivationFormat, Choice, WeightFormat } from "@bitbudget/quant"
+import type { Data } from "@bitbudget/runtime"
+import type { Budget, Quantity } from "../Budget.ts"
+import type { MetricChoice } from "./losses.ts"
+
+/** Choices for the layers that a pattern matches, in place of the usual ones. */
+export interface Offer {
+  readonly pattern: string
+  readonly choices: ReadonlyArray<Choice.Choice>
+}
+
+/** One choice for the layers that a pattern matches. */
+export interface Lock {
+  readonly pattern: string
+  readonly choice: Choice.Choice
+}
+
+export interface Request {
+  readonly model: Model.Model
+  readonly profile: Profile.Profile
+  readonly data: Data.Dataset
+  readonly budgets: ReadonlyArray<Budget>
+  /** 2, 4 and 8-bit integers, as far as the device holds them, when absent. */
+  readonly weights?: ReadonlyArray<WeightFormat.WeightFormat> | undefined
+  /** 8-bit integers, or what the device holds, when absent. */
+  readonly activations?: ReadonlyArray<ActivationFormat.ActivationFormat> | undefined
+  readonly offers: ReadonlyArray<Offer>
+  readonly locks: ReadonlyArray<Lock>
+  /** "shared": layers that read operands of one Add or Concat agree in their activation format. */
+  readonly ties: "shared" | "none"
+  /** What a layer's loss is measured by. */
+  readonly metric: MetricChoice
+  /** Points of a front over a quantity, beside the plan. */
+  readonly front?: { readonly over: Quantity; readonly points: number } | undefined
+  /** Samples the sensitivities are measured on; as many more judge the metrics. DEFAULT_SAMPLES when absent. */
+  readonly samples?: number | undefined
+  /** Samples activation ranges are taken of; CALIBRATION_SAMPLES when absent. */
+  readonly calibration?: number | undefined
+  /** Seconds the exact search may take. */
+  readonly timeLimitSeconds?: number | undefined
+  readonly seed: number
+  readonly threads?: number | undefined
+  /** Folder of the plan and the packed network. */
+  readonly out: string
+  /** Whether everything is measured again although the store has it. */
+  readonly force: boolean
+}
+
+/** Samples of the sensitivities where nothing is said. */
+export const DEFAULT_SAMPLES = 512
+
+/** Samples of activation ranges where nothing is said. */
+export const CALIBRATION_SAMPLES = 512

@@ -1,0 +1,133 @@
+/**
+ * What every layer costs on the device at every choice, and what a whole plan really costs there.
+ *
+ * A sum over layers cannot see what they share (memories, neighbouring widths), so there are two tables: `lower` never
+ * overestimates a plan and gives bounds; `estimate` is exact for uniform plans and steers. The truth of a plan is its
+ * simulation, `simulate`, whose size is that of the file to be written.
+ */
+import { CostTable, type Profile, Simulate } from "@bitbudget/device"
+import { Riders } from "@bitbudget/device"
+import { Precision } from "@bitbudget/graph"
+import { Choice, FileBytes } from "@bitbudget/quant"
+import { Effect } from "effect"
+import type { Quantity } from "../Budget.ts"
+import { UnusableRequest } from "../errors.ts"
+import type { Opened } from "./open.ts"
+
+/** ms, mJ, bytes, operations, mm², bits; null where the device has no figure. */
+export type Quantities = { readonly [Q in Quantity]: number | null }
+
+/** Costs of a layer at each of its choices, by id. */
+export type CostRow = ReadonlyMap<string, Quantities>
+
+export interface Costs {
+  /** By layer, in order: never more than the layer adds to any plan. */
+  readonly lower: ReadonlyArray<CostRow>
+  readonly fixedLower: Quantities
+  /** By layer, in order: what the layer adds to the uniform plan. */
+  readonly estimate: ReadonlyArray<CostRow>
+  readonly fixed: Quantities
+  /** Activation memory by moment of the schedule. */
+  readonly moments: () => ReadonlyArray<CostTable.Moment>
+  /** A whole plan; fails where the device cannot hold it. Layers without a choice stay float. */
+  readonly simulate: (choices: Choice.Choices) => Effect.Effect<Simulate.NetworkCost, UnusableRequest>
+  readonly fileBytes: (choices: Choice.Choices) => number
+  /** Average stored bits a weight, scales and zero points counted. */
+  readonly averageBits: (choices: Choice.Choices) => number
+}
+
+export const quantitiesOf = (cost: Simulate.NetworkCost, averageBits: number): Quantities => ({
+  latency: cost.totals.latencyMs,
+  energy: cost.totals.energyMj,
+  size: cost.totals.modelBytes,
+  peakMemory: cost.totals.peakActivationBytes,
+  bops: cost.totals.bops,
+  dram: cost.totals.dramBytes,
+  area: cost.area.mm2,
+  bits: averageBits
+})
+
+export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
+  const { graph, layers, choices, offered, workload, memo } = opened
+  const ids = offered.map(Choice.show)
+  const table = CostTable.costTable(profile, workload, offered.map(Choice.precision), { memo })
+  const lower = table.lower()
+  const structure = FileBytes.structureOf(graph)
+  const weights = layers.reduce((sum, { weightElements }) => sum + weightElements, 0)
+  // A constant that several layers read is stored once where they agree in its format.
+  const seen = new Set<string>()
+  const firstReader = layers.map(({ weight }) => !seen.has(weight) && seen.add(weight) !== undefined)
+
+  const rows = (
+    found: ReadonlyArray<ReadonlyArray<CostTable.LayerCost | null>>,
+    sizeOf: (layer: number, choice: Choice.Choice) => number
+  ): ReadonlyArray<CostRow> =>
+    layers.map((layer, l) => {
+      const row = choices.get(layer.id)!.flatMap((choice): ReadonlyArray<[string, Quantities]> => {
+        const id = Choice.show(choice)
+        const cost = found[l]![ids.indexOf(id)]
+        if (cost === null || cost === undefined) return []
+        return [
+          [
+            id,
+            {
+              latency: cost.latencyMs,
+              energy: cost.energyMj,
+              size: sizeOf(l, choice),
+              peakMemory: cost.peakActivationBytes,
+              bops: cost.bops,
+              dram: cost.dramBytes,
+              area: 0,
+              bits: (8 * FileBytes.weightBytes(layer, choice)) / weights
+            }
+          ]
+        ]
+      })
+      return new Map(row)
+    })
+
+  const fixedOf = (cost: CostTable.LayerCost): Quantities => ({
+    latency: cost.latencyMs,
+    energy: cost.energyMj,
+    size: structure.otherBytes,
+    peakMemory: 0,
+    bops: cost.bops,
+    dram: cost.dramBytes,
+    area: null,
+    bits: 0
+  })
+  const fileBytes = (plan: Choice.Choices): number => FileBytes.predict(structure, layers, plan)
+  return {
+    lower: rows(lower.layers, (l, choice) =>
+      firstReader[l]! ? FileBytes.weightBytes(layers[l]!, choice) : 0
+    ),
+    fixedLower: fixedOf(lower.fixed),
+    estimate: rows(
+      table.layers.map(({ costs }) => costs),
+      (l, choice) => FileBytes.layerBytes(structure, layers[l]!, choice)
+    ),
+    fixed: fixedOf(table.fixed),
+    moments: table.moments,
+    fileBytes,
+    averageBits: (plan) =>
+      layers.reduce(
+        (sum, layer) => sum + (8 * FileBytes.weightBytes(layer, plan.get(layer.id) ?? Choice.f32)) / weights,
+        0
+      ),
+    simulate: (plan) =>
+      Effect.try({
+        try: () => {
+          const precisionOf = Riders.precisionOfPlan(workload, (id) =>
+            Choice.precision(plan.get(id) ?? Choice.f32)
+          )
+          const cost = Simulate.network(profile, workload, precisionOf, { memo })
+          return { ...cost, totals: { ...cost.totals, modelBytes: fileBytes(plan) } }
+        },
+        catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
+      })
+  }
+}
+
+/** Bytes an activation format takes for so many elements, as the device stores it. */
+export const activationBytes = (choice: Choice.Choice, elements: number): number =>
+  (elements * Precision.storedBits(Choice.precision(choice).activations)) / 8

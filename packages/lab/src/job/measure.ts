@@ -1,0 +1,82 @@
+/**
+ * Measure: ranges of the activations, and what each layer suffers from each of its choices. Both depend on the network,
+ * the data and the choices only, so every later budget and device finds them.
+ */
+import { type Graph } from "@bitbudget/graph"
+import { Choice, type Ranges } from "@bitbudget/quant"
+import type { Data } from "@bitbudget/runtime"
+import { Curvature, Loss, type Report, Sensitivity } from "@bitbudget/sensitivity"
+import { Effect, Schema } from "effect"
+import { calibrate } from "../calibrate.ts"
+import { samplesFor } from "../Sensitivities.ts"
+import type { StoreFailure } from "../store/RunStore.ts"
+import * as Stage from "../store/Stage.ts"
+import type { Job, JobFailure } from "./job.ts"
+import { type MetricChoice, takenFrom } from "./losses.ts"
+import type { Opened } from "./open.ts"
+import { CALIBRATION_SAMPLES, DEFAULT_SAMPLES } from "./Request.ts"
+
+const Range = Schema.Struct({ low: Schema.Number, high: Schema.Number })
+const ranges = Stage.make("ranges", 1, Schema.Array(Schema.Tuple([Schema.String, Range])))
+
+export interface Measured {
+  readonly ranges: Ranges.Ranges
+  readonly report: Report.SensitivityReport
+  /** What plans are compared on: the split and how many of its samples. */
+  readonly tuning: { readonly split: Data.Split; readonly samples: number }
+}
+
+/** Traces are worth their time where they are exact, or where the user wants what is made of them. */
+const metricsFor = (
+  graph: Graph.Graph,
+  split: Data.Split,
+  metric: MetricChoice
+): ReadonlyArray<Sensitivity.Metric> => {
+  const { holds } = Curvature.gaussNewtonEqualsHessian(graph, Loss.named(Loss.defaultFor(split)))
+  const usual = Sensitivity.defaultMetrics.filter((name) => holds || name !== "trace")
+  return metric === "auto" ? usual : [...new Set([...usual, takenFrom[metric]])]
+}
+
+/** Choices of every layer as plain data. */
+export const written = ({
+  layers,
+  choices
+}: Opened): ReadonlyArray<readonly [string, ReadonlyArray<string>]> =>
+  layers.map(({ id }) => [id, choices.get(id)!.map(Choice.show)])
+
+export const measure = Effect.fn("measure")(function* (
+  job: Job,
+  opened: Opened
+): Effect.fn.Return<Measured, JobFailure> {
+  const { model, data, metric, seed, threads, calibration = CALIBRATION_SAMPLES } = job.request
+  const { graph } = opened
+  const found: Ranges.Ranges = new Map(
+    yield* job.stage(
+      ranges,
+      [model.sha256, job.data, calibration],
+      Effect.flatMap(data.split("calibration"), (split) =>
+        Effect.map(calibrate(graph, split, calibration, threads), (found) => [...found])
+      )
+    )
+  )
+  const tuning = yield* data.split("sensitivity")
+  const samples = samplesFor(tuning, DEFAULT_SAMPLES, job.request.samples)
+  const metrics = metricsFor(graph, tuning, metric)
+  // What every metric's figures depend on; which of them are taken does not.
+  const inputs = [model.sha256, job.data, written(opened), [...found], samples, seed]
+  const report = yield* Sensitivity.analyze<StoreFailure>({
+    ...(threads === undefined ? {} : { threads }),
+    graph,
+    choices: opened.choices,
+    ranges: found,
+    split: tuning,
+    samples,
+    metrics,
+    whenUnavailable: "note",
+    seed,
+    ...(metric === "auto" ? {} : { referee: false }),
+    stage: (name, work) => job.stage(Stage.plain(`sensitivity: ${name}`, 1), [inputs, metrics], work)
+  })
+  const measured: Measured = { ranges: found, report, tuning: { split: tuning, samples } }
+  return measured
+})

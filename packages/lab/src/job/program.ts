@@ -1,0 +1,285 @@
+/**
+ * The integer program of a search. Its columns never overestimate, so its bound holds for the simulated network; an
+ * assignment is an answer only if its whole simulation keeps the budgets. So "optimal" is said of the true problem.
+ */
+import { Choice } from "@bitbudget/quant"
+import { Infeasibility, Pareto, type Problem, type Solution, Solver } from "@bitbudget/search"
+import { Effect } from "effect"
+import { type Budget, type Quantity, unitOf } from "../Budget.ts"
+import { Infeasible, type RequestFailure } from "../errors.ts"
+import { activationBytes, type CostRow, type Costs, type Quantities, quantitiesOf } from "./costs.ts"
+import { keeps, type Limit } from "./limits.ts"
+import type { LossTable } from "./losses.ts"
+import type { Opened } from "./open.ts"
+import { sharedActivations } from "./ties.ts"
+
+export interface Program {
+  readonly opened: Opened
+  readonly costs: Costs
+  readonly limits: ReadonlyArray<Limit>
+  readonly ties: "shared" | "none"
+  readonly timeLimitSeconds: number | undefined
+}
+
+/** Plans simulated whole at most, before the bound and the best one found are reported as they are. */
+const MOST_SIMULATIONS = 4000
+
+/** Seconds of search where the user names no number. */
+const USUAL_SECONDS = 60
+
+/** Times the estimate's solution is tightened towards a plan that keeps the budgets when simulated. */
+const TIGHTENINGS = 8
+
+type Factors = ReadonlyMap<Quantity, number>
+
+const summed = (limits: ReadonlyArray<Limit>) =>
+  limits.filter(({ budget: { quantity } }) => quantity !== "peakMemory" && quantity !== "area")
+
+const rowName = (quantity: Quantity, step?: string): string =>
+  step === undefined ? quantity : `${quantity}@${step}`
+
+/** The least limit of every quantity, should several budgets name it. */
+const tightest = (limits: ReadonlyArray<Limit>): ReadonlyMap<Quantity, number> => {
+  const found = new Map<Quantity, number>()
+  for (const { budget, limit } of limits)
+    found.set(budget.quantity, Math.min(limit, found.get(budget.quantity) ?? Infinity))
+  return found
+}
+
+/** A neighbourhood: at most so many layers differ from a plan. */
+export interface Near {
+  readonly plan: Choice.Choices
+  readonly most: number
+}
+
+interface ProblemOptions {
+  readonly table: "lower" | "estimate"
+  /** What budgets are multiplied by. */
+  readonly factors?: Factors
+  readonly near?: Near | undefined
+}
+
+/** Row that counts the layers which differ from a plan. */
+const CHANGES = "changes"
+
+/** The problem over one of the two cost tables. Choices without a loss are left out. */
+const problemOf = (
+  { opened, costs, limits, ties }: Program,
+  losses: LossTable["losses"],
+  { table, factors = new Map(), near }: ProblemOptions
+): Problem.Problem => {
+  const { graph, layers, choices } = opened
+  const [rows, fixed] = table === "lower" ? [costs.lower, costs.fixedLower] : [costs.estimate, costs.fixed]
+  const wanted = tightest(summed(limits))
+  const peak = tightest(limits).get("peakMemory")
+  const moments = peak === undefined ? [] : costs.moments()
+  const costOf = (layer: string, choice: Choice.Choice, own: Quantities) => ({
+    ...Object.fromEntries([...wanted.keys()].map((quantity) => [quantity, own[quantity] ?? 0])),
+    ...Object.fromEntries(
+      moments.map(({ step, elements }) => [
+        rowName("peakMemory", step),
+        activationBytes(choice, elements.get(layer) ?? 0)
+      ])
+    ),
+    ...(near === undefined ? {} : { [CHANGES]: Choice.equals(choice, near.plan.get(layer)!) ? 0 : 1 })
+  })
+  const groups = layers.map(({ id }, l) => ({
+    id,
+    choices: choices.get(id)!.flatMap((choice) => {
+      const shown = Choice.show(choice)
+      const own = (rows[l] as CostRow).get(shown)
+      const loss = losses[l]!.get(shown)
+      if (own === undefined || loss === undefined) return []
+      return [
+        {
+          id: shown,
+          loss,
+          costs: costOf(id, choice, own),
+          attributes: attributes(choice)
+        }
+      ]
+    })
+  }))
+  const budgets = Object.fromEntries([
+    ...[...wanted].map(([quantity, limit]) => [
+      quantity,
+      Math.max(0, limit * (factors.get(quantity) ?? 1) - (fixed[quantity] ?? 0))
+    ]),
+    ...moments.map(({ step, fixedBytes }) => [
+      rowName("peakMemory", step),
+      Math.max(0, peak! * (factors.get("peakMemory") ?? 1) - fixedBytes)
+    ]),
+    ...(near === undefined ? [] : [[CHANGES, near.most] as const])
+  ])
+  const tied = ties === "none" ? [] : sharedActivations(graph)
+  return { groups, budgets, ties: tied.map((ids) => ({ groups: ids, same: "activations" })) }
+}
+
+const attributes = (choice: Choice.Choice) => ({
+  weights: Choice.show({ ...choice, activations: Choice.f32.activations }),
+  activations: Choice.show({ ...choice, weights: Choice.f32.weights })
+})
+
+export const planOf = ({ layers }: Opened, choice: Solution.Solution["choice"]): Choice.Choices =>
+  new Map(layers.map(({ id }) => [id, Choice.parse(choice[id]!)!]))
+
+/** A plan as the solver writes it. */
+const assignmentOf = (plan: Choice.Choices): Solution.Solution["choice"] =>
+  Object.fromEntries([...plan].map(([id, choice]) => [id, Choice.show(choice)]))
+
+/** Whether a plan keeps every budget when it is simulated whole; each plan is simulated once. */
+export const acceptance = ({ opened, costs, limits }: Program) => {
+  const known = new Map<string, boolean>()
+  return (choice: Solution.Solution["choice"]): boolean => {
+    const key = Object.values(choice).join()
+    const before = known.get(key)
+    if (before !== undefined) return before
+    const plan = planOf(opened, choice)
+    const cost = Effect.runSync(Effect.option(costs.simulate(plan)))
+    const accepted = cost._tag === "Some" && keeps(limits, cost.value, costs.averageBits(plan))
+    known.set(key, accepted)
+    return accepted
+  }
+}
+
+/** A plan that keeps the budgets, found by tightening those that the estimate's solution breaks. */
+const tightened = Effect.fn(function* (program: Program, losses: LossTable["losses"], near?: Near) {
+  const { opened, costs, limits } = program
+  const factors = new Map<Quantity, number>()
+  for (let i = 0; i < TIGHTENINGS; i++) {
+    const problem = problemOf(program, losses, { table: "estimate", factors, near })
+    if (problem.groups.some(({ choices }) => choices.length === 0)) return undefined
+    const solution = yield* Effect.option(
+      Solver.solve(problem, { timeLimitSeconds: USUAL_SECONDS / TIGHTENINGS })
+    )
+    if (solution._tag === "None" || solution.value.status === "infeasible") return undefined
+    const plan = planOf(opened, solution.value.choice)
+    const cost = yield* Effect.option(costs.simulate(plan))
+    if (cost._tag === "None") return undefined
+    const values = quantitiesOf(cost.value, costs.averageBits(plan))
+    const broken = limits.filter(({ budget, limit }) => (values[budget.quantity] ?? 0) > limit)
+    if (broken.length === 0) return plan
+    for (const { budget, limit } of broken) {
+      const factor = ((factors.get(budget.quantity) ?? 1) * limit) / values[budget.quantity]!
+      factors.set(budget.quantity, factor - 1e-9)
+    }
+  }
+  return undefined
+})
+
+const inUnits = (budget: Budget, value: number): string =>
+  `${Number(value.toPrecision(4))}${unitOf(budget.quantity)}`
+
+/** What cannot be met: the least of each budgeted quantity, the conflict, and the nearest plan. */
+const infeasible = Effect.fn(function* (program: Program, losses: LossTable["losses"]) {
+  const { costs, limits, opened } = program
+  const empty = opened.layers.find((_, l) => costs.lower[l]!.size === 0)
+  const problem = problemOf(program, losses, { table: "lower" })
+  const explanation =
+    empty === undefined
+      ? yield* Effect.option(
+          Infeasibility.explainInfeasible(problem, { timeLimitSeconds: USUAL_SECONDS / 10 })
+        )
+      : undefined
+  const found = explanation?._tag === "Some" ? explanation.value : undefined
+  const leastOf = ({ quantity }: Budget): number => {
+    const reaches = found?.budgets.filter(({ budget }) => budget.split("@")[0] === quantity) ?? []
+    const fixed = quantity === "peakMemory" ? 0 : (costs.fixedLower[quantity] ?? 0)
+    return Math.max(0, ...reaches.map(({ least }) => least)) + fixed
+  }
+  const conflict = new Set((found?.conflict ?? []).map((name) => name.split("@")[0]))
+  const nearest = found?.relaxation?.choice
+  const plan = nearest === undefined ? undefined : planOf(opened, nearest)
+  const cost = plan === undefined ? undefined : yield* Effect.option(costs.simulate(plan))
+  const values =
+    plan !== undefined && cost?._tag === "Some"
+      ? quantitiesOf(cost.value, costs.averageBits(plan))
+      : undefined
+  return yield* new Infeasible({
+    limits: limits.map(({ budget, limit }) => ({
+      name: budget.text,
+      limit,
+      shownLimit: inUnits(budget, limit),
+      least: leastOf(budget),
+      shownLeast: inUnits(budget, leastOf(budget)),
+      inConflict: conflict.has(budget.quantity),
+      nearest: values === undefined ? null : values[budget.quantity],
+      shownNearest: values === undefined ? null : inUnits(budget, values[budget.quantity] ?? 0)
+    })),
+    nearest: nearest ?? null,
+    proved: found !== undefined && !found.feasible
+  })
+})
+
+/** The best assignment whose simulation keeps every budget, with what was proved about it. */
+export const solve = Effect.fn("solve")(function* (
+  program: Program,
+  losses: LossTable["losses"],
+  start: ReadonlyArray<Choice.Choices>,
+  near?: Near
+): Effect.fn.Return<Solution.Solution, Infeasible> {
+  const problem = problemOf(program, losses, { table: "lower", near })
+  if (problem.groups.some(({ choices }) => choices.length === 0)) return yield* infeasible(program, losses)
+  const close = yield* tightened(program, losses, near)
+  const accept = acceptance(program)
+  const known = [...start, ...(close === undefined ? [] : [close])].map(assignmentOf)
+  const solution = yield* Effect.option(
+    Solver.solve(problem, {
+      accept,
+      start: known.filter(accept),
+      evaluations: MOST_SIMULATIONS,
+      timeLimitSeconds: program.timeLimitSeconds ?? USUAL_SECONDS
+    })
+  )
+  if (solution._tag === "None" || solution.value.status === "infeasible")
+    return yield* infeasible(program, losses)
+  return solution.value
+})
+
+/** A point of a front. */
+export interface Traded {
+  readonly limit: number
+  readonly loss: number
+  readonly optimal: boolean
+  readonly choice: Solution.Solution["choice"]
+}
+
+/** Points of the front of the loss over one quantity, each proved as far as the simulations allowed. */
+export const frontOf = Effect.fn("front")(function* (
+  program: Program,
+  losses: LossTable["losses"],
+  { over, points }: { readonly over: Quantity; readonly points: number }
+): Effect.fn.Return<ReadonlyArray<Traded>, RequestFailure> {
+  const { budgets, groups, ties } = problemOf(
+    {
+      ...program,
+      limits: [...program.limits, { budget: { text: over, quantity: over, limit: Infinity }, limit: 1e300 }]
+    },
+    losses,
+    { table: "lower" }
+  )
+  const { [over]: _, ...others } = budgets!
+  const front = yield* Pareto.pareto({ groups, ties: ties!, budgets: others }, over, points, {
+    accept: acceptance(program),
+    evaluations: MOST_SIMULATIONS,
+    timeLimitSeconds: program.timeLimitSeconds ?? USUAL_SECONDS
+  })
+  const fixed = program.costs.fixedLower[over] ?? 0
+  return front.map(({ limit, solution }) => ({
+    limit: limit + fixed,
+    loss: solution.objective!,
+    optimal: solution.status === "optimal",
+    choice: solution.choice
+  }))
+})
+
+/** Losses of nothing: what is asked before anything was measured. */
+const noLosses = ({ layers, choices }: Opened): LossTable["losses"] =>
+  layers.map(({ id }) => new Map(choices.get(id)!.map((choice) => [Choice.show(choice), 0])))
+
+/** Fails where no assignment keeps the budgets, whatever it does to the loss: to be asked before losses are known. */
+export const requireFeasible = (program: Program) => solve(program, noLosses(program.opened), [])
+
+/** The field's usual search, at the same budgets, over the estimate. */
+export const solveGreedily = (program: Program, losses: LossTable["losses"]) =>
+  Effect.orDie(Solver.solve(problemOf(program, losses, { table: "estimate" }), { method: "greedy" }))

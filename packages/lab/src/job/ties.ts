@@ -1,0 +1,35 @@
+/**
+ * Layers that share an activation. The operands of an Add or a Concat are added or put side by side as they are stored,
+ * so layers that read them agree in their activation format. Weights are nobody's but the layer's own.
+ */
+import { Graph, Layer } from "@bitbudget/graph"
+
+/** Operators that show their input under another name or in another order, its values as they are. */
+const views: ReadonlySet<string> = new Set([
+  "Identity",
+  "Reshape",
+  "Flatten",
+  "Squeeze",
+  "Unsqueeze",
+  "Transpose"
+])
+const joins: ReadonlySet<string> = new Set(["Add", "Concat"])
+
+/** Sets of layers, by id, whose activation formats agree; each has two members at least. */
+export const sharedActivations = (graph: Graph.Graph): ReadonlyArray<ReadonlyArray<string>> => {
+  const makers = Graph.producers(graph)
+  const source = (value: string): string => {
+    const maker = makers.get(value)
+    return maker !== undefined && views.has(maker.op) ? source(maker.inputs[0]!) : value
+  }
+  const readers = Map.groupBy(Layer.layersOf(graph), ({ input }) => source(input))
+  const sets = graph.nodes.flatMap((node) => {
+    if (!joins.has(node.op)) return []
+    const operands = node.inputs.filter((input) => input !== "" && !graph.constants.has(input))
+    if (operands.length < 2) return []
+    const ids = operands.flatMap((operand) => (readers.get(source(operand)) ?? []).map(({ id }) => id))
+    return [[...new Set(ids)]]
+  })
+  const distinct = new Map(sets.filter(({ length }) => length > 1).map((ids) => [ids.join("\n"), ids]))
+  return [...distinct.values()]
+}

@@ -1,0 +1,40 @@
+/** Costs as JSON: what `simulate`, `compare` and `search` print of a network on a device. */
+import type { Simulate, Validation } from "@bitbudget/device"
+import { Schema } from "effect"
+
+const Known = Schema.NullOr(Schema.Number)
+
+export const Breakdown = Schema.Struct({
+  latencyMs: Schema.Record(Schema.String, Schema.Number),
+  latencyMsByClass: Schema.Record(Schema.String, Schema.Number),
+  energyMj: Schema.Struct({ mac: Known, register: Known, sram: Known, dram: Known, static: Known })
+})
+
+export const Totals = Schema.Struct({
+  latencyMs: Schema.Number,
+  throughputPerS: Schema.Number,
+  energyMj: Known,
+  dramBytes: Known,
+  modelBytes: Schema.Number,
+  peakActivationBytes: Schema.Number,
+  peakActivationBytesBestOrder: Schema.Number,
+  macs: Schema.Number,
+  bops: Schema.Number,
+  computeCycles: Schema.Number,
+  utilisation: Known,
+  breakdown: Breakdown
+})
+
+/** Error a device's predictions are known to have, in percent. */
+export const Stated = Schema.Struct({
+  medianApePct: Schema.Number,
+  leaveOneOutApePct: Known,
+  rows: Schema.Number
+})
+
+// The schemas say exactly what the device package says: a field added there is named here by the compiler.
+type Same<A, B> = [A, B] extends [B, A] ? true : never
+export const checked: readonly [
+  Same<typeof Totals.Type, Simulate.Totals>,
+  Same<typeof Stated.Type, Validation.Stated>
+] = [true, true]

@@ -1,0 +1,98 @@
+/** What `search` prints and the store keeps: the plan, what it costs and does, and what was proved about it. */
+import { PlanFile } from "@bitbudget/quant"
+import { Schema } from "effect"
+import { Estimates } from "../job/evaluation.ts"
+import { Stated, Totals } from "./cost.ts"
+
+const Known = Schema.NullOr(Schema.Number)
+
+export const SearchLayer = Schema.Struct({
+  id: Schema.String,
+  name: Schema.String,
+  /** Id of the formats, such as w4a8. */
+  choice: Schema.String,
+  /** Measured increase of the loss with this layer alone at its choice; null where it was not measured. */
+  deltaLoss: Known,
+  deltaLossStdErr: Known,
+  latencyMs: Known,
+  energyPj: Known,
+  /** Of its weights in the file. */
+  bytes: Schema.Number,
+  boundBy: Schema.NullOr(Schema.String)
+})
+
+const Baseline = Schema.Struct({
+  name: Schema.String,
+  plan: PlanFile.PlanDocument,
+  /** Null where the device cannot hold it. */
+  predicted: Schema.NullOr(Totals),
+  modelBytes: Schema.Number,
+  withinBudgets: Schema.Boolean,
+  measured: Estimates
+})
+
+export const SearchResult = Schema.Struct({
+  run: Schema.String,
+  status: Schema.Literal("done"),
+  device: Schema.String,
+  validation: Schema.NullOr(Stated),
+  plan: PlanFile.PlanDocument,
+  /** Digest of the plan's choices: equal for equal plans. */
+  planSha256: Schema.String,
+  /** Which of the candidates the plan is. */
+  chosen: Schema.String,
+  metric: Schema.String,
+  referee: Schema.Array(Schema.Struct({ metric: Schema.String, spearman: Known, n: Schema.Number })),
+  layers: Schema.Array(SearchLayer),
+  predicted: Totals,
+  /** Average stored bits a weight, scales counted. */
+  averageBits: Schema.Number,
+  budgets: Schema.Array(
+    Schema.Struct({ name: Schema.String, limit: Schema.Number, value: Known, slack: Known })
+  ),
+  measured: Estimates,
+  /** On the same samples, exact McNemar tests. */
+  paired: Schema.Array(
+    Schema.Struct({
+      versus: Schema.String,
+      onlyChosen: Schema.Number,
+      onlyOther: Schema.Number,
+      pValue: Schema.Number
+    })
+  ),
+  /** Whole plans on the tuning data, best first. */
+  trials: Schema.Array(Schema.Struct({ name: Schema.String, loss: Schema.Number })),
+  /** What the chosen plan was predicted to add to the loss, what it added on the tuning data, whether the two agree. */
+  trust: Schema.Struct({
+    predicted: Known,
+    measured: Known,
+    stdErr: Known,
+    holds: Schema.NullOr(Schema.Boolean)
+  }),
+  baselines: Schema.Array(Baseline),
+  /** Of the metric's own program, about the simulated network. */
+  certificate: Schema.Struct({
+    optimal: Schema.Boolean,
+    objective: Known,
+    bound: Known,
+    gap: Known,
+    nodes: Schema.Number,
+    simulations: Schema.Number,
+    seconds: Schema.Number
+  }),
+  front: Schema.NullOr(
+    Schema.Array(
+      Schema.Struct({
+        limit: Schema.Number,
+        value: Known,
+        loss: Schema.Number,
+        optimal: Schema.Boolean,
+        plan: PlanFile.PlanDocument
+      })
+    )
+  ),
+  files: Schema.Array(Schema.String),
+  fileBytes: Schema.Number,
+  notes: Schema.Array(Schema.String)
+})
+export type SearchResult = typeof SearchResult.Type

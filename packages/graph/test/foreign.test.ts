@@ -41,13 +41,19 @@ const cases: ReadonlyArray<Case> = [
   // Two heads of 4: 5 queries by 7 keys, and their weights by the values.
   {
     opType: "MultiHeadAttention",
-    inputs: [floats(3, 5, 8), floats(3, 7, 8), floats(3, 7, 8)],
+    inputs: [
+      floats(3, 5, 8),
+      floats(3, 7, 8),
+      floats(3, 7, 8),
+      undefined,
+      of("int32", [3, 7], (i) => (i % 7 < 5 ? 1 : 0))
+    ],
     attributes: heads,
     macs: 3 * 2 * 5 * 7 * (4 + 4)
   },
   {
     opType: "Attention",
-    inputs: [floats(3, 5, 8), floats(8, 24), floats(24)],
+    inputs: [floats(3, 5, 8), floats(8, 24), floats(24), of("int32", [3], (i) => 3 + (i % 3))],
     attributes: heads,
     macs: 3 * 5 * 8 * 24
   },

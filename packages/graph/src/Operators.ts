@@ -4,7 +4,7 @@ import { pullbacks } from "./gradient/pullbacks.ts"
 import type { Op } from "./ir/Op.ts"
 import { foreignOps } from "./onnx/foreign.ts"
 import { parsers } from "./onnx/parse.ts"
-import { NEWEST_OPSET, OLDEST_OPSET } from "./onnx/read.ts"
+import { NEWEST_OPSET, OLDEST_OPSET } from "./onnx/reading.ts"
 import { rewrittenOps } from "./onnx/rewrites.ts"
 
 export interface Support {

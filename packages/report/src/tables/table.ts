@@ -87,7 +87,8 @@ export const layerNames = (ids: ReadonlyArray<string>, width: number): ReadonlyA
     width
   )
 
-export const shape = (dims: ReadonlyArray<number>): string => dims.join("×")
+/** `8×3×3×3`; a question mark for a size that is open. */
+export const shape = (dims: ReadonlyArray<number | null>): string => dims.map((dim) => dim ?? "?").join("×")
 
 /** What a task of the lab gives. */
 export type Success<F extends (...args: never) => Effect.Effect<unknown, unknown, unknown>> = Effect.Success<

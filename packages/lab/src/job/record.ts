@@ -10,12 +10,13 @@ import { sha256 } from "../store/identity.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { Candidate, Candidates } from "./candidates.ts"
 import { type Costs, quantitiesOf } from "./costs.ts"
-import type { Job } from "./job.ts"
+import type { Job, JobFailure } from "./job.ts"
 import type { Judgement } from "./judge.ts"
 import { keeps, type Limit } from "./limits.ts"
 import type { Measured } from "./measure.ts"
 import type { Opened } from "./open.ts"
 import type { Selected } from "./select.ts"
+import { serving } from "./serving.ts"
 
 /** Everything a search found out. */
 export interface Findings {
@@ -71,14 +72,18 @@ const baselineOf = Effect.fn(function* (
 })
 
 /** Predicted by the metric's losses, and measured whole on the tuning data. */
-const lossIncreaseOf = ({ candidates, measured, opened, selected }: Findings) => {
+const lossIncreaseOf = ({ candidates, judgement, measured, opened, selected }: Findings) => {
   const { choices, name } = selected.chosen
   const predicted = opened.layers.map(({ id }, l) => candidates.losses[l]!.get(Choice.show(choices.get(id)!)))
   const trial = selected.trials.find((each) => each.name === name)
   const { floatLoss } = measured.report
   return {
     predicted: predicted.reduce<number | null>((a, b) => (a === null || b === undefined ? null : a + b), 0),
-    measured: trial === undefined || floatLoss === null ? null : trial.loss - floatLoss
+    // A distortion is an increase over the float network's already.
+    measured:
+      trial === undefined || floatLoss === null
+        ? null
+        : trial.loss - ("distortion" in judgement.chosen.evaluation.metrics ? 0 : floatLoss)
   }
 }
 
@@ -114,7 +119,10 @@ const inStore = Effect.fn(function* (job: Job, findings: Findings, layers: Reado
 const digest = ({ choices }: Candidate): string =>
   sha256(JSON.stringify([...choices].map(([id, choice]) => [id, Choice.show(choice)])))
 
-export const record = Effect.fn("record")(function* (job: Job, findings: Findings) {
+export const record = Effect.fn("record")(function* (
+  job: Job,
+  findings: Findings
+): Effect.fn.Return<SearchResult, JobFailure, RunStore> {
   const { model, profile, out } = job.request
   const { opened, costs, limits, measured, candidates, selected, judgement } = findings
   const { chosen } = selected
@@ -172,7 +180,7 @@ export const record = Effect.fn("record")(function* (job: Job, findings: Finding
       })) ?? null,
     files,
     fileBytes: packed.byteLength,
-    notes: [...opened.notes, ...measured.report.notes]
+    notes: [...opened.notes, ...(yield* serving(job, measured)), ...measured.report.notes]
   }
   return result
 })

@@ -37,6 +37,8 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   readonly reading?: Model.ReadOptions
   readonly plan: string
   readonly data: string | undefined
+  /** Samples activation ranges are taken of; all there are when absent. */
+  readonly calibration?: number | undefined
   readonly out: string
 }): Effect.fn.Return<Packed, RequestFailure> {
   const model = yield* readModel(request.model, request.reading)
@@ -44,7 +46,7 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan
   const data = request.data === undefined ? undefined : yield* Data.open(request.data)
-  const ranges = yield* rangesFor(graph, plan, data)
+  const { ranges, calibrated } = yield* rangesFor(graph, plan, data, request.calibration)
   const bytes = Pack.encode(graph, choices, ranges)
   yield* writeFile(request.out, bytes)
   const layers = Layer.layersOf(graph)
@@ -69,6 +71,8 @@ export const quantize = Effect.fn("quantize")(function* (request: {
     }),
     notes: [
       ...plan.notes,
+      ...(calibrated.length === 0 ? [] : (data?.notes ?? [])),
+      ...calibrated,
       ...layers.flatMap(({ id }) => {
         const { weights } = choices.get(id)!
         const stored = Tensor.bitsOf[WeightKinds.dtype(weights)]

@@ -151,6 +151,11 @@ export const countFlag = (name: string, least = 1) =>
     )
   )
 
+export const calibrationFlag = countFlag("calibration").pipe(
+  Flag.optional,
+  Flag.withDescription("Samples for activation ranges (default all)")
+)
+
 export const seedFlag = countFlag("seed", 0).pipe(
   Flag.withDefault(0),
   Flag.withDescription("Of every random choice (default 0)")

@@ -280,7 +280,12 @@ describe("the certificate", () => {
           const costs = costsOn(request.profile, opened)
           const losses = opened.layers.map(({ id }, l) => {
             const own = opened.choices.get(id)!
-            return new Map(own.map((choice) => [Choice.show(choice), (l + 1.5) * 2 ** -choice.weights.bits]))
+            return new Map(
+              own.map((choice) => [
+                Choice.show(choice),
+                (l + 1.5) * 2 ** -Choice.precision(choice).weights.bits
+              ])
+            )
           })
           const plans = opened.layers.reduce<ReadonlyArray<ReadonlyArray<readonly [string, Choice.Choice]>>>(
             (before, { id }) =>

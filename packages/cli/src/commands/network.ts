@@ -4,6 +4,7 @@ import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
+  calibrationFlag,
   costModelArgument,
   countFlag,
   dataFlag,
@@ -33,14 +34,19 @@ export const evaluate = Command.make(
       Flag.optional,
       Flag.withDescription("Shorthand or plan.json (default: as the file is)")
     ),
+    output: Flag.String("output").pipe(
+      Flag.optional,
+      Flag.withDescription("The one output to judge (default all)")
+    ),
     samples: countFlag("samples").pipe(
       Flag.optional,
       Flag.withDescription("Only the first so many (default all)")
     ),
+    calibration: calibrationFlag,
     threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, samples, threads, dim }) =>
+  ({ model, data, plan, output, samples, calibration, threads, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
@@ -48,6 +54,8 @@ export const evaluate = Command.make(
           reading: yield* readingOf(dim),
           data,
           plan: Option.getOrUndefined(plan),
+          output: Option.getOrUndefined(output),
+          calibration: Option.getOrUndefined(calibration),
           samples: Option.getOrUndefined(samples),
           threads: Option.getOrUndefined(threads)
         })
@@ -70,14 +78,22 @@ export const quantize = Command.make(
     model: modelArgument,
     plan: Flag.String("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
     data: dataFlag.pipe(Flag.optional),
+    calibration: calibrationFlag,
     out: Flag.String("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
     dim: dimFlag
   },
-  ({ model, plan, data, out, dim }) =>
+  ({ model, plan, data, calibration, out, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const reading = yield* readingOf(dim)
-        const request = { model, reading, plan, data: Option.getOrUndefined(data), out }
+        const request = {
+          model,
+          reading,
+          plan,
+          data: Option.getOrUndefined(data),
+          calibration: Option.getOrUndefined(calibration),
+          out
+        }
         yield* print(yield* Tasks.quantize(request), Tables.quantize)
       })
     )

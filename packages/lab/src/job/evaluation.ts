@@ -1,9 +1,9 @@
 /** A whole plan, simulated on data: its metrics, and which samples it gets right for paired comparisons. */
 import { Model } from "@bitbudget/graph"
 import { Choice, FakeQuant } from "@bitbudget/quant"
-import { type Data, Evaluate, type Metrics } from "@bitbudget/runtime"
+import { Compare, type Data, Evaluate, type Metrics } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
-import { scoresOf } from "../scores.ts"
+import { probabilitiesOf, scoresOf } from "../scores.ts"
 import * as Stage from "../store/Stage.ts"
 import type { Prepared } from "./cook.ts"
 import type { Job } from "./job.ts"
@@ -45,32 +45,58 @@ export const unpackedBits = (text: string, n: number): Uint8Array => {
 /** `what` names the evaluation in progress lines and in the run. */
 export const evaluate = (
   job: Job,
-  { graph }: Opened,
+  opened: Opened,
   { key, network }: Prepared,
   on: { readonly split: Data.Split; readonly samples?: number },
   what: string
 ) => {
   const { model, threads } = job.request
   const plan = [...network.choices].map(([id, choice]) => [id, Choice.show(choice)])
+  const inputs = [model.sha256, job.data, plan, key, on.split.name, on.samples ?? null]
+  const planned = Model.encode(FakeQuant.simulate(network))
+  const options = {
+    stage: what,
+    ...(threads === undefined ? {} : { threads }),
+    ...(on.samples === undefined ? {} : { limit: on.samples })
+  }
+  const scored = on.split.hasLabels
+    ? Effect.map(
+        Evaluate.run(planned, on.split, { ...options, scores: scoresOf(opened.graph) }),
+        ({ metrics, classification }): Evaluation => ({
+          metrics: { ...metrics },
+          hits:
+            classification?.labelled === undefined ? null : hitsOf(classification, classification.labelled)
+        })
+      )
+    : Effect.succeed<Evaluation>({ metrics: {}, hits: null })
   return job.stage(
     stage,
-    [model.sha256, job.data, plan, key, on.split.name, on.samples ?? null],
-    Effect.map(
-      Evaluate.run(Model.encode(FakeQuant.simulate(network)), on.split, {
-        stage: what,
-        scores: scoresOf(graph),
-        ...(threads === undefined ? {} : { threads }),
-        ...(on.samples === undefined ? {} : { limit: on.samples })
-      }),
-      ({ metrics, classification }): Evaluation => ({
-        metrics: { ...metrics },
-        hits: classification?.labelled === undefined ? null : hitsOf(classification, classification.labelled)
-      })
-    ),
+    inputs,
+    judgedByLabels(opened, on.split)
+      ? scored
+      : Effect.zipWith(
+          scored,
+          Compare.run(Model.encode(opened.graph), planned, on.split, {
+            ...options,
+            outputs: job.request.data.descriptor.outputs,
+            probabilities: probabilitiesOf(opened.graph)
+          }),
+          ({ metrics, hits }, { distortion, outputs }): Evaluation => {
+            const [agreement] = outputs.flatMap((output) => output.agreement ?? [])
+            return {
+              metrics: { ...metrics, distortion, ...(agreement === undefined ? {} : { agreement }) },
+              hits
+            }
+          }
+        ),
     what
   )
 }
 
-/** What plans are compared by: the loss, or the squared error; undefined without labels. */
+/** Labels say how good one output is; of several, or without labels, the float network's outputs are what is held on to. */
+export const judgedByLabels = ({ graph }: Opened, split: Data.Split): boolean =>
+  split.hasLabels && graph.outputs.length === 1
+
+/** What plans are compared by: the distortion of all outputs where it was measured, else the loss, or the squared error. */
 export const lossOf = ({ metrics }: Evaluation): number | undefined =>
-  (metrics["loss"] ?? metrics["mse"])?.value
+  (metrics["distortion"] ?? metrics["loss"] ?? metrics["mse"])?.value

@@ -11,13 +11,14 @@ import type { SearchResult } from "../results/search.ts"
 import type { Candidate, Candidates } from "./candidates.ts"
 import type { Cookery, Prepared } from "./cook.ts"
 import { quantitiesOf } from "./costs.ts"
-import type { Job } from "./job.ts"
+import type { Job, JobFailure } from "./job.ts"
 import type { Judgement } from "./judge.ts"
 import { keeps } from "./limits.ts"
 import type { Measured } from "./measure.ts"
 import type { Program } from "./program.ts"
 import { trustOf } from "./refine.ts"
 import type { Selected } from "./select.ts"
+import { serving } from "./serving.ts"
 
 /** Everything a search found out. */
 export interface Findings {
@@ -105,7 +106,10 @@ const inStore = Effect.fn(function* (job: Job, findings: Findings, layers: Reado
 const digest = ({ choices }: Candidate): string =>
   sha256(JSON.stringify([...choices].map(([id, choice]) => [id, Choice.show(choice)])))
 
-export const record = Effect.fn("record")(function* (job: Job, findings: Findings) {
+export const record = Effect.fn("record")(function* (
+  job: Job,
+  findings: Findings
+): Effect.fn.Return<SearchResult, JobFailure, RunStore> {
   const { model, profile, out } = job.request
   const { program, measured, candidates, selected, finished, cookery, judgement } = findings
   const { opened, costs, limits } = program
@@ -171,7 +175,7 @@ export const record = Effect.fn("record")(function* (job: Job, findings: Finding
     files,
     fileBytes: packed.byteLength,
     recipe: cookery.recipe,
-    notes: [...opened.notes, ...cookery.notes, ...measured.report.notes]
+    notes: [...opened.notes, ...(yield* serving(job, measured)), ...cookery.notes, ...measured.report.notes]
   }
   return result
 })

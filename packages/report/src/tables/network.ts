@@ -1,6 +1,6 @@
 /** `inspect`, `evaluate`, `quantize` as tables. */
 import type { Tasks } from "@bitbudget/lab"
-import { figure, shape, table, middle, type Success } from "./table.ts"
+import { counted, exact, figure, shape, table, middle, type Success } from "./table.ts"
 
 type Inspected = Success<typeof Tasks.inspect>
 
@@ -56,11 +56,13 @@ export const inspect = (inspected: Inspected): string =>
     ...remarks(inspected)
   ].join("\n")
 
-const agreement = ({ agreement }: Success<typeof Tasks.evaluate>): ReadonlyArray<string> => {
+type Evaluated = Success<typeof Tasks.evaluate>
+
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`
+
+const agreement = ({ agreement }: Evaluated): ReadonlyArray<string> => {
   const line = (what: string, estimate: { readonly value: number; readonly n: number } | null) =>
-    estimate === null
-      ? []
-      : [`same prediction as ${what}: ${(100 * estimate.value).toFixed(2)} % of ${estimate.n}`]
+    estimate === null ? [] : [`same prediction as ${what}: ${percent(estimate.value)} of ${estimate.n}`]
   return agreement === undefined
     ? []
     : [
@@ -69,25 +71,57 @@ const agreement = ({ agreement }: Success<typeof Tasks.evaluate>): ReadonlyArray
       ]
 }
 
-export const evaluate = (result: Success<typeof Tasks.evaluate>): string =>
+const measures = {
+  classes: "KL divergence (nats)",
+  map: "squared error / signal",
+  embedding: "1 − cosine",
+  whole: "share that differs"
+} as const
+
+const outputs = ({ outputs }: Evaluated): ReadonlyArray<string> =>
+  outputs === undefined
+    ? []
+    : [
+        "",
+        "against the float network's outputs:",
+        table(
+          ["output", "measured", "value", "low", "high", "SNR dB", "same"],
+          outputs.map(({ output, kind, distortion, sqnrDb, agreement }) => [
+            middle(output, 24),
+            measures[kind],
+            figure(distortion.value),
+            figure(distortion.low),
+            figure(distortion.high),
+            figure(sqnrDb),
+            agreement === null ? null : percent(agreement.value)
+          ])
+        )
+      ]
+
+const metrics = ({ metrics }: Evaluated): ReadonlyArray<string> => {
+  const rows = Object.entries(metrics)
+  return rows.length === 0
+    ? []
+    : [
+        table(
+          ["metric", "value", "low", "high"],
+          rows.map(([name, { value, low, high }]) => [name, figure(value), figure(low), figure(high)])
+        )
+      ]
+}
+
+export const evaluate = (result: Evaluated): string =>
   [
-    `${result.n} samples in ${result.seconds.toFixed(1)} s`,
-    table(
-      ["metric", "value", "low", "high"],
-      Object.entries(result.metrics).map(([name, { value, low, high }]) => [
-        name,
-        figure(value),
-        figure(low),
-        figure(high)
-      ])
-    ),
+    `${counted(result.n, "sample")} in ${result.seconds.toFixed(1)} s`,
+    ...metrics(result),
     ...agreement(result),
+    ...outputs(result),
     ...result.notes.map((note) => `note: ${note}`)
   ].join("\n")
 
 export const quantize = (result: Success<typeof Tasks.quantize>): string =>
   [
-    `${result.file}: ${result.bytes} bytes (predicted ${result.predictedBytes})`,
+    `${result.file}: ${exact(result.bytes)} bytes (predicted ${exact(result.predictedBytes)})`,
     "",
     table(
       ["layer", "type", "bytes", "SQNR dB"],

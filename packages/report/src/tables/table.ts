@@ -40,7 +40,8 @@ export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyA
 
 /** Three significant digits, thousands as k, M, G. */
 export const figure = (value: number | null | undefined): string => {
-  if (value === null || value === undefined) return "–"
+  if (value === null || value === undefined || Number.isNaN(value)) return "–"
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞"
   if (value === 0) return "0"
   const steps: ReadonlyArray<readonly [number, string]> = [
     [1e12, "T"],
@@ -53,6 +54,13 @@ export const figure = (value: number | null | undefined): string => {
   const [size, suffix] = step
   return `${Number((value / (suffix === "k" ? 1e3 : size)).toPrecision(3))}${suffix}`
 }
+
+/** A count, digit by digit: 1,234,567. */
+export const exact = (count: number): string => count.toLocaleString("en-US", { maximumFractionDigits: 0 })
+
+/** `1 sample`, `2 samples`. */
+export const counted = (count: number, what: string): string =>
+  `${exact(count)} ${what}${count === 1 ? "" : "s"}`
 
 /** A long text without its middle. */
 export const middle = (text: string, width: number): string => {

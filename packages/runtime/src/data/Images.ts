@@ -105,7 +105,7 @@ export const resized = (source: Source, input: Input): Effect.Effect<Source, Dat
         catch: (error) =>
           failure(
             `its images cannot be resized (${error instanceof Error ? error.message : String(error)})`,
-            "Mend resize and crop in the descriptor"
+            "Fix resize and crop in the descriptor"
           )
       })
     const probe = yield* one(new Uint8Array(height * width * channels))
@@ -192,7 +192,7 @@ const classNumber = (
       file: path,
       at: `line ${entry.line}`,
       problem: `the label ${JSON.stringify(entry.label)} of ${entry.file} is no class number below ${count}${known}`,
-      mend: names === undefined ? "Use numbers, or name the classes in a descriptor" : "Mend the label"
+      mend: names === undefined ? "Use numbers, or name the classes in a descriptor" : "Fix the label"
     })
   )
 }
@@ -226,7 +226,7 @@ export const open = (
           ? `the image ${entry.file} is listed twice`
           : undefined
       if (problem !== undefined)
-        return yield* new DataFailure({ file: csv, at: `line ${entry.line}`, problem, mend: "Mend the row" })
+        return yield* new DataFailure({ file: csv, at: `line ${entry.line}`, problem, mend: "Fix the row" })
       seen.add(entry.file)
     }
     const missing = entries === undefined ? [] : images.filter((image) => !seen.has(image))

@@ -122,7 +122,7 @@ const makeSplit = (
     size,
     dtype: prepared.dtype,
     inputShape: prepared.shape,
-    named: (source.named ?? []).map(({ dtype, ...input }) => ({ dtype: fedAs(dtype), ...input })),
+    named: (source.named ?? []).map(({ name, dtype, shape }) => ({ name, shape, dtype: fedAs(dtype) })),
     hasLabels: source.labels !== undefined,
     labels: source.labels,
     sampleAt,

@@ -9,7 +9,6 @@
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf"
 import { foldNode } from "../fold/fold.ts"
 import { Budget } from "../ir/Budget.ts"
-import { isStatic } from "../ir/Dim.ts"
 import type { AnyNode, Graph, Value } from "../ir/Graph.ts"
 import { node } from "../ir/Graph.ts"
 import type { Known } from "../ir/Known.ts"

@@ -34,6 +34,7 @@ import {
   analysedAttributes,
   analysedType,
   fileElements,
+  isOp,
   isStandard,
   opsetOf,
   versionOf,
@@ -46,8 +47,6 @@ import { captured, renameValues, takenBranch } from "./scope.ts"
 import { readSparse } from "./sparse.ts"
 import { readTensor } from "./tensorProto.ts"
 import { upgrade } from "./upgrade.ts"
-
-const isOp = (opType: string): opType is Op => Object.hasOwn(parsers, opType)
 
 class Reader {
   readonly #values = new Map<string, Value>()
@@ -63,7 +62,6 @@ class Reader {
   readonly #proto: GraphProto
   readonly #opset: number
   readonly #options: ReadOptions
-  readonly #symbols: Symbols
   readonly #around: Surroundings
   readonly #budget: Budget
   readonly #names: FileNames
@@ -84,10 +82,9 @@ class Reader {
     this.#proto = proto
     this.#opset = opset
     this.#options = options
-    this.#symbols = new Symbols(options)
     this.#budget = new Budget(fileElements(proto))
     this.#around = {
-      symbols: this.#symbols,
+      symbols: new Symbols(options),
       declared: new Map([...proto.valueInfo, ...proto.output].map((info) => [info.name, info])),
       observed: options.observed,
       keepOpen: options.keepOpen
@@ -107,8 +104,8 @@ class Reader {
       )
     const inputs = this.#proto.input
       .filter(({ name }) => !this.#values.has(name))
-      .map((info) => this.#symbols.input(info))
-    this.#symbols.checkNames()
+      .map((info) => this.#around.symbols.input(info))
+    this.#around.symbols.checkNames()
     const analysed = inputs.map((value) => {
       if (this.#values.has(value.name)) refuse(`has two inputs ${value.name}`)
       return this.#value(value.name, value)
@@ -124,7 +121,7 @@ class Reader {
       unsupported: this.#unsupported,
       unshaped: this.#unshaped,
       notes: this.#notes,
-      openDims: [...this.#symbols.open]
+      openDims: [...this.#around.symbols.open]
     }
   }
 
@@ -368,7 +365,7 @@ class Reader {
     this.#nodes.push(node("Identity", this.#names.node(`${name}/Identity`), [from], [name], {}))
     this.#values.set(name, { ...value, name })
     const declared = this.#around.declared.get(name)
-    const type = declared === undefined ? undefined : this.#symbols.declared(declared)?.dtype
+    const type = declared === undefined ? undefined : this.#around.symbols.declared(declared)?.dtype
     if (type !== undefined && isFloat(type) && type !== "float32") this.#stored.set(name, type)
     return true
   }

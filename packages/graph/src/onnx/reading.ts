@@ -8,6 +8,7 @@ import type { Result } from "../ir/shapeRule.ts"
 import type { DType, Tensor } from "../ir/Tensor.ts"
 import { isFill, isFloat } from "../ir/Tensor.ts"
 import type { UnsupportedNode } from "./errors.ts"
+import { parsers } from "./parse.ts"
 import type { LoadExternal } from "./tensorProto.ts"
 
 export const OLDEST_OPSET = 1
@@ -36,6 +37,7 @@ export interface ReadResult {
   readonly openDims: ReadonlyArray<string>
 }
 
+export const isOp = (opType: string): opType is Op => Object.hasOwn(parsers, opType)
 export const isStandard = (domain: string): boolean => domain === "" || domain === "ai.onnx"
 
 export const opsetOf = (model: ModelProto): number => {

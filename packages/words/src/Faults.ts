@@ -3,7 +3,7 @@
  * nearest field where one is misspelt. People who write plans, profiles, descriptors and problems need not know that
  * there is a schema, so none of its vocabulary comes through.
  */
-import { type Schema, type SchemaAST, SchemaIssue } from "effect"
+import type { Schema, SchemaAST, SchemaIssue } from "effect"
 import { nearest } from "./Names.ts"
 
 export interface Fault {

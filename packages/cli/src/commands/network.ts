@@ -20,10 +20,7 @@ export const inspect = Command.make("inspect", { model: costModelArgument, dim: 
   Effect.gen(function* () {
     yield* print(yield* Tasks.inspect(model, yield* readingOf(dim)), Tables.inspect)
   })
-).pipe(
-  Command.withDescription("Layers, shapes and work of a network"),
-  Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }])
-)
+).pipe(Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }]))
 
 export const evaluate = Command.make(
   "evaluate",
@@ -63,7 +60,6 @@ export const evaluate = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription("Measured metrics with 95 % intervals"),
   Command.withExamples([
     {
       command: "bitbudget evaluate m.onnx --data d.json --plan w4a8",
@@ -98,7 +94,6 @@ export const quantize = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription("Write a packed, deployable ONNX file"),
   Command.withExamples([
     {
       command: "bitbudget quantize m.onnx --plan out/plan.json --data d.json -o mixed.onnx",

@@ -181,9 +181,6 @@ export const search = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription(
-    "Choose formats under budgets, measure them, write the packed network, log the run"
-  ),
   Command.withExamples([
     {
       command:

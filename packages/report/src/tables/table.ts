@@ -1,4 +1,5 @@
 /** A borderless table, 80 columns wide at most, and figures short enough for one. */
+import { Printable } from "@bitbudget/words"
 import Table from "cli-table3"
 import type { Effect } from "effect"
 
@@ -34,7 +35,7 @@ export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyA
     colAligns: head.map((_, i) => (rows.every((row) => isFigure(row[i])) ? "right" : "left"))
   })
   for (const row of rows)
-    made.push(row.map((cell) => (cell === null || cell === undefined ? "–" : String(cell))))
+    made.push(row.map((cell) => (cell === null || cell === undefined ? "–" : Printable.line(String(cell)))))
   return made.toString().replaceAll(/[ \t]+$/gm, "")
 }
 

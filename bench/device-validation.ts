@@ -9,6 +9,7 @@ import {
   Baseline,
   Batch,
   Fit,
+  LeaveOut,
   Measurement,
   Profile,
   Profiles,
@@ -123,8 +124,8 @@ const overall = (["network", "stack", "class"] as const).map((kind) => {
     .filter((row) => row.kind === "time")
     .flatMap((row) => row.leftOut)
     .filter(({ without }) => without === kind)
-  const inside = left.filter(({ logError, reach }) => Math.abs(logError) <= reach).length
-  return `${kind}: median error ${percent(Score.median(left.map(({ logError }) => 100 * Math.abs(Math.expm1(logError)))))}, ${percent((100 * inside) / left.length)} inside, reach ${percent(Score.median(left.map(({ reach }) => 100 * Math.expm1(reach))))} (${left.length} rows)`
+  const inside = left.filter(LeaveOut.isInside).length
+  return `${kind}: median error ${percent(Score.median(left.map(({ logError }) => 100 * Math.abs(Math.expm1(logError)))))}, ${percent((100 * inside) / left.length)} inside, reach ${percent(Score.median(left.map(({ reach }) => 100 * Math.expm1(reach.up))))} (${left.length} rows)`
 })
 
 const deviceLines: Array<string> = []

@@ -8,6 +8,7 @@ import type { Machine } from "./Machine.ts"
 import type { Physical } from "./Physical.ts"
 import type { Prepared, PreparedNetwork } from "./Prepare.ts"
 import { slopedMs } from "./Slopes.ts"
+import { deviationsAt90, reachOf, uncertain, type Reach, type Uncertain } from "./Uncertainty.ts"
 
 /** Nine in ten lie between, in the unit of what it is about. */
 export interface Interval {
@@ -15,30 +16,19 @@ export interface Interval {
   readonly high: number
 }
 
-/** Standard deviations to either side that hold nine in ten of a Gaussian. */
-export const deviationsAt90 = 1.6449
-
 const width = factorNames.length
 const power = factorNames.indexOf("activeMw")
 
-/** Standard deviation of a log from relative slopes and the posterior of a machine's stack; undefined without one. */
-const deviation = (machine: Machine, slopes: Float64Array): number | undefined => {
+/** Covariance of two factors of a stack's posterior; undefined where it has none. */
+const covarianceOf = (machine: Machine): ((f: number, g: number) => number) | undefined => {
   const lower = machine.stack?.posterior?.covariance
-  if (lower === undefined || lower.length !== (width * (width + 1)) / 2) return undefined
-  let variance = 0
-  for (let f = 0, index = 0; f < width; f++)
-    for (let g = 0; g <= f; g++, index++)
-      variance += (f === g ? 1 : 2) * slopes[f]! * slopes[g]! * lower[index]!
-  return Math.sqrt(Math.max(0, variance))
+  return lower === undefined || lower.length !== (width * (width + 1)) / 2
+    ? undefined
+    : (f, g) => lower[(f * (f + 1)) / 2 + g]!
 }
 
-interface Uncertain {
-  /** Standard deviation of the logarithm. */
-  readonly time: number
-  readonly energy: number
-}
-
-const uncertain = (network: PreparedNetwork): Uncertain | null => {
+/** Reach of the logarithms of time and of energy; null where nothing was fitted. */
+const reaches = (network: PreparedNetwork): { readonly time: Reach; readonly energy: Reach } | null => {
   const { flows, main } = network
   const residual = main?.stack?.posterior?.residual
   if (main === undefined || residual === undefined) return null
@@ -48,22 +38,27 @@ const uncertain = (network: PreparedNetwork): Uncertain | null => {
     return { machine, sloped: slopedMs(machine, physicals, machine === main, flows[0]?.parts) }
   })
   const total = parts.reduce((sum, { sloped }) => sum + sloped.ms, 0)
-  let [time, energy] = [0, 0]
+  const [times, energies]: [Array<Uncertain>, Array<Uncertain>] = [[], []]
   for (const { machine, sloped } of parts) {
-    const { ms, slopes } = sloped
-    const relative = slopes.map((slope) => slope / total)
-    const own = deviation(machine, relative)
-    if (own === undefined) return null
-    time += own
-    relative[power] = ms / total
-    energy += deviation(machine, relative) ?? 0
+    const covariance = covarianceOf(machine)
+    if (covariance === undefined) return null
+    const relative = sloped.slopes.map((slope) => slope / total)
+    times.push(uncertain(relative, covariance, 0))
+    relative[power] = sloped.ms / total
+    energies.push(uncertain(relative, covariance, 0))
   }
-  return { time: Math.hypot(time, residual), energy: Math.hypot(energy, residual) }
+  const together = (each: ReadonlyArray<Uncertain>): Reach =>
+    reachOf({
+      factors: each.reduce((sum, { factors }) => sum + Math.sqrt(factors), 0) ** 2,
+      overheads: each.flatMap(({ overheads }) => overheads),
+      row: residual ** 2
+    })
+  return { time: together(times), energy: together(energies) }
 }
 
-const around = (value: number, deviationOfLog: number): Interval => ({
-  low: value * Math.exp(-deviationsAt90 * deviationOfLog),
-  high: value * Math.exp(deviationsAt90 * deviationOfLog)
+const around = (value: number, { down, up }: Reach): Interval => ({
+  low: value * Math.exp(-down),
+  high: value * Math.exp(up)
 })
 
 /** Intervals of a network's latency and, where energy is power × time, of its energy; null where nothing was fitted. */
@@ -72,7 +67,7 @@ export const intervalsOf = (
   latencyMs: number,
   energyMj: number | null
 ): { readonly latencyMs: Interval | null; readonly energyMj: Interval | null } => {
-  const found = uncertain(network)
+  const found = reaches(network)
   if (found === null) return { latencyMs: null, energyMj: null }
   const byPower = network.main?.profile.energy?.kind === "power"
   return {

@@ -13,7 +13,7 @@ import type { Figure } from "../profile/Figure.ts"
 import { stepClasses, type LeftOut, type Profile, type Stack } from "../profile/ProfileSchema.ts"
 import { anySoftware, parseSoftware } from "../profile/Software.ts"
 import { caseOf, type Case } from "./Case.ts"
-import { leaveOut, type LeftOutCase } from "./LeaveOut.ts"
+import { isInside, leaveOut, type LeftOutCase } from "./LeaveOut.ts"
 import type { Measurement, WorkloadOf } from "./Measurement.ts"
 import { solve, type Belief, type Linear, type Problem } from "./Posterior.ts"
 import { covariances, keyText, type StackKey } from "./Prior.ts"
@@ -92,8 +92,8 @@ const leftOutOf = (rows: ReadonlyArray<FitRow>): LeftOut => {
     const middle = median(errors)
     return middle === null ? null : round(middle)
   }
-  const inside = all.filter(({ logError, reach }) => Math.abs(logError) <= reach)
-  const reach = median(all.map((each) => 100 * Math.expm1(each.reach)))
+  const inside = all.filter(isInside)
+  const reach = median(all.map((each) => 100 * Math.expm1(each.reach.up)))
   return {
     networkApePct: ape("network"),
     stackApePct: ape("stack"),

@@ -5,20 +5,20 @@
  * spread of rows: those with the best interval score (Gneiting and Raftery, Strictly Proper Scoring Rules, 2007),
  * and together so that nine in ten hold.
  */
-import { deviationsAt90 } from "../cost/Interval.ts"
+import { reachOf, uncertain, type Reach, type Uncertain } from "../cost/Uncertainty.ts"
 import { slopedMs } from "../cost/Slopes.ts"
 import { build } from "../cost/Machine.ts"
 import { factorsOf } from "../cost/Factors.ts"
 import { stepClasses } from "../profile/ProfileSchema.ts"
 import type { Case } from "./Case.ts"
-import { solve, variance, type Problem, type Solved } from "./Posterior.ts"
+import { solve, type Problem, type Solved } from "./Posterior.ts"
 
 export interface LeftOutCase {
   readonly without: "network" | "stack" | "class"
   /** log(predicted / measured). */
   readonly logError: number
-  /** Half the width of the 90 % interval of log(predicted). */
-  readonly reach: number
+  /** Where the 90 % interval of log(measured) ends, below and above log(predicted). */
+  readonly reach: Reach
 }
 
 /** A class counts as exercised by a network that spends this share of its time in it. */
@@ -36,22 +36,25 @@ export interface Widening {
 
 interface Residual {
   readonly logError: number
-  /** Variances of the logarithm. */
-  readonly factors: number
-  readonly row: number
+  readonly about: Uncertain
   readonly whole: boolean
 }
 
+/** Whether a measured value lies in the interval of its prediction. */
+export const isInside = ({ logError, reach }: Pick<LeftOutCase, "logError" | "reach">): boolean =>
+  logError <= reach.down && -logError <= reach.up
+
 const scales = [0.35, 0.5, 0.7, 1, 1.4, 2, 2.8]
 
-const reachOf = ({ factors, row, whole }: Residual, by: Widening): number =>
-  deviationsAt90 * Math.sqrt(by.factors ** 2 * factors + (whole ? by.networks : by.layers) ** 2 * row)
+const reachBy = ({ about, whole }: Residual, by: Widening): Reach =>
+  reachOf(about, by.factors, whole ? by.networks : by.layers)
 
 /** Width of a 90 % interval, and twenty times what lies outside. */
 const intervalScore = (residuals: ReadonlyArray<Residual>, by: Widening): number =>
   residuals.reduce((sum, each) => {
-    const reach = reachOf(each, by)
-    return sum + 2 * reach + 20 * Math.max(0, Math.abs(each.logError) - reach)
+    const { down, up } = reachBy(each, by)
+    const outside = Math.max(0, each.logError - down, -each.logError - up)
+    return sum + down + up + 20 * outside
   }, 0)
 
 const quantile = (values: ReadonlyArray<number>, share: number): number => {
@@ -73,7 +76,10 @@ const wideningOf = (residuals: ReadonlyArray<Residual>): Widening => {
         if (score < least) [best, least] = [{ factors, networks, layers }, score]
       }
   const both = quantile(
-    residuals.map((each) => Math.abs(each.logError) / reachOf(each, best)),
+    residuals.map((each) => {
+      const { down, up } = reachBy(each, best)
+      return each.logError > 0 ? each.logError / down : -each.logError / up
+    }),
     0.9
   )
   const trust = residuals.length / (residuals.length + priorRows)
@@ -132,20 +138,14 @@ export const leaveOut = (
       const { log, stack } = problem.observations[i]!
       const { covariance, mean } = rest.at(problem.stacks[stack]!, problem.usual[stack]!)
       const { log: predicted, slopes } = problem.model(i, mean)
-      const factors = variance(covariance, slopes)
-      left[i]!.push({
-        without,
-        logError: predicted - log,
-        factors,
-        row: spreads[i]! ** 2,
-        whole: cases[i]!.whole
-      })
+      const about = uncertain(slopes, (f, g) => covariance[f * slopes.length + g]!, spreads[i]! ** 2)
+      left[i]!.push({ without, logError: predicted - log, about, whole: cases[i]!.whole })
     }
   }
   const widening = wideningOf(left.flat())
   return {
     leftOut: left.map((each) =>
-      each.map((row) => ({ without: row.without, logError: row.logError, reach: reachOf(row, widening) }))
+      each.map((row) => ({ without: row.without, logError: row.logError, reach: reachBy(row, widening) }))
     ),
     widening
   }

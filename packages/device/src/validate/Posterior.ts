@@ -174,11 +174,3 @@ export const solve = (
     }
   }
 }
-
-/** Variance of a combination of factors. */
-export const variance = (covariance: Float64Array, slopes: Float64Array): number => {
-  let sum = 0
-  for (let f = 0; f < width; f++)
-    for (let g = 0; g < width; g++) sum += slopes[f]! * covariance[f * width + g]! * slopes[g]!
-  return Math.max(0, sum)
-}

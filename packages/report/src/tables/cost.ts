@@ -53,6 +53,13 @@ export const simulate = (cost: Success<typeof Tasks.simulate>): string => {
     ...(fused === 0
       ? []
       : [`${fused} element-wise steps are computed in the pipeline of the step before them.`]),
+    ...(cost.why === undefined
+      ? []
+      : [
+          "",
+          "what fewer bits would buy each layer:",
+          ...cost.why.map(({ id, sentence }) => `  ${id}: ${sentence}`)
+        ]),
     ...cost.notes.map((note) => `note: ${note}`)
   ].join("\n")
 }

@@ -3,6 +3,7 @@
  * The command line: runs the command, prints its result or its error, and ends with the exit code of the contract
  * (0 done, 1 wrong request, 2 budgets that cannot be met, 3 a fault of this tool, 130 interrupted).
  */
+import { Tables } from "@bitbudget/report"
 import { Cause, Effect, Exit, Fiber } from "effect"
 import { program } from "./program.ts"
 
@@ -36,6 +37,6 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 fiber.addObserver((exit) => {
   if (Exit.isSuccess(exit)) return
   const { code, text } = judge(exit.cause)
-  if (text !== "") process.stderr.write(`bitbudget: ${text}\n`)
+  if (text !== "") process.stderr.write(`bitbudget: ${Tables.visibleLines(text)}\n`)
   process.exitCode = code
 })

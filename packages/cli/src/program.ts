@@ -9,7 +9,7 @@ import { runs } from "./commands/runs.ts"
 import { search } from "./commands/search.ts"
 import { sensitivity } from "./commands/sensitivity.ts"
 import { solve } from "./commands/solve.ts"
-import { shared } from "./shared.ts"
+import { shared, version } from "./shared.ts"
 
 /** Stdout belongs to results: what is wrong with a command line is said on stderr, shortly. */
 const presenter = CliOutput.layerPresenter({
@@ -38,7 +38,7 @@ export const program: Effect.Effect<void, unknown> = shared.pipe(
     devices,
     runs
   ]),
-  Command.run({ version: "0.1.0" }),
+  Command.run({ version }),
   Effect.provide(presenter),
   Effect.provide(NodeServices.layer)
 )

@@ -2,12 +2,14 @@
 import {
   ActivationFormat,
   Choice,
+  Database,
   RunStore,
   Tasks,
   UnusableRequest,
   type WeightFormat,
   WeightKinds
 } from "@bitbudget/lab"
+import { Tables } from "@bitbudget/report"
 import { Effect, Layer, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import { existsSync } from "node:fs"
@@ -39,7 +41,7 @@ const anyError = <A, R>(work: Effect.Effect<A, unknown, R>) => work
 export const print = <A>(result: A, table: (result: A) => string) =>
   anyError(
     Effect.map(shared, ({ json }) => {
-      process.stdout.write(`${json ? JSON.stringify(result, null, 2) : table(result)}\n`)
+      process.stdout.write(`${Tables.visibleLines(json ? JSON.stringify(result, null, 2) : table(result))}\n`)
     })
   )
 
@@ -49,21 +51,36 @@ export const previewer = Effect.map(
   ({ json, quiet }) =>
     (text: string): Effect.Effect<void> =>
       Effect.sync(() => {
-        if (!json) process.stdout.write(`${text}\n\n`)
-        else if (!quiet) process.stderr.write(`${text}\n`)
+        if (!json) process.stdout.write(`${Tables.visibleLines(text)}\n\n`)
+        else if (!quiet) process.stderr.write(`${Tables.visibleLines(text)}\n`)
       })
 )
 
 const progress = (quiet: boolean) =>
   Tasks.Progress.layer({ sink: process.stderr, environment: process.env, quiet })
 
+/** What `--version` says, and runs remember. */
+export const version = "0.1.0"
+
+/** The file of the run store, as the shared flags say. */
+export const storeFile = Effect.map(shared, ({ db }) =>
+  Option.getOrElse(db, () => process.env["BITBUDGET_DB"] ?? "bitbudget.db")
+)
+
 /** Progress and the run store as the shared flags say. */
 export const withServices = <A, R>(work: Effect.Effect<A, unknown, R>) =>
   Effect.gen(function* () {
-    const { quiet, db } = yield* shared
-    const file = Option.getOrElse(db, () => process.env["BITBUDGET_DB"] ?? "bitbudget.db")
-    return yield* Effect.provide(work, Layer.mergeAll(progress(quiet), RunStore.layer(file)))
+    const { quiet } = yield* shared
+    const call = { version, commandLine: process.argv.slice(2) }
+    const store = RunStore.layer(yield* storeFile, { access: "write", call })
+    return yield* Effect.provide(work, Layer.mergeAll(progress(quiet), store))
   })
+
+/** The database alone, for questions ("read") or for changes of what is there. */
+export const withDatabase =
+  (access: "read" | "write") =>
+  <A, R>(work: Effect.Effect<A, unknown, R>) =>
+    Effect.flatMap(storeFile, (file) => Effect.provide(work, Database.layer(file, { access })))
 
 export const withProgress = <A, R>(work: Effect.Effect<A, unknown, R>) =>
   Effect.flatMap(shared, ({ quiet }) => Effect.provide(work, progress(quiet)))

@@ -9,7 +9,7 @@ import { Curvature, Loss, type Report, Sensitivity } from "@bitbudget/sensitivit
 import { Effect, Schema } from "effect"
 import { calibrate } from "../calibrate.ts"
 import { samplesFor } from "../Sensitivities.ts"
-import type { StoreFailure } from "../store/RunStore.ts"
+import type { StoreFailure } from "../store/failures.ts"
 import * as Stage from "../store/Stage.ts"
 import type { Job, JobFailure } from "./job.ts"
 import { type MetricChoice, takenFrom } from "./losses.ts"

@@ -1,6 +1,7 @@
 /** A borderless table, 80 columns wide at most, and figures short enough for one. */
 import Table from "cli-table3"
 import type { Effect } from "effect"
+import { visible } from "./visible.ts"
 
 type Cell = string | number | null | undefined
 
@@ -28,13 +29,13 @@ const isFigure = (cell: Cell): boolean => cell === null || cell === undefined ||
 /** Columns of figures are set to the right, names and words to the left. */
 export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<Cell>>): string => {
   const made = new Table({
-    head: [...head],
+    head: head.map(visible),
     chars: borderless,
     style: plain,
     colAligns: head.map((_, i) => (rows.every((row) => isFigure(row[i])) ? "right" : "left"))
   })
   for (const row of rows)
-    made.push(row.map((cell) => (cell === null || cell === undefined ? "–" : String(cell))))
+    made.push(row.map((cell) => (cell === null || cell === undefined ? "–" : visible(String(cell)))))
   return made.toString().replaceAll(/[ \t]+$/gm, "")
 }
 

@@ -71,6 +71,11 @@ const example = (command: string): ReadonlyArray<string> => {
   return lines.map((line, i) => `  ${line}${i < lines.length - 1 ? " \\" : ""}`)
 }
 
+const shown = ({ command, description }: HelpDoc.ExampleDoc): ReadonlyArray<string> => {
+  const about = description === undefined ? [] : wrapped(`# ${description}`, columns - 2)
+  return about.map((line) => `  ${line}`).concat(example(command))
+}
+
 /** One command's help as text. */
 export const show = (doc: HelpDoc.HelpDoc): string => {
   const commands = (doc.subcommands ?? []).flatMap(({ commands }) => commands)
@@ -99,12 +104,7 @@ export const show = (doc: HelpDoc.HelpDoc): string => {
       [...(doc.inheritedFlags ?? []), ...(doc.globalFlags ?? [])].map(flagRow)
     ),
     ...((doc.examples ?? []).length === 0 ? [] : ["Examples"]),
-    ...(doc.examples ?? []).flatMap(({ command, description }) => [
-      ...(description === undefined
-        ? []
-        : wrapped(`# ${description}`, columns - 2).map((line) => `  ${line}`)),
-      ...example(command)
-    ])
+    ...(doc.examples ?? []).flatMap(shown)
   ]
     .join("\n")
     .trimEnd()

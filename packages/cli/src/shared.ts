@@ -70,6 +70,15 @@ export const withDatabase =
 export const withProgress = <A, R>(work: Effect.Effect<A, unknown, R>) =>
   Effect.flatMap(shared, ({ quiet }) => Effect.provide(work, progress(quiet)))
 
+/** A text that is not empty: an empty name is a variable that was not set, not a file. */
+export const textFlag = (name: string) =>
+  Flag.String(name).pipe(
+    Flag.filter(
+      (text) => text !== "",
+      () => "a text that is not empty"
+    )
+  )
+
 /** A comma-separated list. */
 export const listFlag = (name: string) =>
   Flag.String(name).pipe(
@@ -136,11 +145,11 @@ export const readingOf = (dim: Readonly<Record<string, string>>) =>
     return { dims: new Map(Object.entries(dim).map(([name, size]) => [name, Number(size)])) }
   })
 
-export const deviceFlag = Flag.String("device").pipe(
+export const deviceFlag = textFlag("device").pipe(
   Flag.withDescription("Id in hw-profiles, a profile's path, or systolic-<rows>x<cols>-<os|ws|is>")
 )
 
-export const dataFlag = Flag.String("data").pipe(
+export const dataFlag = textFlag("data").pipe(
   Flag.withDescription("Folder, .npz, x.npy,y.npy, images.gz,labels.gz, text file, or descriptor .json")
 )
 

@@ -24,10 +24,18 @@ export const solve = Command.make(
       Flag.withDescription("Cost to trade against the objective (default: no front)")
     ),
     gap: Flag.Finite("gap").pipe(
+      Flag.filter(
+        (gap) => gap >= 0 && gap < 1,
+        () => "a share from 0 to 1"
+      ),
       Flag.withDefault(0),
       Flag.withDescription("Relative gap to stop at (default 0: proved optimal)")
     ),
     timeLimit: Flag.Finite("time-limit").pipe(
+      Flag.filter(
+        (seconds) => seconds > 0,
+        () => "a number of seconds above 0"
+      ),
       Flag.optional,
       Flag.withDescription("Seconds, after which the best found is given with its gap (default none)")
     )

@@ -5,6 +5,7 @@ import { CliOutput, Command } from "effect/cli"
 import { compare, simulate } from "./commands/cost.ts"
 import { devices } from "./commands/devices.ts"
 import { evaluate, inspect, quantize } from "./commands/network.ts"
+import { run } from "./commands/run.ts"
 import { runs } from "./commands/runs.ts"
 import { search } from "./commands/search.ts"
 import { sensitivity } from "./commands/sensitivity.ts"
@@ -36,6 +37,7 @@ export const program: Effect.Effect<void, unknown> = shared.pipe(
     evaluate,
     quantize,
     devices,
+    run,
     runs
   ]),
   Command.run({ version }),

@@ -4,8 +4,8 @@
  * lines that only Unicode knows.
  */
 
-const commanding = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
-const commandingLines = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+const commanding = /[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
+const commandingLines = /(?!\n)[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
 
 const shown = (character: string): string => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`
 

@@ -48,6 +48,10 @@ const catalogue = {
     "Device profiles: list, check, compare with measurements, fit",
     async () => (await import("./commands/devices.ts")).devices
   ),
+  run: entry(
+    "A sweep: every cell of an experiment that the store lacks",
+    async () => (await import("./commands/run.ts")).run
+  ),
   runs: entry("Past results", async () => (await import("./commands/runs.ts")).runs)
 }
 

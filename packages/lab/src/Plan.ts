@@ -48,6 +48,18 @@ const optionsOf = (request: Request, { layers, choices }: Opened) => ({
   seed: request.seed
 })
 
+/** The run a request would be, without the work: what a sweep asks the store for. */
+export const runOf = Effect.fn("Plan.runOf")(function* (request: Request) {
+  const opened = yield* open(request)
+  return yield* identified(request, opened)
+})
+
+const identified = Effect.fnUntraced(function* (request: Request, opened: Opened) {
+  const data = yield* Data.fingerprint(request.data)
+  const options = optionsOf(request, opened)
+  return { run: runId("search", [request.model.sha256, request.profile, data, options]), data, options }
+})
+
 /** Told as soon as the plan stands, before it is measured. */
 export type Announce = (found: {
   readonly opened: Opened
@@ -68,9 +80,7 @@ export const search = Effect.fn("Plan.search")(function* (
   const reachable = yield* requireFeasible(program)
 
   const store = yield* RunStore
-  const data = yield* Data.fingerprint(request.data)
-  const options = optionsOf(request, opened)
-  const run = runId("search", [model.sha256, profile, data, options])
+  const { run, data, options } = yield* identified(request, opened)
   const job = yield* Job.make(run, request, data)
   const json = JSON.stringify(profile)
   yield* store.begin({

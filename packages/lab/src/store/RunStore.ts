@@ -315,6 +315,8 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
             yield* insert("artefacts", owned(outcome.artefacts, { run }))
             const measured = (name: string) => plans.find((plan) => plan.name === name)?.measurements ?? []
             const headline = headlineOf(measured("chosen"))
+            const top1 = measured("chosen").find(({ metric }) => metric === "top1")
+            const totals = plans.find(({ name }) => name === "chosen")
             const float = measured("f32").find(({ metric }) => metric === headline?.metric)
             yield* done(run, {
               analysis,
@@ -326,6 +328,16 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
               objective: certificate.objective,
               bound: certificate.bound,
               gap: certificate.gap,
+              bits: totals?.bits ?? null,
+              latencyMs: totals?.latencyMs ?? null,
+              energyMj: totals?.energyMj ?? null,
+              dramBytes: totals?.dramBytes ?? null,
+              bytes: totals?.bytes ?? null,
+              peakActivationBytes: totals?.peakActivationBytes ?? null,
+              bops: totals?.bops ?? null,
+              top1: top1?.value ?? null,
+              top1Low: top1?.low ?? null,
+              top1High: top1?.high ?? null,
               metric: headline?.metric ?? null,
               value: headline?.value ?? null,
               low: headline?.low ?? null,

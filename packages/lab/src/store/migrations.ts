@@ -110,6 +110,10 @@ export const migrations = Migrator.fromRecord({
     // Versions 1 to 3 kept a plan's costs by layer only; their sums are near the plan's, and are all there is.
     yield* run(`UPDATE plans SET (latencyMs, energyMj, bytes) =
       (SELECT sum(latencyMs), sum(energyPj) / 1e9, sum(bytes) FROM layers WHERE layers.run = plans.run) WHERE name = 'chosen'`)
+    yield* run(`UPDATE runs SET (latencyMs, energyMj, bytes) =
+      (SELECT latencyMs, energyMj, bytes FROM plans WHERE plans.run = runs.id AND name = 'chosen')`)
+    yield* run(`UPDATE runs SET (top1, top1Low, top1High) =
+      (SELECT value, low, high FROM measurements WHERE run = runs.id AND plan = 'chosen' AND metric = 'top1')`)
     // The headline: perplexity of texts, else accuracy, else the squared error.
     yield* run(`UPDATE runs SET (metric, value, low, high) = (SELECT metric, value, low, high FROM measurements
       WHERE run = runs.id AND plan = 'chosen' AND metric IN ('perplexity', 'top1', 'mse')

@@ -9,31 +9,32 @@ import * as Sqlite3 from "./sqlite3Client.ts"
 const tokenPattern =
   /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[A-Za-z_]+|;|[^\s]/g
 
-const tokensOf = (text: string): ReadonlyArray<string> =>
-  (text.match(tokenPattern) ?? []).filter((token) => !token.startsWith("--") && !token.startsWith("/*"))
+interface Token {
+  readonly text: string
+  readonly at: number
+}
+
+const tokensOf = (text: string): ReadonlyArray<Token> =>
+  [...text.matchAll(tokenPattern)]
+    .map((match): Token => ({ text: match[0], at: match.index }))
+    .filter((token) => !token.text.startsWith("--") && !token.text.startsWith("/*"))
 
 /** The database engine refuses writes to this file; these words are those that could write another. */
 const READING = new Set(["SELECT", "WITH", "VALUES", "EXPLAIN"])
 
+/** The one statement, without the semicolon and what follows it. */
 const checked = (text: string): Effect.Effect<string, UnusableQuery> => {
+  const refuse = (why: string) => Effect.fail(new UnusableQuery({ why }))
   const tokens = tokensOf(text)
-  const end = tokens.indexOf(";")
-  const first = tokens[0]?.toUpperCase()
-  if (first === undefined || first === ";")
-    return Effect.fail(
-      new UnusableQuery({ why: 'the query is empty; write for example "SELECT * FROM run_summary"' })
-    )
-  if (!READING.has(first))
-    return Effect.fail(
-      new UnusableQuery({
-        why: `a query reads: it begins with SELECT, WITH, VALUES or EXPLAIN, not with ${tokens[0]}`
-      })
-    )
-  if (end >= 0 && tokens.slice(end).some((token) => token !== ";"))
-    return Effect.fail(
-      new UnusableQuery({ why: "a query is one statement; something follows the semicolon" })
-    )
-  return Effect.succeed(text)
+  const [first] = tokens
+  const end = tokens.findIndex((token) => token.text === ";")
+  if (first === undefined || end === 0)
+    return refuse('the query is empty; write for example "SELECT * FROM run_summary"')
+  if (!READING.has(first.text.toUpperCase()))
+    return refuse(`a query reads: it begins with SELECT, WITH, VALUES or EXPLAIN, not with ${first.text}`)
+  if (end > 0 && tokens.slice(end).some((token) => token.text !== ";"))
+    return refuse("a query is one statement; something follows the semicolon")
+  return Effect.succeed(text.slice(first.at, end > 0 ? tokens[end]!.at : undefined))
 }
 
 /** Rows beyond this are refused rather than collected: they would not fit the memory. */
@@ -41,7 +42,7 @@ const MOST_ROWS = 1_000_000
 
 export const query = Effect.fn("Runs.query")(function* (text: string, timeLimitSeconds: number) {
   const { file, exists, sql, safe } = yield* Database
-  const statement = (yield* checked(text)).replace(/[\s;]+$/, "")
+  const statement = yield* checked(text)
   const refuse = (message: string) =>
     message.startsWith("SQLITE_INTERRUPT")
       ? new UnusableQuery({
@@ -56,7 +57,7 @@ export const query = Effect.fn("Runs.query")(function* (text: string, timeLimitS
     : sql
   return yield* client
     .unsafe<Row>(
-      /^\s*EXPLAIN/i.test(statement) ? statement : `SELECT * FROM (${statement}\n) LIMIT ${MOST_ROWS}`
+      /^EXPLAIN/i.test(statement) ? statement : `SELECT * FROM (${statement}\n) LIMIT ${MOST_ROWS}`
     )
     .pipe(Effect.mapError(({ reason }) => refuse(reason.message)))
 }, Effect.scoped)

@@ -68,7 +68,10 @@ export const tables = [
     minimised TEXT,                   -- metric of the losses
     planSha256 TEXT,
     optimal INTEGER, objective REAL, bound REAL, gap REAL,
+    -- Of the chosen plan, as in plans and measurements, so that lists read one table:
+    bits REAL, latencyMs REAL, energyMj REAL, dramBytes REAL, bytes REAL, peakActivationBytes REAL, bops REAL,
     metric TEXT, value REAL, low REAL, high REAL, floatValue REAL, -- headline measurement with its 95 % interval
+    top1 REAL, top1Low REAL, top1High REAL,
     analysis TEXT REFERENCES analyses (digest),
     choiceTable TEXT REFERENCES choiceTables (digest)
   )`,
@@ -139,8 +142,10 @@ export const tables = [
 ]
 
 export const indexes = [
+  // Has every column that lists are usually filtered and sorted by: they need not read the table.
+  `CREATE INDEX runsToList ON runs (device, status, tag, top1, energyMj, latencyMs, bytes, bits, metric, value,
+    startedAt, kind, model, id)`,
   `CREATE INDEX runsByStart ON runs (startedAt, id)`,
-  `CREATE INDEX runsByDevice ON runs (device, status)`,
   `CREATE INDEX runsByModel ON runs (model)`,
   `CREATE INDEX runsByProfile ON runs (profile)`,
   `CREATE INDEX runsByDataset ON runs (dataset)`,
@@ -155,18 +160,15 @@ export const views = [
     SELECT runs.id AS run, runs.kind, runs.status, runs.tag, runs.note,
       models.name AS model, runs.device, datasets.name AS dataset,
       (SELECT group_concat(text, ', ') FROM budgets WHERE budgets.run = runs.id) AS budgets,
-      runs.chosen, plans.bits, plans.latencyMs, plans.energyMj, plans.bytes,
-      plans.peakActivationBytes, plans.dramBytes, plans.bops,
-      runs.metric, runs.value, runs.low, runs.high, runs.floatValue,
-      top1.value AS top1, top1.low AS top1Low, top1.high AS top1High,
-      runs.floatValue - top1.value AS top1Drop,
+      runs.chosen, runs.bits, runs.latencyMs, runs.energyMj, runs.bytes,
+      runs.peakActivationBytes, runs.dramBytes, runs.bops,
+      runs.metric, runs.value, runs.low, runs.high, runs.floatValue, runs.top1, runs.top1Low, runs.top1High,
+      CASE runs.metric WHEN 'top1' THEN runs.floatValue - runs.top1 END AS top1Drop,
       runs.minimised, runs.optimal, runs.gap,
       runs.startedAt, runs.finishedAt, runs.durationS, runs.version, runs.seed, runs.host, runs.failure
     FROM runs
     LEFT JOIN models ON models.sha256 = runs.model
-    LEFT JOIN datasets ON datasets.sha256 = runs.dataset
-    LEFT JOIN plans ON plans.run = runs.id AND plans.name = 'chosen'
-    LEFT JOIN measurements AS top1 ON top1.run = runs.id AND top1.plan = 'chosen' AND top1.metric = 'top1'`,
+    LEFT JOIN datasets ON datasets.sha256 = runs.dataset`,
   `CREATE VIEW layer_bits AS
     SELECT layers.run, models.name AS model, runs.device, layers.position, layers.layer, layers.choice,
       layers.weightBits, layers.activationBits, layers.latencyMs, layers.energyPj, layers.bytes, layers.deltaLoss

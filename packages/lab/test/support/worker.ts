@@ -5,7 +5,7 @@
  */
 import { Effect, Schema } from "effect"
 import { appendFileSync } from "node:fs"
-import { RunStore } from "../../src/index.ts"
+import { RunStore } from "../../src/store/RunStore.ts"
 import * as Stage from "../../src/store/Stage.ts"
 import { newRun, outcome } from "../storeFixtures.ts"
 

@@ -35,6 +35,8 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   readonly reading?: Model.ReadOptions
   readonly plan: string
   readonly data: string | undefined
+  /** Samples activation ranges are taken of; all there are when absent. */
+  readonly calibration?: number | undefined
   readonly out: string
 }): Effect.fn.Return<Packed, RequestFailure> {
   const model = yield* readModel(request.model, request.reading)
@@ -42,7 +44,7 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan
   const data = request.data === undefined ? undefined : yield* Data.open(request.data)
-  const ranges = yield* rangesFor(graph, plan, data)
+  const { ranges, calibrated } = yield* rangesFor(graph, plan, data, request.calibration)
   const bytes = Pack.encode(graph, choices, ranges)
   yield* writeFile(request.out, bytes)
   const layers = Layer.layersOf(graph)
@@ -65,6 +67,6 @@ export const quantize = Effect.fn("quantize")(function* (request: {
         sqnrDb: Number.isFinite(noise) ? noise : null
       }
     }),
-    notes: plan.notes
+    notes: [...plan.notes, ...(calibrated.length === 0 ? [] : (data?.notes ?? [])), ...calibrated]
   }
 })

@@ -28,8 +28,8 @@ export const weightFormat: fc.Arbitrary<WeightFormat.WeightFormat> = fc.oneof(
     .tuple(fc.integer({ min: 1, max: 8 }), scale)
     .map(([bits, scale]): WeightFormat.WeightFormat => ({ kind: "codebook", bits, scale })),
   fc
-    .tuple(fc.constantFrom(1 as const, 2 as const), scale)
-    .map(([sides, scale]): WeightFormat.WeightFormat => ({ kind: "ternary", sides, scale })),
+    .tuple(fc.constantFrom("ternary" as const, "twoSidedTernary" as const), scale)
+    .map(([kind, scale]): WeightFormat.WeightFormat => ({ kind, scale })),
   fc
     .tuple(fc.integer({ min: 1, max: 4 }), scale)
     .map(([bits, scale]): WeightFormat.WeightFormat => ({ kind: "binarySum", bits, scale }))

@@ -53,21 +53,29 @@ const squaredError = (histogram: Histogram, middles: Float64Array, bounds: Bound
   return error
 }
 
+/** Zero is a code of its own, so the peak of zeros that a ReLU makes loses nothing and must not count. */
+const withoutZero = ({ low, high, counts }: Histogram): Float64Array => {
+  const others = Float64Array.from(counts)
+  if (low <= 0 && high >= 0)
+    others[Math.min(counts.length - 1, Math.floor((-low / (high - low)) * counts.length))] = 0
+  return others
+}
+
 const divergence = (histogram: Histogram, middles: Float64Array, bounds: Bounds, bits: number): number => {
   const { scale, zeroPoint } = affineParameters(bounds.low, bounds.high, bits)
   const levels = 2 ** bits
   const codeOf = (x: number) => Math.max(0, Math.min(levels - 1, roundHalfEven(x / scale) + zeroPoint))
   const [mass, bins] = [new Float64Array(levels), new Float64Array(levels)]
-  const n = total(histogram)
   const inside = (x: number) => x >= bounds.low && x <= bounds.high
+  // P has the clipped mass in its outermost bins; Q spreads each code's mass over the bins that P fills.
+  const p = withoutZero(histogram)
   for (let i = 0; i < middles.length; i++) {
-    if (histogram.counts[i] === 0 || !inside(middles[i]!)) continue
+    if (p[i] === 0 || !inside(middles[i]!)) continue
     const code = codeOf(middles[i]!)
-    mass[code]! += histogram.counts[i]!
+    mass[code]! += p[i]!
     bins[code]!++
   }
-  // P has the clipped mass in its outermost bins; Q spreads each code's mass over the bins that P fills.
-  const p = Float64Array.from(histogram.counts)
+  const kept = mass.reduce((a, b) => a + b, 0)
   let [first, last] = [0, p.length - 1]
   while (first < last && !inside(middles[first]!)) {
     p[first + 1]! += p[first]!
@@ -77,12 +85,14 @@ const divergence = (histogram: Histogram, middles: Float64Array, bounds: Bounds,
     p[last - 1]! += p[last]!
     p[last--] = 0
   }
+  const n = p.reduce((a, b) => a + b, 0)
+  if (kept === 0 || n === 0) return Number.POSITIVE_INFINITY
   let kl = 0
   for (let i = first; i <= last; i++) {
     if (p[i] === 0) continue
     const code = codeOf(middles[i]!)
-    const q = bins[code] === 0 ? 0 : mass[code]! / bins[code]!
-    kl += (p[i]! / n) * Math.log(p[i]! / Math.max(q, 1e-12 * n))
+    const q = bins[code] === 0 ? 0 : mass[code]! / bins[code]! / kept
+    kl += (p[i]! / n) * Math.log(p[i]! / n / Math.max(q, 1e-12))
   }
   return kl
 }

@@ -69,10 +69,15 @@ export interface CodebookWeights {
   readonly scale: Scale
 }
 
-/** −α, 0, α; two-sided −α, 0, β. */
+/** −α, 0, α. */
 export interface TernaryWeights {
   readonly kind: "ternary"
-  readonly sides: 1 | 2
+  readonly scale: Scale
+}
+
+/** −α, 0, β. */
+export interface TwoSidedTernaryWeights {
+  readonly kind: "twoSidedTernary"
   readonly scale: Scale
 }
 
@@ -93,6 +98,7 @@ export type WeightFormat =
   | LogarithmicWeights
   | CodebookWeights
   | TernaryWeights
+  | TwoSidedTernaryWeights
   | BinarySumWeights
 
 export type WeightKindName = WeightFormat["kind"]

@@ -16,6 +16,7 @@ import { smallFloat } from "./smallFloat.ts"
 import type { TableCodes } from "./table/ownTables.ts"
 import type { ScaledCodes } from "./table/scaledTable.ts"
 import { ternary } from "./ternary.ts"
+import { twoSidedTernary } from "./twoSidedTernary.ts"
 import type { Product, WeightKind, WeightShape } from "./WeightKind.ts"
 
 /** What weights become in a format of each kind. */
@@ -27,7 +28,8 @@ export interface EncodedByKind {
   readonly normalFloat: ScaledCodes<OfKind<"normalFloat">>
   readonly logarithmic: ScaledCodes<OfKind<"logarithmic">>
   readonly codebook: TableCodes<OfKind<"codebook">>
-  readonly ternary: TableCodes<OfKind<"ternary">>
+  readonly ternary: ScaledCodes<OfKind<"ternary">>
+  readonly twoSidedTernary: TableCodes<OfKind<"twoSidedTernary">>
   readonly binarySum: TableCodes<OfKind<"binarySum">>
 }
 
@@ -35,7 +37,7 @@ export type Encoded = EncodedByKind[WeightKindName]
 
 export const weightKinds: {
   readonly [K in WeightKindName]: WeightKind<OfKind<K>, EncodedByKind[K]>
-} = { int, float, smallFloat, mx, normalFloat, logarithmic, codebook, ternary, binarySum }
+} = { int, float, smallFloat, mx, normalFloat, logarithmic, codebook, ternary, twoSidedTernary, binarySum }
 
 /** The row of a format, which takes this very kind of format. */
 const rowOf = (format: WeightFormat): WeightKind<WeightFormat, Encoded> =>

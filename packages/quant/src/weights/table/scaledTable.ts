@@ -6,7 +6,7 @@ import { type GraphBuilder, type Precision, Tensor } from "@bitbudget/graph"
 import { nearest } from "../../corrections/levels.ts"
 import type { Scale, WeightFormat } from "../../format/WeightFormat.ts"
 import { blockCount, blockIndex, blockMembers } from "../Blocks.ts"
-import { fitScale, type Fitting, sampleOf, scaleCandidates } from "../Fitting.ts"
+import { fitScale, type Fitting, type Sample, sampleOf, scaleCandidates } from "../Fitting.ts"
 import { packedBytes, stored } from "../integer/stored.ts"
 import type { WeightKind, WeightShape } from "../WeightKind.ts"
 import { emitScaled, storedCodes } from "./emitTable.ts"
@@ -32,6 +32,8 @@ export interface Table {
   readonly scale: Scale
   /** Scales are powers of two, stored as exponents of one byte (E8M0). */
   readonly powersOfTwo: boolean
+  /** The scale of least squared error, where it is known better than by search. */
+  readonly fit?: (sample: Sample) => number
 }
 
 type Shared<F extends WeightFormat> = Omit<
@@ -49,7 +51,7 @@ const arithmetic = ({ bits, scale }: Table): Precision.Format => ({
 })
 
 const scalesOf = (data: ArrayLike<number>, of: WeightShape, table: Table, fitting: Fitting): Float32Array => {
-  const { values, scale, powersOfTwo } = table
+  const { values, scale, powersOfTwo, fit } = table
   const [low, high] = [values[0]!, values.at(-1)!]
   const level = (steps: number) => values[nearest(values, steps)]!
   return Float32Array.from(blockMembers(of, scale), (members) => {
@@ -57,6 +59,7 @@ const scalesOf = (data: ArrayLike<number>, of: WeightShape, table: Table, fittin
     // The least scale that clips nothing, on either side.
     const whole = sample.w.reduce((s, x) => Math.max(s, x >= 0 ? x / high : x / low), 0)
     if (Math.fround(whole) === 0) return powersOfTwo ? 2 ** (1 - EXPONENT_BIAS) : 1
+    if (fit !== undefined) return fit(sample)
     if (powersOfTwo) {
       const up = 2 ** Math.min(EXPONENT_BIAS, Math.max(1 - EXPONENT_BIAS, Math.ceil(Math.log2(whole))))
       if (fitting.objective === "extremes") return up
@@ -68,11 +71,8 @@ const scalesOf = (data: ArrayLike<number>, of: WeightShape, table: Table, fittin
   })
 }
 
-const squaredError = (
-  { w, h }: { readonly w: Float64Array; readonly h: Float64Array },
-  scale: number,
-  level: (steps: number) => number
-): number => w.reduce((sum, x, i) => sum + h[i]! * (x - scale * level(x / scale)) ** 2, 0)
+const squaredError = ({ w, h }: Sample, scale: number, level: (steps: number) => number): number =>
+  w.reduce((sum, x, i) => sum + h[i]! * (x - scale * level(x / scale)) ** 2, 0)
 
 export const scaledTable = <F extends WeightFormat>(tableOf: (format: F) => Table): Shared<F> => {
   const encode = (

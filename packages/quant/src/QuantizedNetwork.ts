@@ -10,7 +10,7 @@ import type { Graph } from "@bitbudget/graph"
 import type { Choice, Choices } from "./format/Choice.ts"
 import type { Ranges } from "./Ranges.ts"
 import { extremes, type Fitting } from "./weights/Fitting.ts"
-import { type Encoded, quantize } from "./weights/kinds.ts"
+import { dequantize, type Encoded, quantize } from "./weights/kinds.ts"
 import { weightKey, weightsOf } from "./Weights.ts"
 
 export interface QuantizedNetwork {
@@ -63,6 +63,9 @@ export const fitted = (
     quantize(weightsOf(graph, layer), layer.channelAxis, weights, fitting)
   )
 })
+
+/** The weights that an encoding stands for, float32. */
+export const weightsFrom = dequantize
 
 /** Plain rounding: scales of the extreme values, nearest codes. */
 export const plain = (graph: Graph.Graph, choices: Choices, ranges: Ranges): QuantizedNetwork =>

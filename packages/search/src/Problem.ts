@@ -7,7 +7,8 @@
  * (types, NaN), then, once the shape is right, the faults of reference (unknown names, empty ties).
  * "loss" is a quantity like any cost: it may be budgeted, and any cost may be minimised instead.
  */
-import { Effect, Result, Schema, SchemaIssue } from "effect"
+import { Faults } from "@bitbudget/words"
+import { Effect, Result, Schema } from "effect"
 import { attributeOf } from "./Attribute.ts"
 import { orderOf, weightsOf } from "./Objective.ts"
 
@@ -370,31 +371,16 @@ const references = Schema.makeFilter<Problem>((problem) => {
 
 export const Problem = Shape.check(references)
 
-const formatPath = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>): string =>
-  path
-    .map((part) => (typeof part === "object" ? part.key : part))
-    .map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`))
-    .join("")
-    .replace(/^\./, "")
-
 const decoder = Schema.decodeUnknownResult(Problem, { errors: "all", onExcessProperty: "error" })
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** A checked problem, or every fault with its path. */
 export const decode = (input: unknown): Result.Result<Problem, InvalidProblem> =>
-  Result.mapError(decoder(input), (failure) => {
-    const issues = format(failure.issue).issues
-    return new InvalidProblem({
-      faults: issues.map(({ path, message }) => ({ path: formatPath(path ?? []), message }))
-    })
-  })
+  Result.mapError(decoder(input), (error) => new InvalidProblem({ faults: Faults.of(error, input) }))
 
 /** `decode` of JSON text. */
-export const fromJson = (text: string): Effect.Effect<Problem, InvalidProblem> =>
-  Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: (cause) =>
-      new InvalidProblem({
-        faults: [{ path: "", message: `not JSON: ${cause instanceof Error ? cause.message : cause}` }]
-      })
-  }).pipe(Effect.flatMap((input) => Effect.fromResult(decode(input))))
+export const fromJson = (text: string): Effect.Effect<Problem, InvalidProblem> => {
+  const json = Faults.parseJson(text)
+  return "why" in json
+    ? Effect.fail(new InvalidProblem({ faults: [{ path: "", message: `it ${json.why}` }] }))
+    : Effect.fromResult(decode(json.value))
+}

@@ -48,21 +48,21 @@ const widthsOf = (choices: Choices): ReadonlyArray<number> => [
 ]
 
 /**
- * Ranges with bounds for every width that `choices` ask for. Above 8 bits the extremes are kept: there is nothing to
- * gain by clipping.
+ * Ranges with bounds for every width that `choices` ask for, once for each way of clipping. Above 8 bits the extremes are
+ * kept: there is nothing to gain by clipping.
  */
 export const activationRanges = <E>(
   graph: Graph.Graph,
   choices: Choices,
   calibration: Calibration<E>,
-  clipping: Clipping
-): Effect.Effect<Ranges, E> =>
+  clippings: ReadonlyArray<Clipping>
+): Effect.Effect<ReadonlyArray<Ranges>, E> =>
   Effect.gen(function* () {
     const widths = widthsOf(choices)
-    if (widths.length === 0) return new Map()
+    if (widths.length === 0) return clippings.map(() => new Map())
     const extremes = yield* extremesOver(graph, calibration)
     const clippedWidths = widths.filter((bits) => bits <= 8)
-    if (clipping.by === "extremes" || clippedWidths.length === 0) return extremes
+    if (clippedWidths.length === 0) return clippings.map(() => extremes)
     const histograms = new Map(
       [...extremes].map(([value, { low, high }]) => [value, Histogram.make(low, high)])
     )
@@ -71,11 +71,14 @@ export const activationRanges = <E>(
       for (const [value, output] of exposed.outputs)
         Histogram.add(histograms.get(value)!, results.get(output)!)
     })
-    return new Map(
-      [...extremes].map(([value, range]): [string, Range] => {
-        const histogram = histograms.get(value)!
-        const clipped = new Map(clippedWidths.map((bits) => [bits, boundsOf(histogram, bits, clipping)]))
-        return [value, { low: range.low, high: range.high, clipped }]
-      })
+    return clippings.map(
+      (clipping) =>
+        new Map(
+          [...extremes].map(([value, { low, high }]): [string, Range] => {
+            const histogram = histograms.get(value)!
+            const clipped = clippedWidths.map((bits) => [bits, boundsOf(histogram, bits, clipping)] as const)
+            return [value, { low, high, clipped: new Map(clipped) }]
+          })
+        )
     )
   })

@@ -22,23 +22,22 @@ const quantile = ({ low, high, counts }: Histogram, share: number): number => {
   let seen = 0
   for (let i = 0; i < counts.length; i++) {
     seen += counts[i]!
-    if (seen >= wanted) return low + ((i + 1) * (high - low)) / counts.length
+    if (seen >= wanted) return Math.min(high, low + ((i + 1) * (high - low)) / counts.length)
   }
   return high
 }
 
-/** Bounds that shrink either side in steps, where that side is not 0. */
-const candidates = ({ low, high }: Histogram, steps: number): ReadonlyArray<Bounds> => {
+/** Bounds that hold 0 and shrink in steps: both sides by the same share, or one of them alone. */
+const candidates = (histogram: Histogram, steps: number): ReadonlyArray<Bounds> => {
+  const [low, high] = [Math.min(0, histogram.low), Math.max(0, histogram.high)]
   const shrinks = Array.from({ length: steps }, (_, i) => 1 - i / steps)
-  const side = (edge: number) => (edge === 0 ? [1] : shrinks)
-  // Both sides by the same share, or one of them alone: every pair would be steps² candidates for little more.
-  const both = shrinks.map((a) => [a, a] as const)
-  const pairs = [
+  const both = shrinks.map((a) => ({ low: low * a, high: high * a }))
+  if (low === 0 || high === 0) return both
+  return [
     ...both,
-    ...side(Math.max(0, high)).map((a) => [1, a] as const),
-    ...side(Math.min(0, low)).map((a) => [a, 1] as const)
+    ...shrinks.map((a) => ({ low, high: high * a })),
+    ...shrinks.map((a) => ({ low: low * a, high }))
   ]
-  return pairs.map(([below, above]) => ({ low: low * below, high: high * above }))
 }
 
 const squaredError = (histogram: Histogram, middles: Float64Array, bounds: Bounds, bits: number): number => {
@@ -88,7 +87,7 @@ const divergence = (histogram: Histogram, middles: Float64Array, bounds: Bounds,
   return kl
 }
 
-/** Bounds for codes of so many bits. They hold 0 and never exceed the extremes. */
+/** Bounds for codes of so many bits, which never exceed the extremes and 0. */
 export const boundsOf = (histogram: Histogram, bits: number, clipping: Clipping): Bounds => {
   const { low, high } = histogram
   if (clipping.by === "extremes" || low === high || total(histogram) === 0) return { low, high }

@@ -9,6 +9,7 @@
  */
 import { Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
+import { Faults } from "@bitbudget/words"
 import { Effect, Schema } from "effect"
 import * as Choice from "../format/Choice.ts"
 import type { RecipeName } from "../recipe/recipes.ts"
@@ -68,8 +69,6 @@ export const fromShorthand = (graph: Graph.Graph, text: string): Plan | undefine
     : { choices: uniform(graph, choice), unnamed: [], default: choice, recipe: undefined, notes: [] }
 }
 
-const schemaFaults = (message: string): ReadonlyArray<string> => message.split("\n")
-
 /** A plan document, checked against the network. `name` is the file's, for messages; `sha256` the network's. */
 export const decode = (
   name: string,
@@ -120,7 +119,12 @@ export const decode = (
     const whole = new Map(layers.map(({ id }) => [id, choices.get(id) ?? fallback]))
     return { choices: whole, unnamed, default: fallback, recipe: document.recipe, notes }
   }).pipe(
-    Effect.catchTag("SchemaError", ({ message }) =>
-      Effect.fail(new InvalidPlan({ plan: name, faults: [...schemaFaults(message)] }))
+    Effect.catchTag("SchemaError", (error) =>
+      Effect.fail(
+        new InvalidPlan({
+          plan: name,
+          faults: Faults.of(error, json).map((fault) => Faults.sentence(fault, "the plan"))
+        })
+      )
     )
   )

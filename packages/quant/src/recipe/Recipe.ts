@@ -9,6 +9,7 @@ import type { Graph } from "@bitbudget/graph"
 import { Effect, Schema } from "effect"
 import { activationRanges, extremesOver } from "../calibration/activationRanges.ts"
 import type { Calibration } from "../calibration/Calibration.ts"
+import type { Clipping } from "../calibration/clipping.ts"
 import { inputImportance } from "../calibration/moments.ts"
 import * as BiasCorrection from "../corrections/biasCorrection.ts"
 import { secondOrder } from "../corrections/secondOrder.ts"
@@ -33,19 +34,28 @@ export class UnusableCalibration extends Schema.TaggedError<UnusableCalibration>
   }
 }
 
-/** From a quantized network to a better one; `original` is the float network it came from. */
+/**
+ * From a quantized network to one that may be better, or to several, of which the best is taken; `original` is the float
+ * network it came from.
+ */
 type Pass = <E>(
   original: Graph.Graph,
   network: QuantizedNetwork,
   calibration: Calibration<E>
-) => Effect.Effect<QuantizedNetwork, E>
+) => Effect.Effect<QuantizedNetwork | ReadonlyArray<QuantizedNetwork>, E>
+
+/** Ways of clipping activations that each win on some network, see docs/quantizers.md. */
+const clippings: ReadonlyArray<Clipping> = [
+  { by: "squaredError" },
+  { by: "percentile", share: 0.9999 },
+  { by: "percentile", share: 0.999 }
+]
 
 const passes = {
-  /** Bounds of activations for their width, of least squared error. */
+  /** Bounds of activations for their width. */
   ranges: (original, network, calibration) =>
-    Effect.map(
-      activationRanges(original, network.choices, calibration, { by: "squaredError" }),
-      (ranges) => ({ ...network, ranges })
+    Effect.map(activationRanges(original, network.choices, calibration, clippings), (found) =>
+      found.map((ranges) => ({ ...network, ranges }))
     ),
   /** Scales of weights, of least squared error weighted by what the inputs carry. */
   scales: (_, network, calibration) => {
@@ -108,12 +118,17 @@ export const cook = <E>(
     const errorOf = yield* outputErrorOf(graph, calibration)
     let before = yield* errorOf(network)
     for (const pass of recipes[recipe]) {
-      const changed = yield* passes[pass](graph, network, calibration)
-      const outputError = yield* errorOf(changed)
+      const made = yield* passes[pass](graph, network, calibration)
+      let best: { readonly network: QuantizedNetwork; readonly outputError: number } | undefined
+      for (const candidate of [made].flat()) {
+        const outputError = yield* errorOf(candidate)
+        if (best === undefined || outputError < best.outputError) best = { network: candidate, outputError }
+      }
+      const { outputError } = best!
       const kept = outputError < before
       steps.push({ pass, outputError, before, kept })
       if (!kept) continue
-      network = changed
+      network = best!.network
       before = outputError
     }
     return { network, steps }

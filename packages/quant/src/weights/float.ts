@@ -9,9 +9,14 @@ export interface FloatValues {
   readonly values: Tensor.Tensor
 }
 
+/** What half precision cannot hold becomes its largest value, not infinity. */
+const LARGEST_HALF = 65_504
+
 const encode = (format: FloatWeights, weights: Tensor.Tensor): FloatValues => {
   if (format.bits === 32) return { format, values: weights }
-  const rounded = Float32Array.from(Tensor.values(weights), (x) => Math.f16round(x))
+  const rounded = Float32Array.from(Tensor.values(weights), (x) =>
+    Math.f16round(Math.max(-LARGEST_HALF, Math.min(LARGEST_HALF, x)))
+  )
   return { format, values: Tensor.float32(weights.shape, rounded) }
 }
 

@@ -8,7 +8,8 @@
  */
 import { Dim, type GraphBuilder, type Precision, Tensor } from "@bitbudget/graph"
 import { affineParameters, largestCode, roundHalfEven } from "../Affine.ts"
-import type { IntegerWeights, Scale } from "../format/WeightFormat.ts"
+import { sameScale, showScale } from "../format/scaleText.ts"
+import type { IntegerWeights } from "../format/WeightFormat.ts"
 import { blockCount, blockIndex, blockMembers, blockSizes, channelsFirst } from "./Blocks.ts"
 import { type Fitting, sampleOf } from "./Fitting.ts"
 import { extentOf, extremeScale, leastSquaresAffine, leastSquaresScale } from "./integer/fit.ts"
@@ -253,13 +254,6 @@ const precision = ({ bits, scale, zeroPoint }: IntegerWeights): Precision.Format
   }
   return { kind: "int", bits, ...(Object.keys(storage).length === 0 ? {} : { storage }) }
 }
-
-/** The part of an id that says what shares a scale. */
-export const showScale = (scale: Scale): string =>
-  scale === "tensor" ? ".t" : scale === "channel" ? "" : `.g${scale.block}`
-
-const sameScale = (a: Scale, b: Scale): boolean =>
-  typeof a === "object" && typeof b === "object" ? a.block === b.block : a === b
 
 export const int: WeightKind<IntegerWeights, IntegerCodes> = {
   describe:

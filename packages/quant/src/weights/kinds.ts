@@ -2,24 +2,40 @@
  * The table of weight formats, one row a kind, and what is asked of a format whatever its kind. The compiler names
  * the row that a new kind lacks.
  */
-import type { GraphBuilder, Precision, Tensor } from "@bitbudget/graph"
-import type { OfKind, WeightFormat, WeightKindName } from "../format/WeightFormat.ts"
+import { type GraphBuilder, Precision, type Tensor } from "@bitbudget/graph"
+import type { OfKind, Scale, WeightFormat, WeightKindName } from "../format/WeightFormat.ts"
 import { float, type FloatValues } from "./float.ts"
 import { int, type IntegerCodes } from "./integer.ts"
+import { binarySum } from "./binarySum.ts"
+import { codebook } from "./codebook.ts"
 import { extremes, type Fitting } from "./Fitting.ts"
+import { logarithmic } from "./logarithmic.ts"
+import { mx } from "./mx.ts"
+import { normalFloat } from "./normalFloat.ts"
+import { smallFloat } from "./smallFloat.ts"
+import type { TableCodes } from "./table/ownTables.ts"
+import type { ScaledCodes } from "./table/scaledTable.ts"
+import { ternary } from "./ternary.ts"
 import type { Product, WeightKind, WeightShape } from "./WeightKind.ts"
 
 /** What weights become in a format of each kind. */
 export interface EncodedByKind {
   readonly int: IntegerCodes
   readonly float: FloatValues
+  readonly smallFloat: ScaledCodes<OfKind<"smallFloat">>
+  readonly mx: ScaledCodes<OfKind<"mx">>
+  readonly normalFloat: ScaledCodes<OfKind<"normalFloat">>
+  readonly logarithmic: ScaledCodes<OfKind<"logarithmic">>
+  readonly codebook: TableCodes<OfKind<"codebook">>
+  readonly ternary: TableCodes<OfKind<"ternary">>
+  readonly binarySum: TableCodes<OfKind<"binarySum">>
 }
 
 export type Encoded = EncodedByKind[WeightKindName]
 
 export const weightKinds: {
   readonly [K in WeightKindName]: WeightKind<OfKind<K>, EncodedByKind[K]>
-} = { int, float }
+} = { int, float, smallFloat, mx, normalFloat, logarithmic, codebook, ternary, binarySum }
 
 /** The row of a format, which takes this very kind of format. */
 const rowOf = (format: WeightFormat): WeightKind<WeightFormat, Encoded> =>
@@ -75,6 +91,16 @@ export const emit = (
 export const hasIntegerKernels = (format: WeightFormat): boolean => rowOf(format).hasIntegerKernels(format)
 
 export const precision = (format: WeightFormat): Precision.Format => rowOf(format).precision(format)
+
+/** Bits a weight takes in memory, by its format. */
+export const storedBits = (format: WeightFormat): number => Precision.storedBits(precision(format))
+
+/** What shares a scale or table; undefined where there is none. */
+export const scaleOf = (format: WeightFormat): Scale | undefined => {
+  if (format.kind === "float") return undefined
+  const scale = precision(format).storage?.scale ?? "channel"
+  return typeof scale === "number" ? { block: scale } : scale
+}
 
 /** Whether `finer` never loses more than `coarser`: the same kind with more bits, or 32-bit float. */
 export const isFiner = (finer: WeightFormat, coarser: WeightFormat): boolean =>

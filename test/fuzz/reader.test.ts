@@ -20,8 +20,8 @@ test("damaged files are read or refused by name", () => {
   )
 })
 
-/** Results without a name, one name for two results of a node, an axis of a half. */
-const failedOnce = [1976, 16787, 31762, 32384]
+/** Results without a name, one name for two results of a node, an axis of a half, a scale left out. */
+const failedOnce = [1976, 16787, 31762, 32384, 124327]
 
 test.each(failedOnce)("seed %i stays mended", (seed) => {
   expect(faultOf(mutant(networks, seed))).toBeUndefined()

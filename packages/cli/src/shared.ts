@@ -8,38 +8,26 @@ import {
   type WeightFormat,
   WeightKinds
 } from "@bitbudget/lab"
+import { Printable } from "@bitbudget/words"
 import { Effect, Layer, Option } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import { Argument, Flag } from "effect/cli"
 import { existsSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import { shared } from "./root.ts"
 
 /** The folder of device profiles: beside the current directory, or the one shipped with the workspace. */
 const shipped = fileURLToPath(new URL("../../../hw-profiles", import.meta.url))
 export const profiles = existsSync("hw-profiles") ? path.resolve("hw-profiles") : shipped
 
-export const shared = Command.make("bitbudget").pipe(
-  Command.withDescription("Decides how many bits each layer of a neural network gets on a device"),
-  Command.withSharedFlags({
-    json: Flag.Boolean("json").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Print one JSON document (default: tables)")
-    ),
-    quiet: Flag.Boolean("quiet").pipe(Flag.withDefault(false), Flag.withDescription("No progress on stderr")),
-    db: Flag.String("db").pipe(
-      Flag.withDescription("Run store (default: $BITBUDGET_DB, else ./bitbudget.db)"),
-      Flag.optional
-    )
-  })
-)
-
-/** What goes wrong is judged by its tag in `main.ts`, whatever it is. */
+/** What goes wrong is judged by its tag in `start.ts`, whatever it is. */
 const anyError = <A, R>(work: Effect.Effect<A, unknown, R>) => work
 
 export const print = <A>(result: A, table: (result: A) => string) =>
   anyError(
     Effect.map(shared, ({ json }) => {
-      process.stdout.write(`${json ? JSON.stringify(result, null, 2) : table(result)}\n`)
+      const text = json ? JSON.stringify(result, null, 2) : table(result)
+      process.stdout.write(`${Printable.lines(text)}\n`)
     })
   )
 
@@ -49,8 +37,9 @@ export const previewer = Effect.map(
   ({ json, quiet }) =>
     (text: string): Effect.Effect<void> =>
       Effect.sync(() => {
-        if (!json) process.stdout.write(`${text}\n\n`)
-        else if (!quiet) process.stderr.write(`${text}\n`)
+        const safe = Printable.lines(text)
+        if (!json) process.stdout.write(`${safe}\n\n`)
+        else if (!quiet) process.stderr.write(`${safe}\n`)
       })
 )
 
@@ -150,6 +139,11 @@ export const countFlag = (name: string, least = 1) =>
       () => `a whole number from ${least} on`
     )
   )
+
+export const calibrationFlag = countFlag("calibration").pipe(
+  Flag.optional,
+  Flag.withDescription("Samples for activation ranges (default all)")
+)
 
 export const seedFlag = countFlag("seed", 0).pipe(
   Flag.withDefault(0),

@@ -4,13 +4,13 @@
  * `read` refuses what it cannot represent faithfully, naming every node; `survey` reads as much as it can and lists
  * the rest, for looking at a file.
  */
-import { fromBinary } from "@bufbuild/protobuf"
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import type { ModelProto } from "onnx-buf"
-import { ModelProtoSchema } from "onnx-buf"
+import { ModelProtoSchema, ValueInfoProtoSchema } from "onnx-buf"
 import type { Shape } from "./ir/Dim.ts"
 import type { Graph } from "./ir/Graph.ts"
 import { Refusal, refuse } from "./ir/Refusal.ts"
@@ -29,6 +29,7 @@ import { layersOf, unweighted } from "./work/Layer.ts"
 
 export { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
 export type { UnsupportedNode } from "./onnx/errors.ts"
+export type { Quantization, QuantizationKind, QuantizedLayer } from "./onnx/recognise.ts"
 
 export interface Model {
   readonly name: string
@@ -171,6 +172,31 @@ export const read = Effect.fn("Model.read")(function* (file: string, options: Re
   const model = yield* survey(file, options)
   if (model.unsupported.length > 0) return yield* new UnsupportedModel({ file, nodes: model.unsupported })
   return model
+})
+
+/**
+ * The bytes of a file with some of its values as further outputs, so that a run shows their shapes
+ * (`ReadOptions.observed`). Weights kept as external data are not part of them.
+ */
+export const exposing = Effect.fn("Model.exposing")(function* (
+  file: string,
+  values: ReadonlyArray<string>
+): Effect.fn.Return<Uint8Array<ArrayBuffer>, ModelFileError | MalformedModel> {
+  const bytes = yield* readBytes(file)
+  return yield* Effect.try({
+    try: () => {
+      const proto = parseProto(bytes)
+      if (proto.graph === undefined) return refuse("is not an ONNX model (it contains no graph)")
+      const known = new Set(proto.graph.output.map(({ name }) => name))
+      for (const name of values)
+        if (!known.has(name)) proto.graph.output.push(create(ValueInfoProtoSchema, { name }))
+      return toBinary(ModelProtoSchema, proto)
+    },
+    catch: (cause) => {
+      if (cause instanceof Refusal) return new MalformedModel({ file, why: cause.message })
+      throw cause
+    }
+  })
 })
 
 /**

@@ -246,6 +246,25 @@ const forms: ReadonlyArray<Form> = [
     epsilon: { float: 0.01 }
   }),
   microsoft("RotaryEmbedding", [ramp([2, 4, 5, 6]), positions, cos, sin]),
+  microsoft("MultiHeadAttention", [ramp([3, 5, 8]), ramp([3, 7, 8]), ramp([3, 7, 6])], {
+    num_heads: { int: 2 }
+  }),
+  {
+    ...microsoft(
+      "MultiHeadAttention",
+      [ramp([3, 5, 8]), ramp([3, 5, 8]), ramp([3, 5, 8]), ramp([24]), undefined, ramp([1, 2, 5, 5])],
+      { num_heads: { int: 2 }, unidirectional: { int: 1 }, scale: { float: 0.4 } }
+    ),
+    note: "bias, added mask, causal"
+  },
+  microsoft("Attention", [ramp([3, 5, 8]), ramp([8, 24]), ramp([24])], { num_heads: { int: 2 } }),
+  {
+    ...microsoft("Attention", [ramp([3, 5, 8]), ramp([8, 24]), ramp([24])], {
+      num_heads: { int: 4 },
+      unidirectional: { int: 1 }
+    }),
+    note: "causal"
+  },
   microsoft("FusedMatMul", [ramp([3, 4]), ramp([5, 4])], { transB: { int: 1 }, alpha: { float: 0.5 } })
 ]
 

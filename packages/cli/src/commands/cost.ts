@@ -52,7 +52,6 @@ export const simulate = Command.make(
       yield* print(result, Tables.simulate)
     })
 ).pipe(
-  Command.withDescription("Cost of a network on a device"),
   Command.withExamples([
     {
       command: "bitbudget simulate model.onnx --device coral-edgetpu-usb",
@@ -90,9 +89,6 @@ export const compare = Command.make(
       yield* print(result, Tables.compare)
     })
 ).pipe(
-  Command.withDescription(
-    "A network on several devices, under several plans, beside each device's known error"
-  ),
   Command.withExamples([
     {
       command: "bitbudget compare m.onnx --devices coral-edgetpu-usb,ethos-u65-256 --plans w8a8,w4a8",

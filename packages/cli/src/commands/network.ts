@@ -4,6 +4,7 @@ import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
+  calibrationFlag,
   costModelArgument,
   countFlag,
   dataFlag,
@@ -19,10 +20,7 @@ export const inspect = Command.make("inspect", { model: costModelArgument, dim: 
   Effect.gen(function* () {
     yield* print(yield* Tasks.inspect(model, yield* readingOf(dim)), Tables.inspect)
   })
-).pipe(
-  Command.withDescription("Layers, shapes and work of a network"),
-  Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }])
-)
+).pipe(Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }]))
 
 export const evaluate = Command.make(
   "evaluate",
@@ -33,14 +31,19 @@ export const evaluate = Command.make(
       Flag.optional,
       Flag.withDescription("Shorthand or plan.json (default: as the file is)")
     ),
+    output: Flag.String("output").pipe(
+      Flag.optional,
+      Flag.withDescription("The one output to judge (default all)")
+    ),
     samples: countFlag("samples").pipe(
       Flag.optional,
       Flag.withDescription("Only the first so many (default all)")
     ),
+    calibration: calibrationFlag,
     threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, samples, threads, dim }) =>
+  ({ model, data, plan, output, samples, calibration, threads, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
@@ -48,6 +51,8 @@ export const evaluate = Command.make(
           reading: yield* readingOf(dim),
           data,
           plan: Option.getOrUndefined(plan),
+          output: Option.getOrUndefined(output),
+          calibration: Option.getOrUndefined(calibration),
           samples: Option.getOrUndefined(samples),
           threads: Option.getOrUndefined(threads)
         })
@@ -55,7 +60,6 @@ export const evaluate = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription("Measured metrics with 95 % intervals"),
   Command.withExamples([
     {
       command: "bitbudget evaluate m.onnx --data d.json --plan w4a8",
@@ -70,19 +74,26 @@ export const quantize = Command.make(
     model: modelArgument,
     plan: Flag.String("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
     data: dataFlag.pipe(Flag.optional),
+    calibration: calibrationFlag,
     out: Flag.String("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
     dim: dimFlag
   },
-  ({ model, plan, data, out, dim }) =>
+  ({ model, plan, data, calibration, out, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const reading = yield* readingOf(dim)
-        const request = { model, reading, plan, data: Option.getOrUndefined(data), out }
+        const request = {
+          model,
+          reading,
+          plan,
+          data: Option.getOrUndefined(data),
+          calibration: Option.getOrUndefined(calibration),
+          out
+        }
         yield* print(yield* Tasks.quantize(request), Tables.quantize)
       })
     )
 ).pipe(
-  Command.withDescription("Write a packed, deployable ONNX file"),
   Command.withExamples([
     {
       command: "bitbudget quantize m.onnx --plan out/plan.json --data d.json -o mixed.onnx",

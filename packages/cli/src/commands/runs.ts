@@ -23,7 +23,4 @@ const show = Command.make("show", { run: Argument.String("run") }, ({ run }) =>
   )
 ).pipe(Command.withDescription("One run, by the beginning of its id: figures, measurements, seconds a stage"))
 
-export const runs = Command.make("runs").pipe(
-  Command.withDescription("Past results"),
-  Command.withSubcommands([list, show])
-)
+export const runs = Command.make("runs").pipe(Command.withSubcommands([list, show]))

@@ -47,7 +47,6 @@ export const solve = Command.make(
       if (result.status === "infeasible") process.exitCode = 2
     })
 ).pipe(
-  Command.withDescription("The best choice for every group of a problem of your own, under its budgets"),
   Command.withExamples([
     {
       command: "bitbudget solve problem.json --over latencyMs --pareto 8",

@@ -4,12 +4,12 @@
  * figures need not be, so that these faults are listed beside those of the schema.
  */
 import { Precision } from "@bitbudget/graph"
+import { Faults } from "@bitbudget/words"
 import { libraries, libraryOf } from "../energy/OpLibrary.ts"
 import { asksForShape } from "./KernelRules.ts"
 import type { Level, Profile } from "./ProfileSchema.ts"
 
-const at = (path: ReadonlyArray<string | number>): string =>
-  path.map((key) => (typeof key === "number" ? `[${key}]` : `["${key}"]`)).join("")
+const at = Faults.showPath
 
 const duplicates = (ids: ReadonlyArray<string>): ReadonlyArray<number> =>
   ids.flatMap((id, index) => (ids.indexOf(id) < index ? [index] : []))

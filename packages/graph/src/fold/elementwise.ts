@@ -6,7 +6,7 @@ import type { BinaryOps, Op, UnaryOps } from "../ir/Op.ts"
 import type { DType } from "../ir/Tensor.ts"
 import { isFloat, numbers } from "../ir/Tensor.ts"
 import type { ListRule } from "./rule.ts"
-import { broadcastStrides, pack, walk } from "./rule.ts"
+import { broadcastStrides, isNumbers, pack, walk } from "./rule.ts"
 
 /** The error function: its series near 0, the continued fraction of 1 − erf beyond; 1e-15 of its size. */
 export const erf = (x: number): number => {
@@ -185,6 +185,11 @@ export const elementwiseRules = {
   Cast: (({ attributes: { to } }, [x], [result]) => {
     const convert = (value: number) =>
       to === "bool" ? (value === 0 ? 0 : 1) : isFloat(to) ? value : Math.trunc(value)
+    if (isNumbers(x!.data)) {
+      const out = numbers(result!.dtype, x!.data.length)
+      for (let i = 0; i < out.length; i++) out[i] = convert(x!.data[i]!)
+      return [out]
+    }
     const list = Array.from(x!.data, (dim) => (isStatic(dim) ? convert(dim) : dim))
     return isFloat(to) && !list.every(isStatic) ? undefined : [pack(result!.dtype, list)]
   }) satisfies ListRule<"Cast">,

@@ -1,8 +1,9 @@
 /** Folding of operators that move, select or repeat entries: the same for numbers and for shapes with a symbol. */
 import type { Dim } from "../ir/Dim.ts"
-import { elements, isOpen, isStatic } from "../ir/Dim.ts"
+import { elements, isStatic } from "../ir/Dim.ts"
 import type { Op } from "../ir/Op.ts"
 import { refuse } from "../ir/Refusal.ts"
+import { numbers } from "../ir/Tensor.ts"
 import type { Listed, ListRule } from "./rule.ts"
 import { around, broadcastStrides, pack, room, strided, strides, walk } from "./rule.ts"
 
@@ -281,13 +282,10 @@ export const movementRules: { readonly [K in Exclude<Rows, "ReduceProd">]: ListR
     return [out]
   },
 
-  Range: ({ attributes: { start, limit, delta } }, _, [result]) =>
-    isStatic(limit) && !isOpen(limit)
-      ? [
-          pack(
-            result!.dtype,
-            Array.from({ length: elements(result!.shape) }, (_, i) => start + i * delta)
-          )
-        ]
-      : undefined
+  Range: ({ attributes: { start, limit, delta } }, _, [result]) => {
+    if (!isStatic(limit)) return undefined
+    const out = numbers(result!.dtype, elements(result!.shape))
+    for (let i = 0; i < out.length; i++) out[i] = start + i * delta
+    return [out]
+  }
 }

@@ -7,8 +7,8 @@ import { refuse } from "./Refusal.ts"
 /** More dimensions than any network has; a list of axes as long as a weight is damage. */
 export const LARGEST_RANK = 64
 
-/** Elements folding may touch whatever the file's size: a causal mask of 4096² and some more. */
-const BASE_ELEMENTS = 1 << 25
+/** Elements folding may touch whatever the file's size: a causal mask of 2048², a few times over. */
+const BASE_ELEMENTS = 1 << 24
 
 /** How often, on average, an element of the file may be touched. */
 const TOUCHES = 16

@@ -108,7 +108,10 @@ export interface OpaqueAttributes {
   readonly results: ReadonlyArray<Result>
   /** Version of the domain it is written for. */
   readonly version: number
+  /** Its multiplications; undefined: it has none, or nobody knows (`hasRow`). */
   readonly work: OpaqueWork | undefined
+  /** Whether a table knows what it computes, so that no work is missing. */
+  readonly hasRow: boolean
   /** Why it is carried, as a sentence's end: "no such operator is known". */
   readonly why: string
 }

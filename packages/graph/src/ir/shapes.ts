@@ -7,10 +7,11 @@
 import { LARGEST_RANK } from "./Budget.ts"
 import { convolutionRules, windowOutput } from "./convolutionShapes.ts"
 import type { Dim, Shape } from "./Dim.ts"
-import { addDim, dimAt, elementsAt, isOpen, isStatic, mulDim, sameDim, sameShape, showShape } from "./Dim.ts"
+import { addDim, elementsAt, isOpen, isStatic, mulDim, sameDim, sameShape, showShape } from "./Dim.ts"
 import type { Node, Value } from "./Graph.ts"
 import type { BinaryOps, Op, ReduceOps, UnaryOps } from "./Op.ts"
 import { refuse, unsupported } from "./Refusal.ts"
+import { quantizationRules } from "./quantizationShapes.ts"
 import { blockShape, recurrentRules, selectionRules } from "./selectionShapes.ts"
 import type { Result, ShapeRule } from "./shapeRule.ts"
 import { mapDim, need, needRank } from "./shapeRule.ts"
@@ -200,6 +201,7 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   LayerNormalization: (node, inputs) => {
     const x = needRank(inputs, 0, 1)
     const own = x.shape.slice(node.attributes.axis)
+    need(inputs, 1)
     for (const part of inputs.slice(1)) if (part !== undefined) fitsInto(part, own)
     return [x]
   },
@@ -357,44 +359,9 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
   },
   Shape: (node) => [{ dtype: "int64", shape: [node.attributes.end - node.attributes.start] }],
 
-  QuantizeLinear: (node, inputs) => {
-    const { shape } = need(inputs, 0)
-    checkScale(shape, inputs, node.attributes)
-    return [{ dtype: node.attributes.to, shape }]
-  },
-  DequantizeLinear: (node, inputs) => {
-    const { shape } = need(inputs, 0)
-    checkScale(shape, inputs, node.attributes)
-    return [{ dtype: need(inputs, 1).dtype, shape }]
-  },
+  ...quantizationRules,
 
   Opaque: (node) => node.attributes.results
-}
-
-/** One scale for all, one an index of the axis, or one a block along it; zero points likewise. */
-const checkScale = (
-  shape: Shape,
-  inputs: ReadonlyArray<Value | undefined>,
-  { axis, blockSize }: { readonly axis: number; readonly blockSize: number }
-): void => {
-  const scale = need(inputs, 1)
-  const zero = inputs[2]
-  if (zero !== undefined && elementsAt(zero.shape, 1) !== elementsAt(scale.shape, 1))
-    refuse(`has zero points ${showShape(zero.shape)} for scales ${showShape(scale.shape)}`)
-  if (blockSize > 0) {
-    const fits =
-      scale.shape.length === shape.length &&
-      shape.every((dim, i) =>
-        sameDim(scale.shape[i]!, i === axis ? Math.ceil(dimAt(dim, 1) / blockSize) : dim)
-      )
-    if (!fits)
-      refuse(`scales ${showShape(scale.shape)} do not make blocks of ${blockSize} in ${showShape(shape)}`)
-    return
-  }
-  if (elementsAt(scale.shape, 1) === 1) return
-  const along = shape[axis]
-  if (scale.shape.length !== 1 || along === undefined || !sameDim(scale.shape[0]!, along))
-    refuse(`scales ${showShape(scale.shape)} do not fit axis ${axis} of ${showShape(shape)}`)
 }
 
 /** A result no later pass can work with: too many dimensions, or sizes that are no sizes. */

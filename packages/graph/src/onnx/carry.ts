@@ -90,6 +90,7 @@ export const carry = (
     results,
     version,
     work: row?.work,
+    hasRow: row !== undefined,
     why
   }
 }

@@ -102,3 +102,9 @@ export const spatial = (raw: RawNode): ReadonlyArray<number> => {
     ? shape
     : unsupported(`spatial dimensions ${showShape(shape)} are open or depend on the batch`)
 }
+
+/** An attribute that counts something. */
+export const positive = (name: string, value: number | undefined): number =>
+  value !== undefined && value >= 1 && value <= 1 << 16
+    ? value
+    : refuse(`${name} = ${value ?? "nothing"} must be a positive number`)

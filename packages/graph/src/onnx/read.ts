@@ -9,106 +9,44 @@
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf"
 import { foldNode } from "../fold/fold.ts"
 import { Budget } from "../ir/Budget.ts"
-import { elements, isStatic } from "../ir/Dim.ts"
 import type { AnyNode, Graph, Value } from "../ir/Graph.ts"
 import { node } from "../ir/Graph.ts"
 import type { Known } from "../ir/Known.ts"
-import { entries, toTensor } from "../ir/Known.ts"
+import { toTensor } from "../ir/Known.ts"
 import type { Attributes, Op } from "../ir/Op.ts"
 import { Refusal, refuse, Unsupported, unsupported } from "../ir/Refusal.ts"
 import type { Result } from "../ir/shapeRule.ts"
 import { inferNode } from "../ir/shapes.ts"
 import type { FloatType, Tensor } from "../ir/Tensor.ts"
-import { isFill, isFloat } from "../ir/Tensor.ts"
+import { isFloat } from "../ir/Tensor.ts"
 import { AttributeReader } from "./attributes.ts"
 import { carry, Unshaped } from "./carry.ts"
 import type { Surroundings } from "./carry.ts"
 import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
+import { FileNames } from "./FileNames.ts"
 import { inlineFunctions } from "./functions.ts"
 import { inOrder } from "./order.ts"
 import { parsers } from "./parse.ts"
 import type { Parse, RawNode } from "./rawNode.ts"
-import { Formula } from "./rewrite.ts"
+import type { ReadOptions, ReadResult } from "./reading.ts"
+import {
+  analysedAttributes,
+  analysedType,
+  fileElements,
+  isOp,
+  isStandard,
+  opsetOf,
+  versionOf,
+  widened
+} from "./reading.ts"
+import type { Sink } from "./rewrite.ts"
+import { Formula, targetOf } from "./rewrite.ts"
 import { rewriteOf } from "./rewrites.ts"
-import { captured, renameValues } from "./scope.ts"
+import { captured, renameValues, takenBranch } from "./scope.ts"
 import { readSparse } from "./sparse.ts"
-import type { LoadExternal } from "./tensorProto.ts"
 import { readTensor } from "./tensorProto.ts"
 import { upgrade } from "./upgrade.ts"
-
-export const OLDEST_OPSET = 1
-export const NEWEST_OPSET = 26
-
-export interface ReadOptions {
-  readonly loadExternal: LoadExternal
-  /** Sizes for named dimensions of the inputs. Unbound, a first dimension is the batch. */
-  readonly dims: ReadonlyMap<string, number>
-  /** Whether other unbound dimensions stay open; else they are an error. */
-  readonly keepOpen: boolean
-  /** Types and shapes that a run showed, for values of carried nodes that the file does not declare. */
-  readonly observed: ReadonlyMap<string, Result>
-}
-
-export interface ReadResult {
-  readonly graph: Graph
-  readonly opset: number
-  /** Nodes that could not be read; the graph lacks them and everything that depends on them. */
-  readonly unsupported: ReadonlyArray<UnsupportedNode>
-  /** Values whose shapes only a run can tell; some of `unsupported` would be carried if they were known. */
-  readonly unshaped: ReadonlyArray<string>
-  /** What was read in another way than a reader of the file might expect. */
-  readonly notes: ReadonlyArray<string>
-  /** Names of dimensions that are open. */
-  readonly openDims: ReadonlyArray<string>
-}
-
-const isOp = (opType: string): opType is Op => Object.hasOwn(parsers, opType)
-const isStandard = (domain: string): boolean => domain === "" || domain === "ai.onnx"
-
-const opsetOf = (model: ModelProto): number => {
-  const version = model.opsetImport.find(({ domain }) => isStandard(domain))?.version
-  // Files of operators of other domains only need not import ONNX's own.
-  if (version === undefined)
-    return model.opsetImport.length > 0 ? NEWEST_OPSET : refuse("imports no operator set")
-  const opset = Number(version)
-  if (opset < OLDEST_OPSET || opset > NEWEST_OPSET) {
-    refuse(
-      `is written in opset ${opset}; opsets ${OLDEST_OPSET} to ${NEWEST_OPSET} are read: convert it to one of them`
-    )
-  }
-  return opset
-}
-
-/** The constant in float32, and which float the file has it in. */
-const widened = (constant: Tensor): Tensor => {
-  if (!isFloat(constant.dtype) || constant.dtype === "float32") return constant
-  const { data, shape } = constant
-  return { dtype: "float32", shape, data: isFill(data) ? data : Float32Array.from(data) }
-}
-
-const analysedType = <D extends Value["dtype"]>(dtype: D): D | "float32" =>
-  isFloat(dtype) ? "float32" : dtype
-
-/** Types named in attributes, as analyses see them. */
-const analysedAttributes = <K extends Op>(op: K, attributes: Attributes[K]): Attributes[K] => {
-  if ("to" in attributes && op === "Cast") return { ...attributes, to: analysedType(attributes.to) }
-  if ("value" in attributes && op === "ConstantOfShape")
-    return { ...attributes, value: widened(attributes.value as Tensor) }
-  if ("dtype" in attributes && op === "Range") return { ...attributes, dtype: analysedType(attributes.dtype) }
-  return attributes
-}
-
-/** Elements all constants of the file hold together, from their headers. */
-const fileElements = (graph: GraphProto): number =>
-  graph.initializer.reduce((sum, { dims, rawData }) => {
-    const count = elements(dims.map(Number))
-    // A header alone may claim anything; external data has been seen to be there or will be refused.
-    return (
-      sum +
-      (Number.isSafeInteger(count) && count >= 0 ? Math.min(count, Math.max(rawData.length, 1 << 27)) : 0)
-    )
-  }, 0)
 
 class Reader {
   readonly #values = new Map<string, Value>()
@@ -116,7 +54,6 @@ class Reader {
   readonly #known = new Map<string, Known>()
   readonly #aliases = new Map<string, string>()
   readonly #nodes: Array<AnyNode> = []
-  readonly #names = new Map<string, number>()
   readonly #unreadable = new Set<string>()
   readonly #unsupported: Array<UnsupportedNode> = []
   readonly #unshaped: Array<string> = []
@@ -125,12 +62,16 @@ class Reader {
   readonly #proto: GraphProto
   readonly #opset: number
   readonly #options: ReadOptions
-  readonly #symbols: Symbols
   readonly #around: Surroundings
   readonly #budget: Budget
-  /** Every name the file gives a value or node: names made here avoid them. */
-  readonly #reserved: Set<string>
-  readonly #nodeNames: ReadonlySet<string>
+  readonly #names: FileNames
+  readonly #sink: Sink = {
+    emit: (op, name, inputs, output, attributes) => this.#emit(op, name, inputs, [output], attributes),
+    constant: (name, tensor) => this.#constant(name, tensor),
+    resolve: (name) => this.#resolve(name),
+    fresh: (wanted) => this.#names.value(wanted),
+    note: (text) => void this.#notes.push(text)
+  }
   /** Every value something reads. */
   readonly #read = new Set<string>()
   /** Constants that are outputs, with the names they go by inside. */
@@ -141,20 +82,14 @@ class Reader {
     this.#proto = proto
     this.#opset = opset
     this.#options = options
-    this.#symbols = new Symbols(options)
     this.#budget = new Budget(fileElements(proto))
     this.#around = {
-      symbols: this.#symbols,
+      symbols: new Symbols(options),
       declared: new Map([...proto.valueInfo, ...proto.output].map((info) => [info.name, info])),
       observed: options.observed,
       keepOpen: options.keepOpen
     }
-    this.#reserved = new Set([
-      ...proto.input.map(({ name }) => name),
-      ...proto.initializer.map(({ name }) => name),
-      ...proto.node.flatMap(({ output }) => output)
-    ])
-    this.#nodeNames = new Set(proto.node.map(({ name }) => name))
+    this.#names = new FileNames(proto)
   }
 
   read(): ReadResult {
@@ -169,8 +104,8 @@ class Reader {
       )
     const inputs = this.#proto.input
       .filter(({ name }) => !this.#values.has(name))
-      .map((info) => this.#symbols.input(info))
-    this.#symbols.checkNames()
+      .map((info) => this.#around.symbols.input(info))
+    this.#around.symbols.checkNames()
     const analysed = inputs.map((value) => {
       if (this.#values.has(value.name)) refuse(`has two inputs ${value.name}`)
       return this.#value(value.name, value)
@@ -186,13 +121,14 @@ class Reader {
       unsupported: this.#unsupported,
       unshaped: this.#unshaped,
       notes: this.#notes,
-      openDims: [...this.#symbols.open]
+      openDims: [...this.#around.symbols.open]
     }
   }
 
-  /** Notes what the nodes read, themselves and in their subgraphs. */
+  /** Notes what the nodes make and read, themselves and in their subgraphs. */
   #reads(nodes: ReadonlyArray<NodeProto>): void {
     for (const proto of nodes) {
+      for (const output of proto.output) this.#names.take(output)
       for (const input of proto.input) this.#read.add(input)
       for (const name of captured(proto)) this.#read.add(name)
     }
@@ -235,29 +171,8 @@ class Reader {
     return this.#aliases.get(name) ?? name
   }
 
-  #freshValue(wanted: string): string {
-    let name = wanted
-    for (let i = 1; this.#values.has(name) || this.#reserved.has(name); i++) name = `${wanted}_${i}`
-    this.#reserved.add(name)
-    return name
-  }
-
-  #freshNode(wanted: string): string {
-    const count = this.#names.get(wanted)
-    if (count === undefined) {
-      this.#names.set(wanted, 1)
-      return wanted
-    }
-    let i = count
-    while (this.#names.has(`${wanted}_${i}`) || this.#nodeNames.has(`${wanted}_${i}`)) i++
-    this.#names.set(wanted, i + 1)
-    this.#names.set(`${wanted}_${i}`, 1)
-    return `${wanted}_${i}`
-  }
-
   #node(proto: NodeProto, index: number): void {
-    const auto = `${proto.opType}_${index}`
-    const name = proto.name === "" ? (this.#nodeNames.has(auto) ? `${auto}_unnamed` : auto) : proto.name
+    const name = this.#names.of(proto, index)
     const reads = [...proto.input, ...captured(proto)].map((input) => this.#resolve(input))
     // What depends on an unreadable node is unreadable too, and reported once: where it began.
     if (reads.some((input) => this.#unreadable.has(input))) {
@@ -325,7 +240,7 @@ class Reader {
     if (isStandard(domain) && opType === "Identity")
       return this.#pass(raw.inputs[0] ?? "", raw.outputs[0] ?? "")
     const row = rewriteOf(domain, opType)
-    const formula = row === undefined ? undefined : new Formula(this.#target(raw))
+    const formula = row === undefined ? undefined : new Formula(targetOf(raw, this.#sink))
     if (row !== undefined && formula !== undefined && row.when?.(formula) !== false)
       return row.rewrite(formula)
     if (!isStandard(domain)) return unsupported(`the operators of ${domain} are not known`)
@@ -339,30 +254,6 @@ class Reader {
   #pass(from: string, to: string): void {
     const source = this.#valueOf(this.#resolve(from))
     this.#aliases.set(to, source.name)
-  }
-
-  #target(raw: RawNode) {
-    const pending = raw.outputs
-    return {
-      raw,
-      add: <K extends Op>(op: K, inputs: ReadonlyArray<string>, attributes: Attributes[K]): string => {
-        const name = this.#freshValue(`${pending[0] ?? raw.name}/${op.toLowerCase()}`)
-        this.#emit(op, `${raw.name}/${op}`, inputs, [name], attributes)
-        return this.#resolve(name)
-      },
-      result: <K extends Op>(
-        op: K,
-        inputs: ReadonlyArray<string>,
-        attributes: Attributes[K],
-        index = 0
-      ): void => this.#emit(op, raw.name, inputs, [pending[index] ?? refuse("makes nothing")], attributes),
-      constant: (tensor: Tensor): string => {
-        const name = this.#freshValue(`${pending[0] ?? raw.name}/constant`)
-        this.#constant(name, tensor)
-        return name
-      },
-      note: (text: string): void => void this.#notes.push(text)
-    }
   }
 
   /** Adds a node of the table, or what it is known to make. */
@@ -396,7 +287,7 @@ class Reader {
     })
     // Values that depend on the batch size stay nodes too, in case something reads them as data.
     const isConstant = known !== undefined && outputs.every((_, i) => toTensor(known[i]!) !== undefined)
-    if (!isConstant) this.#nodes.push({ ...read, name: this.#freshNode(name) })
+    if (!isConstant) this.#nodes.push({ ...read, name: this.#names.node(name) })
   }
 
   #evaluate(read: AnyNode, results: ReadonlyArray<Result>): ReadonlyArray<Known> | undefined {
@@ -412,21 +303,17 @@ class Reader {
 
   /** Reads the branch of an If whose condition is known once shapes are; false where it is not. */
   #branch(proto: NodeProto, raw: RawNode): boolean {
-    const condition = this.#known.get(raw.inputs[0] ?? "")
-    if (condition === undefined) return false
-    const value = entries(condition)[0]
-    if (value === undefined || !isStatic(value)) return false
-    const wanted = value === 0 ? "else_branch" : "then_branch"
-    const graph = proto.attribute.find(({ name }) => name === wanted)?.g
-    if (graph === undefined || graph.output.length < raw.outputs.length) return refuse(`has no ${wanted}`)
+    const graph = takenBranch(proto, this.#known.get(raw.inputs[0] ?? ""))
+    if (graph === undefined) return false
+    if (graph.output.length < raw.outputs.length) refuse("asks for more results than its branch has")
     const made = [...graph.initializer.map(({ name }) => name), ...graph.node.flatMap(({ output }) => output)]
     const renamed = new Map(
       made
-        .filter((name) => name !== "" && this.#reserved.has(name))
-        .map((name) => [name, this.#freshValue(`${raw.name}/${name}`)])
+        .filter((name) => name !== "" && this.#names.isTaken(name))
+        .map((name) => [name, this.#names.value(`${raw.name}/${name}`)])
     )
     const named = (name: string) => renamed.get(name) ?? name
-    for (const name of made) this.#reserved.add(named(name))
+    for (const name of made) this.#names.take(named(name))
     for (const constant of graph.initializer)
       this.#initializer(named(constant.name), () => readTensor(constant, this.#options.loadExternal))
     const nodes = inOrder(graph.node).map((inner) => renameValues(inner, renamed))
@@ -441,14 +328,8 @@ class Reader {
     return true
   }
 
-  /** The version of a domain the file imports. */
-  #versionOf(domain: string): number {
-    if (isStandard(domain)) return this.#opset
-    return Number(this.#model.opsetImport.find((opset) => opset.domain === domain)?.version ?? 1n)
-  }
-
   #carry(proto: NodeProto, raw: RawNode, why: string): void {
-    const { node: carried, constants } = upgrade(proto, this.#opset, (wanted) => this.#freshValue(wanted))
+    const { node: carried, constants } = upgrade(proto, this.#opset, (wanted) => this.#names.value(wanted))
     for (const constant of constants)
       this.#constant(
         constant.output[0]!,
@@ -457,7 +338,7 @@ class Reader {
     const aliased = [...carried.input, ...captured(carried)].filter((name) => this.#aliases.has(name))
     const renamed = new Map(aliased.map((name) => [name, this.#resolve(name)]))
     const own = renamed.size === 0 ? carried : renameValues(carried, renamed)
-    const attributes = carry(own, raw, this.#versionOf(proto.domain), why, this.#around)
+    const attributes = carry(own, raw, versionOf(this.#model, proto.domain), why, this.#around)
     for (const name of attributes.reads) if (name !== "") this.#valueOf(name)
     this.#emit("Opaque", raw.name, attributes.reads, own.output, attributes)
   }
@@ -468,29 +349,25 @@ class Reader {
     if (this.#unreadable.has(source)) return false
     const value = this.#values.get(source) ?? refuse(`output ${name} is made by no node`)
     const isAlias = source !== name
-    if (!isAlias && !this.#isConstant(name)) return true
+    const known = this.#known.get(name)
+    if (!isAlias && (known === undefined || toTensor(known) === undefined)) return true
     let from = source
     if (!isAlias) {
       // A constant that is an output goes by another name inside, so that what reads it still reads a constant.
-      from = this.#freshValue(`${name}/constant`)
+      from = this.#names.value(`${name}/constant`)
       this.#values.set(from, { ...value, name: from })
-      this.#known.set(from, this.#known.get(name)!)
+      this.#known.set(from, known!)
       this.#known.delete(name)
       const type = this.#stored.get(name)
       if (type !== undefined) this.#stored.set(from, type)
       this.#constantOutputs.set(name, from)
     }
-    this.#nodes.push(node("Identity", this.#freshNode(`${name}/Identity`), [from], [name], {}))
+    this.#nodes.push(node("Identity", this.#names.node(`${name}/Identity`), [from], [name], {}))
     this.#values.set(name, { ...value, name })
     const declared = this.#around.declared.get(name)
-    const type = declared === undefined ? undefined : this.#symbols.declared(declared)?.dtype
+    const type = declared === undefined ? undefined : this.#around.symbols.declared(declared)?.dtype
     if (type !== undefined && isFloat(type) && type !== "float32") this.#stored.set(name, type)
     return true
-  }
-
-  #isConstant(name: string): boolean {
-    const known = this.#known.get(name)
-    return known !== undefined && toTensor(known) !== undefined
   }
 
   #graph(inputs: ReadonlyArray<Value>, outputs: ReadonlyArray<string>): Graph {

@@ -8,7 +8,7 @@
 import type { Dim, Shape } from "../ir/Dim.ts"
 import { isOpen } from "../ir/Dim.ts"
 import type { Attributes, BinaryOps, Op, UnaryOps } from "../ir/Op.ts"
-import { unsupported } from "../ir/Refusal.ts"
+import { refuse, unsupported } from "../ir/Refusal.ts"
 import type { DType, Tensor } from "../ir/Tensor.ts"
 import { scalar } from "../ir/Tensor.ts"
 import type { RawNode } from "./rawNode.ts"
@@ -27,6 +27,43 @@ export interface Target {
   ) => void
   readonly constant: (tensor: Tensor) => string
   readonly note: (text: string) => void
+}
+
+/** Where the nodes of a rewrite go. */
+export interface Sink {
+  readonly emit: <K extends Op>(
+    op: K,
+    name: string,
+    inputs: ReadonlyArray<string>,
+    output: string,
+    attributes: Attributes[K]
+  ) => void
+  readonly constant: (name: string, tensor: Tensor) => void
+  /** The value a name stands for. */
+  readonly resolve: (name: string) => string
+  readonly fresh: (wanted: string) => string
+  readonly note: (text: string) => void
+}
+
+/** The target that writes an operator out: new values are named after its first result. */
+export const targetOf = (raw: RawNode, sink: Sink): Target => {
+  const stem = raw.outputs[0] ?? raw.name
+  return {
+    raw,
+    add: (op, inputs, attributes) => {
+      const name = sink.fresh(`${stem}/${op.toLowerCase()}`)
+      sink.emit(op, `${raw.name}/${op}`, inputs, name, attributes)
+      return sink.resolve(name)
+    },
+    result: (op, inputs, attributes, index = 0) =>
+      sink.emit(op, raw.name, inputs, raw.outputs[index] ?? refuse("makes nothing"), attributes),
+    constant: (tensor) => {
+      const name = sink.fresh(`${stem}/constant`)
+      sink.constant(name, tensor)
+      return name
+    },
+    note: sink.note
+  }
 }
 
 /** A target with the formulas rewrites are made of. */

@@ -32,41 +32,112 @@ const repeated = (e: Formula, x: string, heads: Dim): string => {
   return e.reshape(spread, [batch, heads, length, head])
 }
 
-const masked = (e: Formula, scores: string): string => {
+/** Ones on and below the diagonal of the scores, as truths. */
+const causal = (e: Formula, scores: string): string => {
+  const [rows, columns] = e.shape(scores).slice(-2)
+  if (!isStatic(rows!) || !isStatic(columns!)) return unsupported("its causal mask has an open size")
+  const ones = e.add("Cast", [e.constant(filled("uint8", [rows, columns], 1))], { to: "float32" })
+  return e.add("Cast", [e.add("Trilu", [ones], { upper: false, k: 0 })], { to: "bool" })
+}
+
+interface Heads {
+  /** [B,heads,S,D], [B,heads,T,D], [B,heads,T,V]. */
+  readonly q: string
+  readonly k: string
+  readonly v: string
+  /** Undefined: 1/√D. */
+  readonly scale: number | undefined
+  readonly isCausal: boolean
+  /** Added to the scores, or truths where they count; "" where there is none. */
+  readonly mask: string
+}
+
+/** softmax(scale · Q·Kᵀ + mask)·V, [B,heads,S,V]. */
+const attended = (e: Formula, { q, k, v, scale, isCausal, mask }: Heads): string => {
+  const head = e.shape(q)[3]!
+  if (!isStatic(head)) return unsupported("its heads have an open width")
+  const scaled = e.scale(scale ?? 1 / Math.sqrt(head), q)
+  let scores = e.add("MatMul", [scaled, e.transpose(k, [0, 1, 3, 2])], {})
   const lowest = e.number(Number.NEGATIVE_INFINITY, scores)
-  let out = scores
-  if (e.raw.attributes.flag("is_causal", false)) {
-    const [rows, columns] = e.shape(scores).slice(-2)
-    if (!isStatic(rows!) || !isStatic(columns!)) return unsupported("its causal mask has an open size")
-    const ones = e.add("Cast", [e.constant(filled("uint8", [rows, columns], 1))], { to: "float32" })
-    const lower = e.add("Cast", [e.add("Trilu", [ones], { upper: false, k: 0 })], { to: "bool" })
-    out = e.add("Where", [lower, out, lowest], {})
-  }
-  if (!has(e.raw, 3)) return out
-  const mask = e.x(3)
-  return e.dtype(mask) === "bool" ? e.add("Where", [mask, out, lowest], {}) : e.binary("Add", out, mask)
+  if (isCausal) scores = e.add("Where", [causal(e, scores), scores, lowest], {})
+  if (mask !== "")
+    scores =
+      e.dtype(mask) === "bool" ? e.add("Where", [mask, scores, lowest], {}) : e.binary("Add", scores, mask)
+  return e.add("MatMul", [e.add("Softmax", [scores], { axis: 3 }), v], {})
+}
+
+/** [B,heads,S,V] as the result [B,S,heads·V]. */
+const headsLast = (e: Formula, y: string): void => {
+  const [batch, count, length, width] = e.shape(y) as readonly [Dim, Dim, Dim, Dim]
+  if (!isStatic(width) || !isStatic(count)) return unsupported("its heads have an open width")
+  e.result("Reshape", [e.transpose(y, [0, 2, 1, 3])], { shape: [batch, length, count * width] })
+}
+
+const refuseMore = (e: Formula): void => {
+  if (e.raw.outputs.slice(1).some((name) => name !== "")) unsupported("more than its result is used")
 }
 
 export const attention = (e: Formula): void => {
-  const { attributes, outputs } = e.raw
+  const { attributes } = e.raw
   if (has(e.raw, 4) || has(e.raw, 5) || has(e.raw, 6)) unsupported("it keeps earlier keys and values")
-  if (outputs.slice(1).some((name) => name !== "")) unsupported("more than its result is used")
+  refuseMore(e)
   if (attributes.float("softcap", 0) !== 0) unsupported("it caps its scores")
-  const heads = attributes.int("q_num_heads", undefined)
-  const q = headsFirst(e, e.x(0), heads)
+  const own = attributes.int("kv_num_heads", undefined)
+  const q = headsFirst(e, e.x(0), attributes.int("q_num_heads", undefined))
   const count = e.shape(q)[1]!
-  const k = repeated(e, headsFirst(e, e.x(1), attributes.int("kv_num_heads", undefined)), count)
-  const v = repeated(e, headsFirst(e, e.x(2), attributes.int("kv_num_heads", undefined)), count)
-  const head = e.shape(q)[3]!
-  if (!isStatic(head)) return unsupported("its heads have an open width")
-  const scale = attributes.float("scale", 1 / Math.sqrt(head))
-  const scores = e.add("MatMul", [e.scale(scale, q), e.transpose(k, [0, 1, 3, 2])], {})
-  const weights = e.add("Softmax", [masked(e, scores)], { axis: 3 })
-  const y = e.add("MatMul", [weights, v], {})
-  if (e.rank(e.x(0)) === 4) return e.result("Identity", [y], {})
-  const [batch, , length, width] = e.shape(y) as readonly [Dim, Dim, Dim, Dim]
-  if (!isStatic(width) || !isStatic(count)) return unsupported("its heads have an open width")
-  e.result("Reshape", [e.transpose(y, [0, 2, 1, 3])], { shape: [batch, length, count * width] })
+  const y = attended(e, {
+    q,
+    k: repeated(e, headsFirst(e, e.x(1), own), count),
+    v: repeated(e, headsFirst(e, e.x(2), own), count),
+    scale: attributes.float("scale", undefined),
+    isCausal: attributes.flag("is_causal", false),
+    mask: e.x(3)
+  })
+  if (e.rank(e.x(0)) === 4) e.result("Identity", [y], {})
+  else headsLast(e, y)
+}
+
+/** A scale of 0 stands for the usual one in ONNX Runtime's own operators. */
+const statedScale = (e: Formula): number | undefined => e.raw.attributes.float("scale", 0) || undefined
+
+/** query, key, value [B,S,heads·D], optional bias of the three in a row, –, added mask. */
+export const msMultiHeadAttention = (e: Formula): void => {
+  const { attributes } = e.raw
+  if (![0, 1, 2].every((i) => has(e.raw, i) && e.rank(e.x(i)) === 3)) unsupported("its inputs are packed")
+  if ([4, 6, 7, 8, 9].some((i) => has(e.raw, i)))
+    unsupported("it keeps earlier keys, or masks them by length")
+  refuseMore(e)
+  const heads = attributes.int("num_heads", 0)
+  let start = 0
+  const [q, k, v] = [0, 1, 2].map((i) => {
+    const width = e.shape(e.x(i))[2]!
+    if (!isStatic(width)) return unsupported("its heads have an open width")
+    const from = start
+    start += width
+    const own = has(e.raw, 3) ? e.binary("Add", e.x(i), e.slice(e.x(3), 0, from, start)) : e.x(i)
+    return headsFirst(e, own, heads)
+  }) as [string, string, string]
+  const isCausal = attributes.flag("unidirectional", false)
+  headsLast(e, attended(e, { q, k, v, scale: statedScale(e), isCausal, mask: e.x(5) }))
+}
+
+/** x [B,S,C], weights [C,3H] and bias [3H] of query, key and value in a row. */
+export const msAttention = (e: Formula): void => {
+  const { attributes } = e.raw
+  if ([3, 4, 6].some((i) => has(e.raw, i))) unsupported("it keeps earlier keys, or masks them by length")
+  if (attributes.ints("qkv_hidden_sizes", undefined) !== undefined) unsupported("its parts differ in width")
+  if (attributes.flag("do_rotary", false)) unsupported("it turns its queries and keys")
+  refuseMore(e)
+  const heads = attributes.int("num_heads", 0)
+  const product = e.add("MatMul", [e.x(0), e.x(1)], {})
+  const sum = has(e.raw, 2) ? e.binary("Add", product, e.x(2)) : product
+  const width = e.shape(sum).at(-1)!
+  if (!isStatic(width) || width % 3 !== 0) return unsupported("its parts differ in width")
+  const [q, k, v] = [0, 1, 2].map((i) =>
+    headsFirst(e, e.slice(sum, 2, (i * width) / 3, ((i + 1) * width) / 3), heads)
+  ) as [string, string, string]
+  const isCausal = attributes.flag("unidirectional", false)
+  headsLast(e, attended(e, { q, k, v, scale: statedScale(e), isCausal, mask: e.x(5) }))
 }
 
 /** The first `turned` features of every head of x, [B,S,heads,D], turned by cos and sin [B,S,turned/2]. */

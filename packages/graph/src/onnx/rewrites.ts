@@ -6,7 +6,13 @@ import { filled, isFloat } from "../ir/Tensor.ts"
 import { parsers } from "./parse.ts"
 import { axis, has, input, resolveAxis } from "./rawNode.ts"
 import type { Formula, Rewrite } from "./rewrite.ts"
-import { attention, msRotaryEmbedding, rotaryEmbedding } from "./rewriteAttention.ts"
+import {
+  attention,
+  msAttention,
+  msMultiHeadAttention,
+  msRotaryEmbedding,
+  rotaryEmbedding
+} from "./rewriteAttention.ts"
 import { einsum } from "./rewriteEinsum.ts"
 import { dtypeOf } from "./tensorProto.ts"
 
@@ -352,6 +358,8 @@ const microsoft = new Map<string, Row>([
   ["SkipSimplifiedLayerNormalization", row(skipNormalization(true))],
   ["SimplifiedLayerNormalization", row(rmsNormalization)],
   ["RotaryEmbedding", row(msRotaryEmbedding)],
+  ["MultiHeadAttention", row(msMultiHeadAttention)],
+  ["Attention", row(msAttention)],
   [
     "FusedMatMul",
     row((e) => {

@@ -6,6 +6,10 @@
 import { clone } from "@bufbuild/protobuf"
 import type { GraphProto, NodeProto } from "onnx-buf"
 import { NodeProtoSchema } from "onnx-buf"
+import { isStatic } from "../ir/Dim.ts"
+import type { Known } from "../ir/Known.ts"
+import { entries } from "../ir/Known.ts"
+import { refuse } from "../ir/Refusal.ts"
 
 /** The graphs among a node's attributes. */
 export const subgraphsOf = (node: NodeProto): ReadonlyArray<GraphProto> =>
@@ -63,4 +67,12 @@ export const renameValues = (node: NodeProto, renamed: ReadonlyMap<string, strin
   copy.output = copy.output.map(named)
   if (renamed.size > 0) for (const graph of subgraphsOf(copy)) renameIn(graph, renamed)
   return copy
+}
+
+/** The branch an If takes, where its condition is known. */
+export const takenBranch = (node: NodeProto, condition: Known | undefined): GraphProto | undefined => {
+  const value = condition === undefined ? undefined : entries(condition)[0]
+  if (value === undefined || !isStatic(value)) return undefined
+  const wanted = value === 0 ? "else_branch" : "then_branch"
+  return node.attribute.find(({ name }) => name === wanted)?.g ?? refuse(`has no ${wanted}`)
 }

@@ -9,14 +9,16 @@ import { RunStore } from "../store/RunStore.ts"
 import { sha256 } from "../store/identity.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { Candidate, Candidates } from "./candidates.ts"
+import type { Cookery, Prepared } from "./cook.ts"
 import { quantitiesOf } from "./costs.ts"
-import type { Job } from "./job.ts"
+import type { Job, JobFailure } from "./job.ts"
 import type { Judgement } from "./judge.ts"
 import { keeps } from "./limits.ts"
 import type { Measured } from "./measure.ts"
 import type { Program } from "./program.ts"
 import { trustOf } from "./refine.ts"
 import type { Selected } from "./select.ts"
+import { serving } from "./serving.ts"
 
 /** Everything a search found out. */
 export interface Findings {
@@ -24,6 +26,9 @@ export interface Findings {
   readonly measured: Measured
   readonly candidates: Candidates
   readonly selected: Selected
+  /** The network of the chosen plan. */
+  readonly finished: Prepared
+  readonly cookery: Cookery
   readonly judgement: Judgement
 }
 
@@ -101,13 +106,16 @@ const inStore = Effect.fn(function* (job: Job, findings: Findings, layers: Reado
 const digest = ({ choices }: Candidate): string =>
   sha256(JSON.stringify([...choices].map(([id, choice]) => [id, Choice.show(choice)])))
 
-export const record = Effect.fn("record")(function* (job: Job, findings: Findings) {
+export const record = Effect.fn("record")(function* (
+  job: Job,
+  findings: Findings
+): Effect.fn.Return<SearchResult, JobFailure, RunStore> {
   const { model, profile, out } = job.request
-  const { program, measured, candidates, selected, judgement } = findings
+  const { program, measured, candidates, selected, finished, cookery, judgement } = findings
   const { opened, costs, limits } = program
   const { chosen } = selected
   const plan = PlanFile.toDocument(model.sha256, chosen.choices)
-  const packed = Pack.encode(opened.graph, chosen.choices, measured.ranges)
+  const packed = Pack.write(finished.network)
   const files = [path.join(out, "plan.json"), path.join(out, "mixed.onnx")] as const
   yield* writeFile(files[0], `${JSON.stringify(plan, null, 2)}\n`)
   yield* writeFile(files[1], packed)
@@ -166,7 +174,8 @@ export const record = Effect.fn("record")(function* (job: Job, findings: Finding
       })) ?? null,
     files,
     fileBytes: packed.byteLength,
-    notes: [...opened.notes, ...measured.report.notes]
+    recipe: cookery.recipe,
+    notes: [...opened.notes, ...(yield* serving(job, measured)), ...cookery.notes, ...measured.report.notes]
   }
   return result
 })

@@ -10,7 +10,8 @@ import { Work } from "@bitbudget/graph"
 import { Choice } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { same } from "./candidates.ts"
-import { evaluate, lossOf } from "./evaluation.ts"
+import type { Cookery } from "./cook.ts"
+import { evaluate, judgedByLabels, lossOf } from "./evaluation.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { LossTable } from "./losses.ts"
 import type { Measured } from "./measure.ts"
@@ -40,7 +41,7 @@ export interface Trust {
 
 export const trustOf = (
   { losses }: Pick<LossTable, "losses">,
-  { report }: Pick<Measured, "report">,
+  { report, tuning }: Pick<Measured, "report" | "tuning">,
   program: Program,
   choices: Choice.Choices,
   measuredLoss: number | undefined
@@ -54,7 +55,8 @@ export const trustOf = (
     (sum, part) => (sum === null || part === undefined ? null : sum + part),
     0
   )
-  const { floatLoss } = report
+  // A distortion is an increase over the float network's already.
+  const floatLoss = judgedByLabels(program.opened, tuning.split) ? report.floatLoss : 0
   const measured = measuredLoss === undefined || floatLoss === null ? null : measuredLoss - floatLoss
   // The measured increase is of the same samples; its error is about that of the layers' together.
   const stdErr = Math.sqrt(2 * errors.reduce((sum, error) => sum + error ** 2, 0))
@@ -65,9 +67,13 @@ export const trustOf = (
   return { predicted, measured, stdErr, holds }
 }
 
+/** n, n/2, n/4 … 1, whole numbers. */
+const halvings = (n: number): ReadonlyArray<number> => (n < 1 ? [] : [n, ...halvings(Math.floor(n / 2))])
+
 export const refine = Effect.fn("refine")(function* (
   job: Job,
   program: Program,
+  { assemble }: Pick<Cookery, "assemble">,
   measured: Measured,
   losses: LossTable["losses"],
   selected: Selected
@@ -83,14 +89,7 @@ export const refine = Effect.fn("refine")(function* (
   const lossAt = (plan: Choice.Choices) => {
     tried++
     return Effect.map(
-      evaluate(
-        job,
-        opened,
-        measured.ranges,
-        plan,
-        measured.tuning,
-        `refining, plan ${tried} of at most ${most}`
-      ),
+      evaluate(job, opened, assemble(plan), measured.tuning, `refining, plan ${tried} of at most ${most}`),
       (evaluation) => lossOf(evaluation)!
     )
   }
@@ -113,10 +112,12 @@ export const refine = Effect.fn("refine")(function* (
   let [plan, loss] = [selected.chosen.choices, first]
   const trials: Array<Trial> = []
   let improved = true
-  while (improved && tried < most) {
+  while (improved) {
     improved = false
+    if (tried >= most) break
     const table = yield* around(plan, loss)
-    for (let changes = layers.length; changes >= 1 && tried < most; changes = Math.floor(changes / 2)) {
+    for (const changes of halvings(layers.length)) {
+      if (tried >= most) break
       const solution = yield* Effect.option(solve(program, table, [plan], { plan, most: changes }))
       if (solution._tag === "None") break
       const next = planOf(opened, solution.value.choice)

@@ -39,6 +39,8 @@ export const SearchResult = Schema.Struct({
   plan: PlanFile.PlanDocument,
   /** Digest of the plan's choices: equal for equal plans. */
   planSha256: Schema.String,
+  /** How layers were rounded. */
+  recipe: Schema.String,
   /** Which of the candidates the plan is. */
   chosen: Schema.String,
   metric: Schema.String,

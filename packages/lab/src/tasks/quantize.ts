@@ -1,5 +1,5 @@
 /** `quantize`: the packed, deployable ONNX file of a plan. */
-import { Layer, type Model, Tensor } from "@bitbudget/graph"
+import { Layer, type Model } from "@bitbudget/graph"
 import { Affine, Choice, FileBytes, Pack, type WeightFormat, WeightKinds, Weights } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
@@ -25,18 +25,18 @@ interface Packed {
   readonly notes: ReadonlyArray<string>
 }
 
-const granularityOf = (format: WeightFormat.WeightFormat): string =>
-  format.kind === "float"
-    ? "none"
-    : typeof format.scale === "object"
-      ? `block of ${format.scale.block}`
-      : format.scale
+const granularityOf = (format: WeightFormat.WeightFormat): string => {
+  const scale = WeightKinds.scaleOf(format)
+  return scale === undefined ? "none" : typeof scale === "object" ? `block of ${scale.block}` : scale
+}
 
 export const quantize = Effect.fn("quantize")(function* (request: {
   readonly model: string
   readonly reading?: Model.ReadOptions
   readonly plan: string
   readonly data: string | undefined
+  /** Samples activation ranges are taken of; all there are when absent. */
+  readonly calibration?: number | undefined
   readonly out: string
 }): Effect.fn.Return<Packed, RequestFailure> {
   const model = yield* readModel(request.model, request.reading)
@@ -44,7 +44,7 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan
   const data = request.data === undefined ? undefined : yield* Data.open(request.data)
-  const ranges = yield* rangesFor(graph, plan, data)
+  const { ranges, calibrated } = yield* rangesFor(graph, plan, data, request.calibration)
   const bytes = Pack.encode(graph, choices, ranges)
   yield* writeFile(request.out, bytes)
   const layers = Layer.layersOf(graph)
@@ -67,15 +67,6 @@ export const quantize = Effect.fn("quantize")(function* (request: {
         sqnrDb: Number.isFinite(noise) ? noise : null
       }
     }),
-    notes: [
-      ...plan.notes,
-      ...layers.flatMap(({ id }) => {
-        const { weights } = choices.get(id)!
-        const stored = Tensor.bitsOf[WeightKinds.dtype(weights)]
-        return stored === weights.bits
-          ? []
-          : [`${id}: ${weights.bits}-bit weights are stored in ${stored} bits`]
-      })
-    ]
+    notes: [...plan.notes, ...(calibrated.length === 0 ? [] : (data?.notes ?? [])), ...calibrated]
   }
 })

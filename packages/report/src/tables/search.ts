@@ -11,7 +11,8 @@ const percent = ({ value, low, high }: Metric): string =>
 
 /** The metric people ask for first: accuracy of a classifier, perplexity of a text, else whatever was measured. */
 const headlineMetric = (metrics: Metrics): string | undefined =>
-  ["perplexity", "top1", "mse"].find((name) => Object.hasOwn(metrics, name)) ?? Object.keys(metrics)[0]
+  ["perplexity", "top1", "distortion", "mse"].find((name) => Object.hasOwn(metrics, name)) ??
+  Object.keys(metrics)[0]
 
 const shown = (metrics: Metrics): string => {
   const name = headlineMetric(metrics)

@@ -10,13 +10,15 @@ import { parse } from "csv-parse/sync"
 import { Effect } from "effect"
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
-import sharp from "sharp"
 import type { Sharp } from "sharp"
 import * as Value from "../Value.ts"
 import * as Blob from "./Blob.ts"
 import { DataFailure } from "./DataFailure.ts"
 import type { Descriptor, Input, SourceOf } from "./Descriptor.ts"
 import type { Labels, Source } from "./Source.ts"
+
+/** The native library takes a while to load, and most data are no images. */
+const libvips = async () => (await import("sharp")).default
 
 interface Pixels {
   readonly height: number
@@ -55,6 +57,7 @@ const decode = (
 ): Effect.Effect<Pixels, DataFailure> =>
   Effect.tryPromise({
     try: async () => {
+      const sharp = await libvips()
       const { height, width } = await sharp(path).metadata()
       const coloured = sharp(path)
         .removeAlpha()
@@ -95,6 +98,7 @@ export const resized = (source: Source, input: Input): Effect.Effect<Source, Dat
       Effect.tryPromise({
         try: async () => {
           const interleaved = layout === "NCHW" ? toInterleaved(pixels, channels) : pixels
+          const sharp = await libvips()
           const image = sharp(interleaved, { raw: { height, width, channels } })
           const { data, info } = await geometry(image, height, width, input)
             .toColourspace(channels === 1 ? "b-w" : "srgb")
@@ -105,7 +109,7 @@ export const resized = (source: Source, input: Input): Effect.Effect<Source, Dat
         catch: (error) =>
           failure(
             `its images cannot be resized (${error instanceof Error ? error.message : String(error)})`,
-            "Mend resize and crop in the descriptor"
+            "Fix resize and crop in the descriptor"
           )
       })
     const probe = yield* one(new Uint8Array(height * width * channels))
@@ -192,7 +196,7 @@ const classNumber = (
       file: path,
       at: `line ${entry.line}`,
       problem: `the label ${JSON.stringify(entry.label)} of ${entry.file} is no class number below ${count}${known}`,
-      mend: names === undefined ? "Use numbers, or name the classes in a descriptor" : "Mend the label"
+      mend: names === undefined ? "Use numbers, or name the classes in a descriptor" : "Fix the label"
     })
   )
 }
@@ -226,7 +230,7 @@ export const open = (
           ? `the image ${entry.file} is listed twice`
           : undefined
       if (problem !== undefined)
-        return yield* new DataFailure({ file: csv, at: `line ${entry.line}`, problem, mend: "Mend the row" })
+        return yield* new DataFailure({ file: csv, at: `line ${entry.line}`, problem, mend: "Fix the row" })
       seen.add(entry.file)
     }
     const missing = entries === undefined ? [] : images.filter((image) => !seen.has(image))

@@ -2,9 +2,10 @@
  * The plans everybody compares with: one format everywhere. A group that is fixed, or does not offer the
  * format, keeps its fixed or its least-objective choice and is named as an exception.
  */
-import { evaluate, objectiveOf, type Assignment, type Evaluation } from "./Assignment.ts"
-import { compile, expand } from "./Dense.ts"
-import type { Problem } from "./Problem.ts"
+import { evaluate, objectiveOf, type Assignment, type Evaluation } from "../Assignment.ts"
+import { compile, expand } from "../Dense.ts"
+import type { Problem } from "../Problem.ts"
+import type { Searcher } from "./Searcher.ts"
 
 export interface Candidate {
   /** The choice id taken wherever it is offered. */
@@ -20,7 +21,10 @@ export interface Candidate {
 export const candidates = (problem: Problem): ReadonlyArray<Candidate> => {
   const dense = compile(problem)
   const { starts, choiceIds, objective, members } = dense
-  return [...new Set(choiceIds)].map((id) => {
+  const offered = members.flatMap((ids, d) =>
+    ids.length === 0 ? [] : choiceIds.slice(starts[d]!, starts[d + 1]!)
+  )
+  return [...new Set(offered)].map((id) => {
     const picks = members.map((_, d) => {
       const offered = choiceIds.indexOf(id, starts[d]!)
       if (offered >= 0 && offered < starts[d + 1]!) return offered
@@ -35,12 +39,6 @@ export const candidates = (problem: Problem): ReadonlyArray<Candidate> => {
   })
 }
 
-/** The feasible candidate with the least objective. */
-export const best = (problem: Problem): Candidate | null =>
-  candidates(problem).reduce<Candidate | null>(
-    (best, candidate) =>
-      candidate.evaluation.feasible && (best === null || candidate.objective < best.objective)
-        ? candidate
-        : best,
-    null
-  )
+export const uniform: Searcher = function* ({ problem }) {
+  for (const { choice } of candidates(problem)) yield choice
+}

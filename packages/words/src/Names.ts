@@ -15,14 +15,17 @@ export const editDistance = (a: string, b: string): number => {
   return row[b.length]!
 }
 
-/** At most `count` names, nearest first; none that is more than a third of its length away. */
-export const nearest = (name: string, candidates: Iterable<string>, count = 3): ReadonlyArray<string> =>
-  [...candidates]
-    .map((candidate) => ({
-      candidate,
-      far: candidate.includes(name) || name.includes(candidate) ? 0 : editDistance(name, candidate)
-    }))
+/** At most `count` names, nearest first, capitals ignored; none that is more than a third of its length away. */
+export const nearest = (name: string, candidates: Iterable<string>, count = 3): ReadonlyArray<string> => {
+  const wanted = name.toLowerCase()
+  return [...candidates]
+    .map((candidate) => {
+      const known = candidate.toLowerCase()
+      const near = known.includes(wanted) || wanted.includes(known)
+      return { candidate, far: known === wanted ? -1 : near ? 0 : editDistance(wanted, known) }
+    })
     .filter(({ far, candidate }) => name !== "" && far <= Math.max(2, candidate.length / 3))
     .toSorted((a, b) => a.far - b.far)
     .slice(0, count)
     .map(({ candidate }) => candidate)
+}

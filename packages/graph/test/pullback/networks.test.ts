@@ -5,7 +5,7 @@ import { Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { expect, test } from "vitest"
-import { random } from "./pullback/case.ts"
+import { random } from "./case.ts"
 
 const smooth = ["Sigmoid", "Tanh", "Softplus", "Sin"] as const satisfies ReadonlyArray<Op>
 

@@ -9,7 +9,7 @@
  */
 import { Choice, PlanFile } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
-import { Cause, Effect, Exit } from "effect"
+import { Effect } from "effect"
 import { candidates } from "./job/candidates.ts"
 import { cook } from "./job/cook.ts"
 import { costsOn } from "./job/costs.ts"
@@ -25,7 +25,7 @@ import { record } from "./job/record.ts"
 import { CALIBRATION_SAMPLES, type Request } from "./job/Request.ts"
 import { select, type Selected } from "./job/select.ts"
 import { runId, sha256 } from "./store/identity.ts"
-import { RunStore } from "./store/RunStore.ts"
+import { notingTheEnd, RunStore } from "./store/RunStore.ts"
 
 export { additive as metricChoices } from "./job/losses.ts"
 export type { Additive, MetricChoice } from "./job/losses.ts"
@@ -77,6 +77,9 @@ export const search = Effect.fn("Plan.search")(function* (
     id: run,
     kind: "search",
     model,
+    dataset: { sha256: data, name: request.data.name },
+    seed: request.seed,
+    threads: request.threads,
     profile: { id: profile.id, sha256: sha256(json), json },
     options: JSON.stringify({ ...options, out: request.out })
   })
@@ -99,12 +102,5 @@ export const search = Effect.fn("Plan.search")(function* (
       finished,
       judgement
     })
-  }).pipe(
-    // What went wrong is told by the error itself; that the run ended so is told by the store, as far as it can.
-    Effect.onExit((exit) =>
-      Exit.isSuccess(exit)
-        ? Effect.void
-        : Effect.ignore(store.end(run, Cause.hasInterruptsOnly(exit.cause) ? "interrupted" : "failed"))
-    )
-  )
+  }).pipe(notingTheEnd(store, run))
 })

@@ -6,7 +6,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { presenter } from "./help.ts"
-import { shared } from "./root.ts"
+import { shared, version } from "./root.ts"
 
 const entry = <Name extends string, Input, Context, E, R>(
   does: string,
@@ -70,7 +70,7 @@ export const program = async (given: ReadonlyArray<string>) => {
     )
   )
   const whole = shared.pipe(Command.withSubcommands(loaded))
-  return Command.runWith(whole, { version: "0.1.0" })(args).pipe(
+  return Command.runWith(whole, { version })(args).pipe(
     Effect.provide(presenter),
     Effect.provide(NodeServices.layer)
   )

@@ -29,13 +29,24 @@ export const simulate = Command.make(
       Flag.optional,
       Flag.withDescription("One of the device's software stacks (default: its first)")
     ),
+    at: Flag.String("at").pipe(
+      Flag.optional,
+      Flag.withDescription(
+        "Operating point: clock=370MHz, vdd=0.8, threads=1, or a point of the device (usb2)"
+      )
+    ),
+    why: Flag.Boolean("why").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("For each layer, what fewer bits would buy and what holds them back")
+    ),
     dim: dimFlag
   },
-  ({ dim, software, ...request }) =>
+  ({ at, dim, software, ...request }) =>
     Effect.gen(function* () {
       const result = yield* Tasks.simulate({
         ...request,
         software: Option.getOrUndefined(software),
+        at: Option.getOrUndefined(at),
         reading: yield* readingOf(dim),
         profiles
       })
@@ -46,6 +57,10 @@ export const simulate = Command.make(
     {
       command: "bitbudget simulate model.onnx --device coral-edgetpu-usb",
       description: "8-bit cost on the Edge TPU"
+    },
+    {
+      command: "bitbudget simulate model.onnx --device gap9 --at clock=370MHz,vdd=0.8 --why",
+      description: "at another clock and supply, and what fewer bits would buy"
     }
   ])
 )

@@ -1,5 +1,5 @@
 /** `search`, the main job. */
-import { Budget, Choice, Plan, Tasks, UnusableRequest } from "@bitbudget/lab"
+import { Budget, Choice, Plan, Recipe, Tasks, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -103,6 +103,10 @@ export const search = Command.make(
       Flag.optional,
       Flag.withDescription(`Samples for activation ranges (default ${Plan.CALIBRATION_SAMPLES})`)
     ),
+    recipe: Flag.Literals("recipe", Recipe.recipeNames).pipe(
+      Flag.optional,
+      Flag.withDescription("How layers are rounded (default best, or fast for large networks)")
+    ),
     metric: Flag.Literals("metric", ["auto", ...Plan.metricChoices]).pipe(
       Flag.withDefault("auto" as const),
       Flag.withDescription("What is minimised (default auto: what ranks best on data kept apart)")
@@ -163,6 +167,7 @@ export const search = Command.make(
             front: Option.isSome(pareto)
               ? { points: pareto.value, over: Option.getOrElse(over, () => "latency" as const) }
               : undefined,
+            recipe: Option.getOrUndefined(flags.recipe),
             timeLimitSeconds,
             samples: Option.getOrUndefined(flags.samples),
             calibration: Option.getOrUndefined(flags.calibration),

@@ -27,7 +27,7 @@ export const print = (profile: Profile): string =>
       '{ "value": $1, "source": $2, "confidence": $3 }'
     )
     .replace(
-      /\[\s*((?:(?:-?\d+|"\w+"),\s*)*(?:-?\d+|"\w+"))\s*\]/g,
+      /\[\s*((?:(?:-?[\d.]+(?:e[-+]?\d+)?|"\w+"),\s*)*(?:-?[\d.]+(?:e[-+]?\d+)?|"\w+"))\s*\]/g,
       (_, list: string) => `[${list.split(/,\s*/).join(", ")}]`
     ) + "\n"
 

@@ -9,7 +9,9 @@ import { prepare, type PrecisionOf } from "../cost/Prepare.ts"
 import { network, type NetworkCost } from "../cost/Simulate.ts"
 import { machineFor, stackFor } from "../cost/Machine.ts"
 import { canHold } from "../profile/Holding.ts"
-import type { Profile } from "../profile/Profile.ts"
+import { fromSettings } from "../profile/OperatingPoint.ts"
+import type { LeftOut, Profile } from "../profile/ProfileSchema.ts"
+import { anySoftware, parseSoftware } from "../profile/Software.ts"
 import {
   batchOf,
   isPerImage,
@@ -156,48 +158,64 @@ const predict = (
   return value ?? { why: `the profile has no figures for ${row.metric}` }
 }
 
-/** How far a profile's times were from the measurements it was fitted on. */
+/** What is known of a profile's errors: on the rows of its fit, and on rows left out of it. */
 export interface Stated {
   /** Median error on the rows of the fit, %. */
   readonly medianApePct: number
-  /** Median error with each network left out of the fit in turn, %; null where there was only one. */
-  readonly leaveOneOutApePct: number | null
   readonly rows: number
+  readonly leftOut: LeftOut
 }
 
 /**
- * The error a profile carries with it, over all its software or that of one: to print beside every prediction.
- * Null where no measurement stands behind the profile. Over all software the rows are pooled; where they were
- * fitted apart, or one software computes at several precisions, the figures are row-weighted means of medians.
+ * The error a profile carries with it, over all its software or that of one: to print beside every prediction. Null
+ * where no measurement stands behind it. One software at several precisions has row-weighted means of medians.
  */
 export const stated = (profile: Profile, software?: string): Stated | null => {
-  const fits =
-    software === undefined && profile.fit !== undefined
-      ? [profile.fit]
-      : (profile.stacks ?? [])
-          .filter((stack) => software === undefined || stack.software === software)
-          .map((stack) => stack.fit)
-  const known = fits.filter((fit) => fit !== undefined)
-  const rows = known.reduce((sum, fit) => sum + fit.rows, 0)
+  if (software === undefined)
+    return profile.fit === undefined
+      ? null
+      : { medianApePct: profile.fit.medianApePct, rows: profile.fit.rows, leftOut: profile.fit.leftOut }
+  const fits = (profile.stacks ?? [])
+    .filter((stack) => stack.software === software)
+    .flatMap(({ fit }) => fit ?? [])
+  const rows = fits.reduce((sum, fit) => sum + fit.rows, 0)
   if (rows === 0) return null
-  const left = known.filter((fit) => fit.leaveOneOutMedianApePct !== null)
-  const leftRows = left.reduce((sum, fit) => sum + fit.rows, 0)
+  const mean = (of: (leftOut: LeftOut) => number | null): number | null => {
+    const known = fits.flatMap((fit) => {
+      const value = of(fit.leftOut)
+      return value === null ? [] : [{ value, rows: fit.rows }]
+    })
+    const total = known.reduce((sum, each) => sum + each.rows, 0)
+    return total === 0 ? null : known.reduce((sum, each) => sum + each.value * each.rows, 0) / total
+  }
   return {
-    medianApePct: known.reduce((sum, fit) => sum + fit.medianApePct * fit.rows, 0) / rows,
-    leaveOneOutApePct:
-      leftRows === 0
-        ? null
-        : left.reduce((sum, fit) => sum + (fit.leaveOneOutMedianApePct ?? 0) * fit.rows, 0) / leftRows,
-    rows
+    medianApePct: fits.reduce((sum, fit) => sum + fit.medianApePct * fit.rows, 0) / rows,
+    rows,
+    leftOut: {
+      networkApePct: mean(({ networkApePct }) => networkApePct),
+      stackApePct: mean(({ stackApePct }) => stackApePct),
+      classApePct: mean(({ classApePct }) => classApePct),
+      coveragePct: mean(({ coveragePct }) => coveragePct),
+      reachPct: mean(({ reachPct }) => reachPct)
+    }
   }
 }
 
-/** Software the profile has no figures for is predicted as the one nearest by name (`stackFor`). */
+/** What the software of a row was taken for, and settings in its name that say nothing of the device. */
 const likened = (profile: Profile, software: string): string => {
   const stack = stackFor(profile, software, "")
-  return stack === undefined || stack.software === software
-    ? ""
-    : `no figures for software "${software}": predicted as ${stack.software}`
+  const { unknown } = fromSettings(profile, parseSoftware(software).settings)
+  if (stack === undefined) return ""
+  const taken =
+    stack.software === software
+      ? ""
+      : `no figures for software "${software}": predicted as ${stack.software === anySoftware ? "software nobody measured here" : stack.software}`
+  // A measured stack of that name has the point's effect in its factors.
+  const settings =
+    unknown.length === 0 || stack.software === software
+      ? ""
+      : `${taken === "" ? "" : "; "}nothing is known of ${unknown.join(", ")}`
+  return `${taken}${settings}`
 }
 
 /** Measured, predicted and error of every row of this device, and the summary. */

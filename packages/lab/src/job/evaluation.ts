@@ -1,10 +1,11 @@
 /** A whole plan, simulated on data: its metrics, and which samples it gets right for paired comparisons. */
 import { Model } from "@bitbudget/graph"
-import { Choice, FakeQuant, type Ranges } from "@bitbudget/quant"
+import { Choice, FakeQuant } from "@bitbudget/quant"
 import { Compare, type Data, Evaluate, type Metrics } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
 import { probabilitiesOf, scoresOf } from "../scores.ts"
 import * as Stage from "../store/Stage.ts"
+import type { Prepared } from "./cook.ts"
 import type { Job } from "./job.ts"
 import type { Opened } from "./open.ts"
 
@@ -45,16 +46,14 @@ export const unpackedBits = (text: string, n: number): Uint8Array => {
 export const evaluate = (
   job: Job,
   opened: Opened,
-  ranges: Ranges.Ranges,
-  choices: Choice.Choices,
+  { key, network }: Prepared,
   on: { readonly split: Data.Split; readonly samples?: number },
   what: string
 ) => {
   const { model, threads } = job.request
-  const plan = [...choices].map(([id, choice]) => [id, Choice.show(choice)])
-  const reads = [...choices.values()].some(({ activations }) => activations.kind === "int")
-  const inputs = [model.sha256, job.data, plan, reads ? [...ranges] : [], on.split.name, on.samples ?? null]
-  const planned = Model.encode(FakeQuant.rewrite(opened.graph, choices, ranges))
+  const plan = [...network.choices].map(([id, choice]) => [id, Choice.show(choice)])
+  const inputs = [model.sha256, job.data, plan, key, on.split.name, on.samples ?? null]
+  const planned = Model.encode(FakeQuant.simulate(network))
   const options = {
     stage: what,
     ...(threads === undefined ? {} : { threads }),
@@ -95,7 +94,7 @@ export const evaluate = (
 }
 
 /** Labels say how good one output is; of several, or without labels, the float network's outputs are what is held on to. */
-const judgedByLabels = ({ graph }: Opened, split: Data.Split): boolean =>
+export const judgedByLabels = ({ graph }: Opened, split: Data.Split): boolean =>
   split.hasLabels && graph.outputs.length === 1
 
 /** What plans are compared by: the distortion of all outputs where it was measured, else the loss, or the squared error. */

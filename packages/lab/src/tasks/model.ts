@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import * as path from "node:path"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { readText } from "../files.ts"
+import { surveyModel } from "./observe.ts"
 
 export const isLayerList = (file: string): boolean => path.extname(file).toLowerCase() === ".csv"
 
@@ -48,7 +49,10 @@ export const withDims = Effect.fn(function* <A, E>(
   return found
 })
 
-/** A trained network: what needs weights or data refuses a layer list by name. */
+/**
+ * A trained network: what needs weights or data refuses a layer list by name. Operators nobody knows are carried,
+ * with shapes from a run where the file does not give them.
+ */
 export const readModel = Effect.fn(function* (
   file: string,
   options: Model.ReadOptions = {}
@@ -60,5 +64,8 @@ export const readModel = Effect.fn(function* (
       why: `${file} is a layer list: it has work but no weights, and this command needs them; give the ONNX file`
     })
   }
-  return yield* withDims(file, options, (known) => Model.read(file, known))
+  const model = yield* withDims(file, options, (known) => surveyModel(file, known))
+  if (model.unsupported.length > 0)
+    return yield* new Model.UnsupportedModel({ file, nodes: model.unsupported })
+  return model
 })

@@ -1,5 +1,5 @@
 /** `quantize`: the packed, deployable ONNX file of a plan. */
-import { Layer, type Model, Tensor } from "@bitbudget/graph"
+import { Layer, type Model } from "@bitbudget/graph"
 import { Affine, Choice, FileBytes, Pack, type WeightFormat, WeightKinds, Weights } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
@@ -25,12 +25,10 @@ interface Packed {
   readonly notes: ReadonlyArray<string>
 }
 
-const granularityOf = (format: WeightFormat.WeightFormat): string =>
-  format.kind === "float"
-    ? "none"
-    : typeof format.scale === "object"
-      ? `block of ${format.scale.block}`
-      : format.scale
+const granularityOf = (format: WeightFormat.WeightFormat): string => {
+  const scale = WeightKinds.scaleOf(format)
+  return scale === undefined ? "none" : typeof scale === "object" ? `block of ${scale.block}` : scale
+}
 
 export const quantize = Effect.fn("quantize")(function* (request: {
   readonly model: string
@@ -48,7 +46,9 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   const data = request.data === undefined ? undefined : yield* Data.open(request.data)
   const { ranges, calibrated } = yield* rangesFor(graph, plan, data, request.calibration)
   const bytes = Pack.encode(graph, choices, ranges)
-  yield* writeFile(request.out, bytes)
+  yield* writeFile(request.out, bytes, {
+    inputs: [request.model, request.plan, ...(request.data === undefined ? [] : request.data.split(","))]
+  })
   const layers = Layer.layersOf(graph)
   return {
     file: request.out,
@@ -69,17 +69,6 @@ export const quantize = Effect.fn("quantize")(function* (request: {
         sqnrDb: Number.isFinite(noise) ? noise : null
       }
     }),
-    notes: [
-      ...plan.notes,
-      ...(calibrated.length === 0 ? [] : (data?.notes ?? [])),
-      ...calibrated,
-      ...layers.flatMap(({ id }) => {
-        const { weights } = choices.get(id)!
-        const stored = Tensor.bitsOf[WeightKinds.dtype(weights)]
-        return stored === weights.bits
-          ? []
-          : [`${id}: ${weights.bits}-bit weights are stored in ${stored} bits`]
-      })
-    ]
+    notes: [...plan.notes, ...(calibrated.length === 0 ? [] : (data?.notes ?? [])), ...calibrated]
   }
 })

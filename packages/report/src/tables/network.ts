@@ -2,14 +2,49 @@
 import type { Tasks } from "@bitbudget/lab"
 import { counted, exact, figure, shape, table, middle, type Success } from "./table.ts"
 
-export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.inspect>): string =>
+type Inspected = Success<typeof Tasks.inspect>
+
+/** Totals, or why there are none. */
+const totals = ({ model, openDims, unsupported, carried }: Inspected): string => {
+  const opset = model.opset === null ? "" : `, opset ${model.opset}`
+  if (model.params === null)
+    return `${model.name}: ${unsupported.length} ${unsupported.length === 1 ? "node" : "nodes"} cannot be read, so totals are not known${opset}`
+  const params = `${model.name}: ${figure(model.params)} parameters`
+  if (model.macs !== null) return `${params}, ${figure(model.macs)} MACs a sample${opset}`
+  const uncounted = carried.filter(({ counted }) => !counted).map(({ op }) => op)
+  const why =
+    openDims.length > 0
+      ? `sizes are open: give --dim ${openDims.map((name) => `${name}=<size>`).join(" --dim ")}`
+      : `nobody knows what ${uncounted.join(", ")} computes`
+  return `${params}${opset}; MACs are not known (${why})`
+}
+
+/** What beside the layers there is to know of a network. */
+const remarks = ({ others, carried, quantization, notes, unsupported }: Inspected): ReadonlyArray<string> => [
+  ...others.map(
+    ({ id, op, params, macs }) =>
+      `without a format: ${middle(id, 40)} (${op}), ${figure(params)} parameters, ${figure(macs)} MACs`
+  ),
+  ...carried.map(
+    ({ op, nodes, why }) =>
+      `carried as it is: ${op}, ${nodes.length} ${nodes.length === 1 ? "node" : "nodes"} (${why})`
+  ),
+  ...(quantization === null
+    ? []
+    : [
+        `quantized already (${quantization.kinds.join(", ")}): ${quantization.layers.length} ${quantization.layers.length === 1 ? "product" : "products"}, weights of ${[...new Set(quantization.layers.map(({ weightBits }) => weightBits))].join(", ")} bits`
+      ]),
+  ...notes.map((note) => `note: ${note}`),
+  ...unsupported.map(({ node, op, why }) => `cannot be read: node ${node} (${op}): ${why}`)
+]
+
+export const inspect = (inspected: Inspected): string =>
   [
-    `${model.name}: ${exact(model.params)} parameters, ${exact(model.macs)} MACs a sample` +
-      (model.opset === null ? "" : `, opset ${model.opset}`),
+    totals(inspected),
     "",
     table(
       ["layer", "op", "weights", "output", "params", "MACs"],
-      layers.map((layer) => [
+      inspected.layers.map((layer) => [
         middle(layer.name, 24),
         layer.op,
         layer.weightShape && shape(layer.weightShape),
@@ -18,7 +53,7 @@ export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.ins
         figure(layer.macs)
       ])
     ),
-    ...unsupported.map(({ node, op, why }) => `not supported: node ${node} (${op}): ${why}`)
+    ...remarks(inspected)
   ].join("\n")
 
 type Evaluated = Success<typeof Tasks.evaluate>

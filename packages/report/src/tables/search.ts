@@ -74,6 +74,15 @@ const certainty = ({ certificate }: Result): string => {
   )
 }
 
+/** How far the prediction of the loss can be trusted. */
+const trust = ({ trust: { predicted, measured, holds } }: Result): ReadonlyArray<string> =>
+  predicted === null || measured === null
+    ? []
+    : [
+        `loss increase on the tuning data: predicted ${figure(predicted)}, measured ${figure(measured)}` +
+          (holds === false ? "; layers rounded together do not add up here, trust the measured one" : "")
+      ]
+
 const networks = (result: Result): string => {
   const rows = [
     {
@@ -164,6 +173,7 @@ export const search = (result: Result): string =>
     ...front(result),
     "",
     certainty(result),
+    ...trust(result),
     ...result.notes.map((note) => `note: ${note}`),
     `files: ${result.files.join(", ")} (${result.fileBytes} bytes)`,
     `run:   ${result.run}`,

@@ -19,6 +19,17 @@ const stacksOf = (profile: Profile.Profile): ReadonlyArray<string> => [
   ...new Set((profile.stacks ?? []).map(({ software }) => software))
 ]
 
+/** Path of the first figure that is not finite, if there is one: a division by a bandwidth that is as good as zero. */
+const notFinite = (value: unknown, path = ""): string | undefined => {
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : path
+  if (typeof value !== "object" || value === null) return undefined
+  for (const [key, each] of Object.entries(value)) {
+    const found = notFinite(each, path === "" ? key : `${path}.${key}`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 /** How a device is used: software it has figures for (or another version of it), and an operating point of its own. */
 const optionsOf = (
   profile: Profile.Profile,
@@ -42,17 +53,6 @@ const optionsOf = (
         ...(software === undefined ? {} : { software }),
         ...(point !== undefined && Result.isSuccess(point) ? { at: point.success } : {})
       })
-}
-
-/** Path of the first figure that is not finite, if there is one: a division by a bandwidth that is as good as zero. */
-const notFinite = (value: unknown, path = ""): string | undefined => {
-  if (typeof value === "number") return Number.isFinite(value) ? undefined : path
-  if (typeof value !== "object" || value === null) return undefined
-  for (const [key, each] of Object.entries(value)) {
-    const found = notFinite(each, path === "" ? key : `${path}.${key}`)
-    if (found !== undefined) return found
-  }
-  return undefined
 }
 
 const cost = (

@@ -19,7 +19,7 @@ const golden = JSON.parse(
 describe("search", () => {
   const out = path.join(folder, "out")
   const request = [
-    ...["search", model, "--device", "generic-45nm", "--data", data, "--samples", "512"],
+    ...["search", model, "--device", "generic-45nm", "--data", data, "--samples", "512", "--recipe", "plain"],
     ...["--budget", "size<=65%", "--budget", "latency<=95%", "--out", out, "--db", db, "--json", "--quiet"]
   ]
   const first = run(...request)

@@ -3,6 +3,7 @@ import {
   ActivationFormat,
   Choice,
   Database,
+  Recipe,
   RunStore,
   Tasks,
   UnusableRequest,
@@ -165,6 +166,11 @@ export const countFlag = (name: string, least = 1) =>
 export const calibrationFlag = countFlag("calibration").pipe(
   Flag.optional,
   Flag.withDescription("Samples for activation ranges (default all)")
+)
+
+export const recipeFlag = Flag.Literals("recipe", Recipe.recipeNames).pipe(
+  Flag.optional,
+  Flag.withDescription("How layers are rounded (default best, or fast for large networks)")
 )
 
 export const seedFlag = countFlag("seed", 0).pipe(

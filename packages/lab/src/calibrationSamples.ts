@@ -7,6 +7,9 @@ import { Effect } from "effect"
 
 const USUAL_BATCH = 64
 
+/** Samples up to so many bytes are kept in memory. */
+const KEPT_BYTES = 2 ** 28
+
 export interface Options {
   /** At most so many samples; whole batches of them. */
   readonly samples: number
@@ -34,11 +37,19 @@ export const calibrationSamples = (
     const most = Math.min(samples, split.size)
     const batchSize = fixed !== undefined && Dim.isStatic(fixed) ? fixed : Math.min(USUAL_BATCH, most)
     const batches = most === 0 ? 0 : Math.max(1, Math.floor(most / batchSize))
-    const inputs: Array<Value.Value> = []
-    for (let batch = 0; batch < batches; batch++) {
-      const to = Math.min((batch + 1) * batchSize, most)
-      inputs.push(repeated((yield* split.batch(batch * batchSize, to)).inputs, batchSize))
-    }
+    const read = (batch: number) =>
+      Effect.map(split.batch(batch * batchSize, Math.min((batch + 1) * batchSize, most)), ({ inputs }) =>
+        repeated(inputs, batchSize)
+      )
+    // Recipes read their samples many times; large ones are read from the files each time, so that memory stays bounded.
+    const isSmall = 4 * most * Dim.elements(split.inputShape) <= KEPT_BYTES
+    const kept = isSmall
+      ? yield* Effect.forEach(
+          Array.from({ length: batches }, (_, batch) => batch),
+          read
+        )
+      : []
+    const inputsOf = (batch: number) => (isSmall ? Effect.succeed(kept[batch]!) : read(batch))
     const session = (opened: Graph.Graph) =>
       Session.make(Model.encode(opened), {
         name: graph.name,
@@ -52,7 +63,7 @@ export const calibrationSamples = (
           const fed = [...feeds].map(([name, tensor]) => [name, Value.fromTensor(tensor)] as const)
           const input = opened.inputs[0]!.name
           return Effect.map(
-            run({ ...Object.fromEntries(fed), [input]: inputs[batch]! }),
+            Effect.flatMap(inputsOf(batch), (inputs) => run({ ...Object.fromEntries(fed), [input]: inputs })),
             (results) =>
               new Map(
                 Object.entries(results).map(([name, { data }]) => [

@@ -12,6 +12,7 @@ import {
   modelArgument,
   print,
   readingOf,
+  recipeFlag,
   textFlag,
   threadsFlag,
   withProgress
@@ -40,11 +41,12 @@ export const evaluate = Command.make(
       Flag.optional,
       Flag.withDescription("Only the first so many (default all)")
     ),
+    recipe: recipeFlag,
     calibration: calibrationFlag,
     threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, output, samples, calibration, threads, dim }) =>
+  ({ model, data, plan, output, samples, recipe, calibration, threads, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
@@ -53,6 +55,7 @@ export const evaluate = Command.make(
           data,
           plan: Option.getOrUndefined(plan),
           output: Option.getOrUndefined(output),
+          recipe: Option.getOrUndefined(recipe),
           calibration: Option.getOrUndefined(calibration),
           samples: Option.getOrUndefined(samples),
           threads: Option.getOrUndefined(threads)
@@ -75,11 +78,12 @@ export const quantize = Command.make(
     model: modelArgument,
     plan: textFlag("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
     data: dataFlag.pipe(Flag.optional),
+    recipe: recipeFlag,
     calibration: calibrationFlag,
     out: textFlag("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
     dim: dimFlag
   },
-  ({ model, plan, data, calibration, out, dim }) =>
+  ({ model, plan, data, recipe, calibration, out, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const reading = yield* readingOf(dim)
@@ -88,6 +92,7 @@ export const quantize = Command.make(
           reading,
           plan,
           data: Option.getOrUndefined(data),
+          recipe: Option.getOrUndefined(recipe),
           calibration: Option.getOrUndefined(calibration),
           out
         }

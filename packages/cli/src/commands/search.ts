@@ -1,5 +1,5 @@
 /** `search`, the main job. */
-import { Budget, Choice, Plan, Recipe, Tasks, UnusableRequest } from "@bitbudget/lab"
+import { Budget, Choice, Plan, Tasks, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -15,6 +15,7 @@ import {
   print,
   profiles,
   readingOf,
+  recipeFlag,
   textFlag,
   seedFlag,
   threadsFlag,
@@ -103,10 +104,7 @@ export const search = Command.make(
       Flag.optional,
       Flag.withDescription(`Samples for activation ranges (default ${Plan.CALIBRATION_SAMPLES})`)
     ),
-    recipe: Flag.Literals("recipe", Recipe.recipeNames).pipe(
-      Flag.optional,
-      Flag.withDescription("How layers are rounded (default best, or fast for large networks)")
-    ),
+    recipe: recipeFlag,
     metric: Flag.Literals("metric", ["auto", ...Plan.metricChoices]).pipe(
       Flag.withDefault("auto" as const),
       Flag.withDescription("What is minimised (default auto: what ranks best on data kept apart)")

@@ -3,13 +3,14 @@
  * a mixed plan takes each layer's codes and bias from the network of its choice, which costs nothing, so that layers are
  * judged as they will be and many plans can be tried. The plan that is taken is cooked as a whole in the end.
  */
-import { type Graph, Layer, type Tensor, Work } from "@bitbudget/graph"
+import { type Graph, Layer, type Tensor } from "@bitbudget/graph"
 import { type Calibration, Choice, QuantizedNetwork, type Ranges, Recipe } from "@bitbudget/quant"
 import type { Evaluate } from "@bitbudget/runtime"
 import type { Rounding } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { calibrationSamples } from "../calibrationSamples.ts"
 import { UnusableRequest } from "../errors.ts"
+import { usualRecipe } from "../recipes.ts"
 import * as Stage from "../store/Stage.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { Opened } from "./open.ts"
@@ -19,6 +20,8 @@ import { CALIBRATION_SAMPLES } from "./Request.ts"
 export interface Prepared {
   readonly key: unknown
   readonly network: QuantizedNetwork.QuantizedNetwork
+  /** What the user should know of it. */
+  readonly notes: ReadonlyArray<string>
 }
 
 export interface Cookery {
@@ -48,15 +51,6 @@ interface Dish {
 }
 
 const stage = Stage.plain<Dish>("cooked", 1)
-
-/** Second-order rounding and measured corrections are worth their time up to about so many multiplications a choice. */
-const MOST_MACS = 2e12
-
-/** The recipe where the user names none: the best one that the network's size allows. */
-const usualRecipe = ({ layers, workload }: Opened, samples: number): Recipe.RecipeName => {
-  const macs = workload.steps.reduce((sum, { work }) => sum + Work.macs(work), 0)
-  return layers.length * macs * samples <= MOST_MACS ? "best" : "fast"
-}
 
 const dishOf = (graph: Graph.Graph, { network, steps }: Recipe.Cooked): Dish => ({
   encoded: [...network.encoded],
@@ -98,7 +92,7 @@ export const cook = Effect.fn("cook")(function* (
   const { model, data, threads, calibration: samples = CALIBRATION_SAMPLES } = job.request
   const { graph, layers, choices, offered } = opened
   const split = yield* data.split("calibration")
-  const recipe = job.request.recipe ?? usualRecipe(opened, Math.min(samples, split.size))
+  const recipe = job.request.recipe ?? usualRecipe(graph, Math.min(samples, split.size))
   const calibration: Calibration<Evaluate.Failure> = yield* calibrationSamples(graph, split, {
     samples,
     threads
@@ -165,12 +159,13 @@ export const cook = Effect.fn("cook")(function* (
         for (const [name, values] of movedOf(id, shown)) constants.set(name, values)
       }
       const network = { graph: { ...graph, constants }, choices: plan, ranges: bounds, encoded }
-      return { key: ["assembled", recipe, samples], network }
+      return { key: ["assembled", recipe, samples], network, notes: [] }
     },
     whole: (plan) =>
       Effect.map(cooked(plan, "cooking the plan"), (dish): Prepared => ({
         key: ["whole", recipe, samples],
-        network: restored(graph, plan, dish)
+        network: restored(graph, plan, dish),
+        notes: dish.steps.map((step) => `${recipe}, the plan: ${Recipe.show(step)}`)
       }))
   }
 })
@@ -178,5 +173,6 @@ export const cook = Effect.fn("cook")(function* (
 /** Plans whose ranges no recipe is asked for: the float network. */
 export const asItIs = (graph: Graph.Graph, plan: Choice.Choices): Prepared => ({
   key: ["float"],
-  network: QuantizedNetwork.plain(graph, plan, new Map())
+  network: QuantizedNetwork.plain(graph, plan, new Map()),
+  notes: []
 })

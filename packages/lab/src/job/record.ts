@@ -158,7 +158,7 @@ export const record = Effect.fn("record")(function* (
   const { program, measured, candidates, selected, finished, cookery, judgement } = findings
   const { opened, costs, limits } = program
   const { chosen } = selected
-  const plan = PlanFile.toDocument(model.sha256, chosen.choices)
+  const plan = PlanFile.toDocument(model.sha256, chosen.choices, cookery.recipe)
   const packed = Pack.write(finished.network)
   const outputs = [
     { file: path.join(out, "plan.json"), contents: `${JSON.stringify(plan, null, 2)}\n` },

@@ -5,12 +5,12 @@
  */
 import type { Intervals } from "@bitbudget/numerics"
 import { type Graph, Model } from "@bitbudget/graph"
-import { FakeQuant, Pack } from "@bitbudget/quant"
+import { FakeQuant, Pack, type Recipe } from "@bitbudget/quant"
 import { Compare, Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { probabilitiesOf, scoresOf } from "../scores.ts"
-import { planFor, rangesFor } from "./formats.ts"
+import { planFor, quantizedFor } from "./formats.ts"
 import { readModel } from "./model.ts"
 
 interface Evaluated {
@@ -35,7 +35,8 @@ interface Request {
   /** The one output to judge; the labels' is the first, and all are compared, when absent. */
   readonly output?: string | undefined
   readonly samples: number | undefined
-  /** Samples activation ranges are taken of; all there are when absent. */
+  readonly recipe?: Recipe.RecipeName | undefined
+  /** Samples to calibrate on; all there are when absent. */
   readonly calibration?: number | undefined
   readonly threads: number | undefined
 }
@@ -121,10 +122,9 @@ export const evaluate = Effect.fn("evaluate")(function* (
     return { n, metrics: ofFloat?.metrics ?? {}, notes: [...notes, ...unlabelled], seconds: seconds() }
   }
   const plan = yield* planFor(model, request.plan)
-  const { choices } = plan
-  const { ranges, calibrated } = yield* rangesFor(graph, plan, data, request.calibration, threads)
-  const planned = Model.encode(FakeQuant.rewrite(graph, choices, ranges))
-  const packed = Pack.encode(graph, choices, ranges)
+  const { network, notes: rounding } = yield* quantizedFor(model, plan, data, request)
+  const planned = Model.encode(FakeQuant.simulate(network))
+  const packed = Pack.write(network)
   const compared = { ...limits, outputs, output, probabilities: probabilitiesOf(graph) }
   const against = (reference: Uint8Array, other: Uint8Array, stage: string) =>
     Compare.run(reference, other, split, { ...compared, stage })
@@ -133,7 +133,7 @@ export const evaluate = Effect.fn("evaluate")(function* (
     ofFloat === undefined || many ? yield* against(float, planned, `comparing ${request.plan}`) : undefined
   const common = {
     ...(toFloat === undefined ? {} : { outputs: toFloat.outputs }),
-    notes: [...notes, ...(toFloat?.notes ?? []), ...calibrated, ...plan.notes]
+    notes: [...notes, ...(toFloat?.notes ?? []), ...rounding, ...plan.notes]
   }
   if (ofFloat === undefined) {
     const toPacked = yield* against(planned, packed, "comparing packed")

@@ -8,7 +8,7 @@ export const PlanDocument = Schema.Struct({
   model: Schema.optionalKey(Schema.Struct({ sha256: Schema.String })),
   /** Of layers that no entry names; f32 when absent. */
   default: Schema.optionalKey(Schema.String),
-  /** How the choices are carried out, `plain` when absent. The same choices by another recipe are another network. */
+  /** How the choices are carried out; the best that the network's size allows when absent. The same choices by another recipe are another network. */
   recipe: Schema.optionalKey(Schema.Literals(recipeNames)),
   /** Choices by layer id or pattern. An id goes before patterns, of patterns the first one that matches counts. */
   layers: Schema.Record(Schema.String, Schema.String)

@@ -69,3 +69,20 @@ export const readModel = Effect.fn(function* (
     return yield* new Model.UnsupportedModel({ file, nodes: model.unsupported })
   return model
 })
+
+/**
+ * A network to choose formats for. One that is quantized already is refused: its weights have lost what a search would
+ * measure, and its own rounding would be counted for the plan's.
+ */
+export const readFloatModel = Effect.fn(function* (
+  file: string,
+  options: Model.ReadOptions = {}
+): Effect.fn.Return<Model.Model, RequestFailure> {
+  const model = yield* readModel(file, options)
+  if (model.quantization === undefined) return model
+  const { kinds, layers } = model.quantization
+  const bits = [...new Set(layers.map(({ weightBits }) => weightBits))].join(", ")
+  return yield* new UnusableRequest({
+    why: `${file} is quantized already (${kinds.join(", ")}${bits === "" ? "" : `, weights of ${bits} bits`}): give the float network it was made from; \`bitbudget inspect\` shows its layers`
+  })
+})

@@ -2,9 +2,10 @@
  * What the command line says of itself: help that fits 80 columns, faults of a command line in few words on stderr,
  * since stdout belongs to results.
  */
-import { Printable } from "@bitbudget/words"
+import { Names, Printable } from "@bitbudget/words"
 import * as Console from "effect/Console"
 import * as Option from "effect/Option"
+import type * as CliError from "effect/cli/CliError"
 import * as CliOutput from "effect/cli/CliOutput"
 import type * as HelpDoc from "effect/cli/HelpDoc"
 
@@ -71,6 +72,11 @@ const example = (command: string): ReadonlyArray<string> => {
   return lines.map((line, i) => `  ${line}${i < lines.length - 1 ? " \\" : ""}`)
 }
 
+const shown = ({ command, description }: HelpDoc.ExampleDoc): ReadonlyArray<string> => {
+  const about = description === undefined ? [] : wrapped(`# ${description}`, columns - 2)
+  return about.map((line) => `  ${line}`).concat(example(command))
+}
+
 /** One command's help as text. */
 export const show = (doc: HelpDoc.HelpDoc): string => {
   const commands = (doc.subcommands ?? []).flatMap(({ commands }) => commands)
@@ -99,15 +105,18 @@ export const show = (doc: HelpDoc.HelpDoc): string => {
       [...(doc.inheritedFlags ?? []), ...(doc.globalFlags ?? [])].map(flagRow)
     ),
     ...((doc.examples ?? []).length === 0 ? [] : ["Examples"]),
-    ...(doc.examples ?? []).flatMap(({ command, description }) => [
-      ...(description === undefined
-        ? []
-        : wrapped(`# ${description}`, columns - 2).map((line) => `  ${line}`)),
-      ...example(command)
-    ])
+    ...(doc.examples ?? []).flatMap(shown)
   ]
     .join("\n")
     .trimEnd()
+}
+
+/** What is wrong, with the nearest command whatever the capitals. */
+const told = (error: CliError.NonShowHelpErrors, doc: HelpDoc.HelpDoc): string => {
+  if (error._tag !== "UnknownSubcommand" || error.suggestions.length > 0) return error.message
+  const names = (doc.subcommands ?? []).flatMap(({ commands }) => commands.map(({ name }) => name))
+  const [near] = Names.nearest(error.subcommand, names, 1)
+  return near === undefined ? error.message : `${error.message}; did you mean "${near}"?`
 }
 
 export const presenter = CliOutput.layerPresenter({
@@ -116,7 +125,7 @@ export const presenter = CliOutput.layerPresenter({
       case "InvalidInvocation":
         return Console.error(
           [
-            ...event.errors.map(({ message }) => `bitbudget: ${Printable.lines(message)}`),
+            ...event.errors.map((error) => `bitbudget: ${Printable.lines(told(error, event.helpDoc))}`),
             `See \`${event.commandPath.join(" ")} --help\`.`
           ].join("\n")
         )

@@ -6,7 +6,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import { presenter } from "./help.ts"
-import { shared } from "./root.ts"
+import { shared, version } from "./root.ts"
 
 const entry = <Name extends string, Input, Context, E, R>(
   does: string,
@@ -48,6 +48,10 @@ const catalogue = {
     "Device profiles: list, check, compare with measurements, fit",
     async () => (await import("./commands/devices.ts")).devices
   ),
+  run: entry(
+    "A sweep: every cell of an experiment that the store lacks",
+    async () => (await import("./commands/run.ts")).run
+  ),
   runs: entry("Past results", async () => (await import("./commands/runs.ts")).runs)
 }
 
@@ -70,7 +74,7 @@ export const program = async (given: ReadonlyArray<string>) => {
     )
   )
   const whole = shared.pipe(Command.withSubcommands(loaded))
-  return Command.runWith(whole, { version: "0.1.0" })(args).pipe(
+  return Command.runWith(whole, { version })(args).pipe(
     Effect.provide(presenter),
     Effect.provide(NodeServices.layer)
   )

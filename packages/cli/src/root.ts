@@ -2,6 +2,9 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 
+/** What `--version` says, and runs remember. */
+export const version = "0.1.0"
+
 export const shared = Command.make("bitbudget").pipe(
   Command.withDescription("Decides how many bits each layer of a neural network gets on a device"),
   Command.withSharedFlags({

@@ -2,6 +2,7 @@
 import {
   ActivationFormat,
   Choice,
+  Database,
   RunStore,
   Tasks,
   UnusableRequest,
@@ -14,7 +15,7 @@ import { Argument, Flag } from "effect/cli"
 import { existsSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
-import { shared } from "./root.ts"
+import { shared, version } from "./root.ts"
 
 /** The folder of device profiles: beside the current directory, or the one shipped with the workspace. */
 const shipped = fileURLToPath(new URL("../../../hw-profiles", import.meta.url))
@@ -46,16 +47,37 @@ export const previewer = Effect.map(
 const progress = (quiet: boolean) =>
   Tasks.Progress.layer({ sink: process.stderr, environment: process.env, quiet })
 
+/** The file of the run store, as the shared flags say. */
+export const storeFile = Effect.map(shared, ({ db }) =>
+  Option.getOrElse(db, () => process.env["BITBUDGET_DB"] ?? "bitbudget.db")
+)
+
 /** Progress and the run store as the shared flags say. */
 export const withServices = <A, R>(work: Effect.Effect<A, unknown, R>) =>
   Effect.gen(function* () {
-    const { quiet, db } = yield* shared
-    const file = Option.getOrElse(db, () => process.env["BITBUDGET_DB"] ?? "bitbudget.db")
-    return yield* Effect.provide(work, Layer.mergeAll(progress(quiet), RunStore.layer(file)))
+    const { quiet } = yield* shared
+    const call = { version, commandLine: process.argv.slice(2) }
+    const store = RunStore.layer(yield* storeFile, { access: "write", call })
+    return yield* Effect.provide(work, Layer.mergeAll(progress(quiet), store))
   })
+
+/** The database alone, for questions ("read") or for changes of what is there. */
+export const withDatabase =
+  (access: "read" | "write") =>
+  <A, R>(work: Effect.Effect<A, unknown, R>) =>
+    Effect.flatMap(storeFile, (file) => Effect.provide(work, Database.layer(file, { access })))
 
 export const withProgress = <A, R>(work: Effect.Effect<A, unknown, R>) =>
   Effect.flatMap(shared, ({ quiet }) => Effect.provide(work, progress(quiet)))
+
+/** A text that is not empty: an empty name is a variable that was not set, not a file. */
+export const textFlag = (name: string) =>
+  Flag.String(name).pipe(
+    Flag.filter(
+      (text) => text !== "",
+      () => "a text that is not empty"
+    )
+  )
 
 /** A comma-separated list. */
 export const listFlag = (name: string) =>
@@ -123,11 +145,11 @@ export const readingOf = (dim: Readonly<Record<string, string>>) =>
     return { dims: new Map(Object.entries(dim).map(([name, size]) => [name, Number(size)])) }
   })
 
-export const deviceFlag = Flag.String("device").pipe(
+export const deviceFlag = textFlag("device").pipe(
   Flag.withDescription("Id in hw-profiles, a profile's path, or systolic-<rows>x<cols>-<os|ws|is>")
 )
 
-export const dataFlag = Flag.String("data").pipe(
+export const dataFlag = textFlag("data").pipe(
   Flag.withDescription("Folder, .npz, x.npy,y.npy, images.gz,labels.gz, text file, or descriptor .json")
 )
 

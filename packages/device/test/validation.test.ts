@@ -72,18 +72,18 @@ describe("validation", () => {
     expect(
       read(
         columns,
-        row("Conv1", "conv_index=7; clock 1 GHz"),
+        row("Conv1", "conv_index=7; clock 370 MHz; supply 3.0V-smps"),
         row("", "per image"),
         row("", "first and last layer 8 bit"),
         row("", "")
       )
     ).toEqual(
       read(
-        `${columns},layer_index,per,share,ends`,
-        row("Conv1", ",7,,,"),
-        row("", ",,image,,"),
-        row("", ",,,1,w8a8"),
-        row("", ",,batch,,")
+        `${columns},layer_index,per,share,ends,at`,
+        row("Conv1", ',7,,,,"clock=370MHz,vdd=3.0,smps"'),
+        row("", ",,image,,,"),
+        row("", ",,,1,w8a8,"),
+        row("", ",,batch,,,")
       )
     )
   })

@@ -8,7 +8,9 @@ import { Choice } from "@bitbudget/quant"
 import { Loss, type Report, Rounding, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "./errors.ts"
-import { type RefereeRow, RunStore, type SensitivityRow, type StoreFailure } from "./store/RunStore.ts"
+import type { StoreFailure } from "./store/failures.ts"
+import type { RefereeRow, SensitivityRow } from "./store/Outcome.ts"
+import { notingTheEnd, RunStore } from "./store/RunStore.ts"
 import { runId } from "./store/identity.ts"
 import * as Stage from "./store/Stage.ts"
 
@@ -168,7 +170,8 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
   const inputs = [model.sha256, fingerprint, options]
   const run = runId("sensitivity", inputs)
   if (request.force) yield* store.forget(run)
-  yield* store.begin({ id: run, kind: "sensitivity", model, options })
+  const dataset = { sha256: fingerprint, name: data.name }
+  yield* store.begin({ id: run, kind: "sensitivity", model, dataset, options, seed, threads })
   const report = yield* Sensitivity.analyze<StoreFailure>({
     graph: model.graph,
     split,
@@ -180,9 +183,9 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
     traceMethod,
     ...(loss === undefined ? {} : { loss }),
     ...(threads === undefined ? {} : { threads }),
-    stage: (name, work) => store.stage(run, Stage.plain(`sensitivity: ${name}`, 1), [inputs, name], work)
-  })
-  yield* store.sensitivities(run, rowsOf(report), refereeRowsOf(report))
-  yield* store.end(run, "done")
+    stage: (name, work) =>
+      store.stage(run, Stage.plain(`sensitivity: ${name}`, 1), [inputs, name], work, { fresh: request.force })
+  }).pipe(notingTheEnd(store, run))
+  yield* store.finishAnalysis(run, { sensitivities: rowsOf(report), referee: refereeRowsOf(report) })
   return { run, ...report }
 })

@@ -1,5 +1,6 @@
 /** Files as Effects: JSON read with its faults named, results written whole or not at all. */
 import { Effect, Schema } from "effect"
+import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 
@@ -17,8 +18,15 @@ const reason = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
   const { code } = cause as NodeJS.ErrnoException
   return (
-    { ENOENT: "no such file or folder", EACCES: "permission denied", EISDIR: "it is a folder" }[code ?? ""] ??
-    cause.message
+    {
+      ENOENT: "no such file or folder",
+      EACCES: "permission denied",
+      EPERM: "permission denied",
+      EISDIR: "it is a folder",
+      ENOTDIR: "a part of its path is a file",
+      ENOSPC: "the disk is full",
+      EROFS: "the disk is read-only"
+    }[code ?? ""] ?? cause.message
   )
 }
 
@@ -43,14 +51,144 @@ const makeFolder = (folder: string): void => {
   fs.mkdirSync(folder)
 }
 
-/** Written to a temporary name beside the target and renamed, so that no half-written file is ever seen. */
-export const writeFile = (file: string, contents: string | Uint8Array): Effect.Effect<void, FileFailure> =>
-  Effect.try({
-    try: () => {
-      makeFolder(path.dirname(path.resolve(file)))
-      const temporary = `${file}.${process.pid}.tmp`
-      fs.writeFileSync(temporary, contents)
-      fs.renameSync(temporary, file)
-    },
-    catch: (cause) => new FileFailure({ file, why: `cannot be written: ${reason(cause)}` })
+export interface Output {
+  readonly file: string
+  readonly contents: string | Uint8Array
+}
+
+export interface Care {
+  /** Files the outputs were made from: writing over one, by whatever name, is refused. */
+  readonly inputs?: ReadonlyArray<string>
+}
+
+const MARK = ".bitbudget-tmp"
+
+/** Names the process, so that what one that died left behind is known. */
+const temporaryFor = (target: string, use: string): string =>
+  path.join(
+    path.dirname(target),
+    `.${path.basename(target)}.${process.pid}.${randomUUID().slice(0, 8)}.${use}${MARK}`
+  )
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
+/**
+ * What processes that died left beside a target: half-written files go; the saved original of a set of outputs that was
+ * never completed goes too, since its place was not taken before the new file was whole.
+ */
+const sweep = (target: string): void => {
+  const folder = path.dirname(target)
+  for (const name of fs.readdirSync(folder)) {
+    if (!name.startsWith(`.${path.basename(target)}.`) || !name.endsWith(MARK)) continue
+    const pid = Number(name.slice(path.basename(target).length + 2).split(".")[0])
+    if (Number.isInteger(pid) && !isAlive(pid)) fs.rmSync(path.join(folder, name), { force: true })
+  }
+}
+
+const refuse = (file: string, why: string) => new FileFailure({ file, why: `cannot be written: ${why}` })
+
+/** Where an output really goes: through links, to a plain file that is none of the inputs or to one not there yet. */
+const targetOf = (file: string, inputs: ReadonlyArray<string>): string => {
+  if (file === "" || file.endsWith("/")) throw refuse(file, "it names no file")
+  const resolved = path.resolve(file)
+  const link = fs.lstatSync(resolved, { throwIfNoEntry: false })
+  // A link that leads nowhere is not followed: what lies behind it is not ours to make.
+  if (link?.isSymbolicLink() && !fs.existsSync(resolved))
+    throw refuse(file, "it is a link to a file that is not there")
+  makeFolder(path.dirname(resolved))
+  const target = link === undefined ? resolved : fs.realpathSync(resolved)
+  const found = fs.statSync(target, { throwIfNoEntry: false })
+  if (found === undefined) return target
+  if (found.isDirectory()) throw refuse(file, "it is a folder; name a file in it")
+  if (!found.isFile()) throw refuse(file, "it is a device or a pipe; name a file")
+  for (const input of inputs) {
+    const own = fs.statSync(input, { throwIfNoEntry: false })
+    if (own !== undefined && own.dev === found.dev && own.ino === found.ino)
+      throw refuse(file, `it is ${input}, which this was made from; name another file`)
+  }
+  return target
+}
+
+/** On the disk before it gets its name, so that a power cut leaves the old or the new file. */
+const writeThrough = (file: string, contents: string | Uint8Array): void => {
+  const descriptor = fs.openSync(file, "wx")
+  try {
+    fs.writeFileSync(descriptor, contents)
+    fs.fsyncSync(descriptor)
+  } finally {
+    fs.closeSync(descriptor)
+  }
+}
+
+interface Placed extends Output {
+  readonly target: string
+  readonly temporary: string
+  /** A second name of what was there, to put it back. */
+  readonly original: string
+}
+
+/** Gives the finished files their names; when one cannot have its, all get back what was there. */
+const place = (outputs: ReadonlyArray<Placed>): void => {
+  const placed: Array<{ readonly target: string; readonly original: string | undefined }> = []
+  try {
+    for (const { target, temporary, original } of outputs) {
+      const replaces = fs.existsSync(target)
+      if (replaces) fs.copyFileSync(target, original)
+      placed.push({ target, original: replaces ? original : undefined })
+      fs.renameSync(temporary, target)
+    }
+  } catch (cause) {
+    for (const { target, original } of placed)
+      if (original !== undefined && fs.existsSync(original)) fs.renameSync(original, target)
+      else if (original === undefined) fs.rmSync(target, { force: true })
+    throw cause
+  }
+}
+
+/**
+ * Several outputs of one piece of work: all of them whole, or none and everything as it was. Each is written to a
+ * temporary name beside its target first, so that no half-written file is ever seen.
+ */
+export const writeFiles = (
+  outputs: ReadonlyArray<Output>,
+  { inputs = [] }: Care = {}
+): Effect.Effect<void, FileFailure> =>
+  Effect.suspend(() => {
+    const begun: Array<Placed> = []
+    let current = outputs[0]?.file ?? ""
+    try {
+      for (const output of outputs) {
+        current = output.file
+        const target = targetOf(output.file, inputs)
+        if (begun.some((other) => other.target === target))
+          throw refuse(output.file, "two outputs have this name")
+        sweep(target)
+        const [temporary, original] = [temporaryFor(target, "new"), temporaryFor(target, "old")]
+        begun.push({ ...output, target, temporary, original })
+        writeThrough(temporary, output.contents)
+      }
+      place(begun)
+      return Effect.void
+    } catch (cause) {
+      return Effect.fail(cause instanceof FileFailure ? cause : refuse(current, reason(cause)))
+    } finally {
+      for (const { temporary, original } of begun) {
+        fs.rmSync(temporary, { force: true })
+        fs.rmSync(original, { force: true })
+      }
+    }
   })
+
+/** One output, whole or not at all, never over an input. */
+export const writeFile = (
+  file: string,
+  contents: string | Uint8Array,
+  care?: Care
+): Effect.Effect<void, FileFailure> => writeFiles([{ file, contents }], care)

@@ -4,7 +4,7 @@ import { Effect, Fiber } from "effect"
 import { readFileSync } from "node:fs"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
-import { Budget, Plan, RunStore } from "../src/index.ts"
+import { Budget, Plan, Runs, RunStore } from "../src/index.ts"
 import { costsOn, quantitiesOf } from "../src/job/costs.ts"
 import { open } from "../src/job/open.ts"
 import * as Program from "../src/job/program.ts"
@@ -60,8 +60,7 @@ describe("the main job", () => {
 
   it("the same request finds its run; another budget measures only what is new", async () => {
     const dir = await Tiny.folder()
-    const seconds = (run: string) =>
-      Effect.flatMap(RunStore, (store) => Effect.map(store.show(run), ({ stages }) => stages))
+    const seconds = (run: string) => Effect.map(Runs.show(run), ({ stages }) => stages)
     const [first, second, stages] = await Tiny.withStore(
       dir,
       Effect.gen(function* () {
@@ -118,11 +117,8 @@ describe("the main job", () => {
         return
       }
       interrupted++
-      const [run] = await Tiny.withStore(
-        dir,
-        Effect.flatMap(RunStore, (store) => store.list)
-      )
-      expect(run!.status).toBe("interrupted")
+      const { rows } = await Tiny.withStore(dir, Runs.list())
+      expect(rows[0]!.row["status"]).toBe("interrupted")
     }
     expect.fail("never came to an end")
   })

@@ -10,7 +10,7 @@ import { mkdtempSync, writeFileSync } from "node:fs"
 import { endianness, tmpdir } from "node:os"
 import * as path from "node:path"
 import * as ort from "onnxruntime-node"
-import { RunStore } from "../src/index.ts"
+import { type Database, RunStore } from "../src/index.ts"
 import { fileURLToPath } from "node:url"
 
 export const profiles = fileURLToPath(new URL("../../../hw-profiles", import.meta.url))
@@ -109,5 +109,5 @@ export const opened = (dir: string, device = "generic-45nm") =>
   })
 
 /** Runs with the store of the folder. */
-export const withStore = <A, E>(dir: string, work: Effect.Effect<A, E, RunStore>): Promise<A> =>
+export const withStore = <A, E>(dir: string, work: Effect.Effect<A, E, RunStore | Database>): Promise<A> =>
   Effect.runPromise(Effect.provide(work, RunStore.layer(path.join(dir, "runs.db"))))

@@ -1,1 +1,2 @@
 export * as Tables from "./Tables.ts"
+export * as Export from "./Export.ts"

@@ -100,7 +100,9 @@ const classAxis = (
   if (labelShape === undefined) return stated ?? (sampleShape.length === 3 ? 0 : last)
   const wanted = squeezed(labelShape).join()
   const fits = (axis: number) => squeezed(sampleShape.toSpliced(axis, 1)).join() === wanted
-  const axes = stated === undefined ? sampleShape.map((_, axis) => axis).toReversed() : [stated]
+  // Classes come last (texts) or first (images); anything else is no custom, but can be told from the labels.
+  const usual = [last, ...sampleShape.keys()].filter((axis, i, all) => all.indexOf(axis) === i)
+  const axes = stated === undefined ? usual : [stated]
   const found = axes.filter(fits)
   // A sample without axes is a single score.
   return sampleShape.length === 0 ? last : (found.find((axis) => sampleShape[axis]! > 1) ?? found[0] ?? -1)

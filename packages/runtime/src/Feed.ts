@@ -74,6 +74,20 @@ const misfit = (input: Port, { name, dtype, shape }: Field): string | undefined 
   )
 }
 
+/** The setting that makes them fit, where one is known to. */
+const mendOf = (input: Port, { shape }: Field): string => {
+  const [a, b, c] = shape
+  const [, ...wanted] = input.shape
+  const channels = shape.length === 3 && wanted.length === 3 && wanted[0] !== a
+  if (channels && wanted[0] === 1 && a === 3)
+    return 'Images are read in colour: set "channels": "gray" in the data set\'s descriptor'
+  if (channels && wanted[0] === 3 && a === 1)
+    return 'Images are read grey: set "channels": "rgb" in the data set\'s descriptor'
+  if (channels && wanted[0] === b && wanted[1] === c && wanted[2] === a)
+    return 'Set "layout": "NHWC" in the input of the data set\'s descriptor'
+  return "Fix layout, dtype, resize or reshape in the data set's descriptor"
+}
+
 /** A model's input and how its values are taken from a batch. */
 interface Feeding {
   readonly port: Port
@@ -109,7 +123,7 @@ const feedingsOf = (
       const problem = misfit(port, field)
       return problem === undefined
         ? Effect.succeed({ port, of: (batch) => widened(of(batch), dtype) })
-        : mismatch(problem, "Fix layout, dtype, resize or reshape in the data set's descriptor")
+        : mismatch(problem, mendOf(port, field))
     }
     const whole: Field = { name: undefined, dtype: split.dtype, shape: split.inputShape }
     const [only, ...others] = session.inputs

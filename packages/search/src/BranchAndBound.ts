@@ -175,9 +175,9 @@ const splitRefused = (sub: Subproblem, picks: Int32Array, regrets: Float64Array)
 /** Plans whose verdict is remembered, of problems up to so many decisions. */
 const rememberedDecisions = 4096
 
-/** Nodes whose mix is rounded and polished: at first all, then fewer. */
+/** Nodes whose mix is rounded and polished: none of a search that ends soon, of a long one now and then. */
 const isPolished = (node: number, choices: number): boolean =>
-  choices <= 2e5 && (node <= 8 || node % 64 === 0)
+  choices <= 2e5 && (node === 16 || node % 128 === 0)
 
 /** Every decision's choice with the most weight in the mix, as picks of the whole problem. */
 const rounded = (sub: Subproblem, mix: Relaxation["mix"]): Int32Array => {

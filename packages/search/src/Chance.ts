@@ -43,11 +43,13 @@ export interface Chance {
 }
 
 export const chancesOf = (problem: Problem): ReadonlyArray<Chance> =>
-  Object.entries(problem.chances ?? {}).map(([budget, chance]) =>
-    typeof chance === "number"
-      ? { budget, probability: chance, sharedRelativeStdErr: 0 }
-      : { budget, probability: chance.probability, sharedRelativeStdErr: chance.sharedRelativeStdErr }
-  )
+  Object.entries(problem.chances ?? {}).flatMap(([budget, chance]) => {
+    // A part of the program that leaves a budget out leaves out its chance.
+    if (problem.budgets?.[budget] === undefined) return []
+    return typeof chance === "number"
+      ? [{ budget, probability: chance, sharedRelativeStdErr: 0 }]
+      : [{ budget, probability: chance.probability, sharedRelativeStdErr: chance.sharedRelativeStdErr }]
+  })
 
 const varianceOf = (choice: Choice, name: string): number => (choice.stdErr?.[name] ?? 0) ** 2
 

@@ -55,6 +55,8 @@ export const searchers: { readonly [M in Rival]: Searcher } = {
 }
 
 const usualEvaluations = 2000
+/** Proposals in a row that bring no new plan, after which a searcher has run dry. */
+const mostRepeats = 300
 /** Proposals a searcher may make for each evaluation: plans seen before, or outside the budgets, are free. */
 const proposalsEach = 20
 /** Milliseconds between two looks at the fiber. */
@@ -90,10 +92,13 @@ export const drive = Effect.fnUntraced(function* (method: Rival, problem: Proble
   const proposals = searchers[method]({ problem, evaluations, seed, ranking })
   let state = proposals.next()
   let slice = performance.now() + sliceMs
+  let repeats = 0
   for (let proposed = 0; state.done !== true && proposed < proposalsEach * evaluations; proposed++) {
-    if (history.length >= evaluations || performance.now() >= deadline) break
+    if (history.length >= evaluations || repeats > mostRepeats || performance.now() >= deadline) break
     const key = problem.groups.map(({ id }) => (state.value as Assignment)[id]).join("\n")
-    const judgement: Judgement = judged.get(key) ?? (yield* judge(state.value))
+    const known = judged.get(key)
+    repeats = known === undefined ? 0 : repeats + 1
+    const judgement: Judgement = known ?? (yield* judge(state.value))
     judged.set(key, judgement)
     state = proposals.next(judgement)
     if (performance.now() < slice) continue

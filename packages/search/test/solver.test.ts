@@ -227,6 +227,46 @@ describe("solve", () => {
   })
 })
 
+describe("certificates hold at any scaling", () => {
+  it("penalties up to 1e15 on choices that need not be used leave the optimum proved", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        problems({ maxGroups: 5, transitions: true, agreements: true }),
+        fc.integer({ min: 3, max: 15 }),
+        fc.constantFrom("loss", "latencyMs", "both"),
+        fc.integer({ min: 0, max: 3 }),
+        async (drawn, decades, where, which) => {
+          const bigM = 10 ** decades
+          const problem: Problem.Problem = {
+            ...drawn,
+            minimise: "loss",
+            groups: drawn.groups.map((group, g) => ({
+              id: group.id,
+              choices: group.choices.map((choice, c) => {
+                if (c === 0 || (c + g + which) % 2 === 0) return choice
+                const loss = where === "latencyMs" ? choice.loss : bigM
+                const costs = where === "loss" ? choice.costs : { ...choice.costs, latencyMs: bigM }
+                return { id: choice.id, loss, costs }
+              })
+            }))
+          }
+          const expected = bruteForce(problem)
+          const solution = await solve(problem)
+          if (expected === null) expect(solution.status).toBe("infeasible")
+          else {
+            expect(solution.bound).toBeLessThanOrEqual(expected * (1 + 1e-9) + 1e-12)
+            expect(Math.abs(solution.objective! - expected)).toBeLessThanOrEqual(
+              1e-9 * Math.max(1e-6, expected)
+            )
+            expect(solution.status).toBe("optimal")
+          }
+        }
+      ),
+      { seed: 9, numRuns: 300 }
+    )
+  })
+})
+
 describe("baselines", () => {
   it("greedy keeps the budgets, is never better than exact, and its bound holds", async () => {
     await fc.assert(

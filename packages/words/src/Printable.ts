@@ -4,8 +4,7 @@
  */
 
 // C0, DEL and C1 controls; the marks that reorder text; the separators some terminals take for new lines.
-// oxlint-disable-next-line no-control-regex -- these are what is looked for
-const controls = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu
+const controls = /[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu
 
 const shown: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\u001b": "\\e" }
 

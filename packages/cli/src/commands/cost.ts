@@ -11,7 +11,8 @@ import {
   listFlag,
   print,
   profiles,
-  readingOf
+  readingOf,
+  textFlag
 } from "../shared.ts"
 
 export const simulate = Command.make(
@@ -19,12 +20,12 @@ export const simulate = Command.make(
   {
     model: costModelArgument,
     device: deviceFlag,
-    plan: Flag.String("plan").pipe(
+    plan: textFlag("plan").pipe(
       Flag.withDefault("w8a8"),
       Flag.withDescription("Shorthand or plan.json (default w8a8)")
     ),
     batch: batchFlag,
-    software: Flag.String("software").pipe(
+    software: textFlag("software").pipe(
       Flag.optional,
       Flag.withDescription("One of the device's software stacks (default: its first)")
     ),

@@ -12,6 +12,7 @@ import {
   modelArgument,
   print,
   readingOf,
+  textFlag,
   threadsFlag,
   withProgress
 } from "../shared.ts"
@@ -27,11 +28,11 @@ export const evaluate = Command.make(
   {
     model: modelArgument,
     data: dataFlag,
-    plan: Flag.String("plan").pipe(
+    plan: textFlag("plan").pipe(
       Flag.optional,
       Flag.withDescription("Shorthand or plan.json (default: as the file is)")
     ),
-    output: Flag.String("output").pipe(
+    output: textFlag("output").pipe(
       Flag.optional,
       Flag.withDescription("The one output to judge (default all)")
     ),
@@ -72,10 +73,10 @@ export const quantize = Command.make(
   "quantize",
   {
     model: modelArgument,
-    plan: Flag.String("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
+    plan: textFlag("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
     data: dataFlag.pipe(Flag.optional),
     calibration: calibrationFlag,
-    out: Flag.String("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
+    out: textFlag("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
     dim: dimFlag
   },
   ({ model, plan, data, calibration, out, dim }) =>

@@ -1,26 +1,24 @@
 /** `runs`: past results in the run store. */
-import { RunStore } from "@bitbudget/lab"
-import { Tables } from "@bitbudget/report"
-import { Effect } from "effect"
-import { Argument, Command } from "effect/cli"
-import { print, withServices } from "../shared.ts"
+import { Command } from "effect/cli"
+import { best, diff, list, pareto, query, show } from "./runs/read.ts"
+import { repeat } from "./runs/repeat.ts"
+import { exportRuns, gc, importRuns, merge, note, rm, tag } from "./runs/write.ts"
 
-const list = Command.make("list", {}, () =>
-  withServices(
-    Effect.gen(function* () {
-      const store = yield* RunStore
-      yield* print(yield* store.list, Tables.runs)
-    })
-  )
-).pipe(Command.withDescription("All runs, newest first"))
-
-const show = Command.make("show", { run: Argument.String("run") }, ({ run }) =>
-  withServices(
-    Effect.gen(function* () {
-      const store = yield* RunStore
-      yield* print(yield* store.show(run), Tables.run)
-    })
-  )
-).pipe(Command.withDescription("One run, by the beginning of its id: figures, measurements, seconds a stage"))
-
-export const runs = Command.make("runs").pipe(Command.withSubcommands([list, show]))
+export const runs = Command.make("runs").pipe(
+  Command.withSubcommands([
+    list,
+    show,
+    diff,
+    query,
+    best,
+    pareto,
+    exportRuns,
+    importRuns,
+    merge,
+    tag,
+    note,
+    rm,
+    repeat,
+    gc
+  ])
+)

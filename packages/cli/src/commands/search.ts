@@ -15,6 +15,7 @@ import {
   print,
   profiles,
   readingOf,
+  textFlag,
   seedFlag,
   threadsFlag,
   weightFormats,
@@ -112,7 +113,7 @@ export const search = Command.make(
     ),
     seed: seedFlag,
     threads: threadsFlag,
-    out: Flag.String("out").pipe(
+    out: textFlag("out").pipe(
       Flag.withDefault("out"),
       Flag.withDescription("Folder for plan.json and mixed.onnx (default out)")
     ),

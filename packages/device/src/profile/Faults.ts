@@ -82,14 +82,16 @@ const ruleFaults = ({ kernels = [], native, storage }: Profile): ReadonlyArray<s
       (other) => other.software === rule.software && JSON.stringify(other.when) === JSON.stringify(when)
     )
     return [
-      ...empty.map((key) => `A rule that can never match: least above most at ${place}${at(["when", key])}`),
+      ...empty.map(
+        (key) => `A rule that can never match: least above most at ${at(["kernels", index, "when", key])}`
+      ),
       ...unheld.map(
         (key) =>
-          `A rule that can never match: the device stores no such width at ${place}${at(["when", key])}`
+          `A rule that can never match: the device stores no such width at ${at(["kernels", index, "when", key])}`
       ),
       ...(when.block !== undefined && when.scale !== undefined && when.scale !== "block"
         ? [
-            `A rule that can never match: a block size without scales a block at ${place}${at(["when", "block"])}`
+            `A rule that can never match: a block size without scales a block at ${at(["kernels", index, "when", "block"])}`
           ]
         : []),
       ...(same < index
@@ -100,11 +102,11 @@ const ruleFaults = ({ kernels = [], native, storage }: Profile): ReadonlyArray<s
           ]
         : []),
       ...(does.kind === "emulated" && !native.some(({ precision }) => precision === does.at)
-        ? [`Unsupported precision: "${does.at}" is no native pair at ${place}${at(["does", "at"])}`]
+        ? [`Unsupported precision: "${does.at}" is no native pair at ${at(["kernels", index, "does", "at"])}`]
         : []),
       ...(does.kind === "unavailable" && asksForShape(rule)
         ? [
-            `A format is unavailable for all layers or none: say slow or emulated at ${place}${at(["does", "kind"])}`
+            `A format is unavailable for all layers or none: say slow or emulated at ${at(["kernels", index, "does", "kind"])}`
           ]
         : [])
     ]

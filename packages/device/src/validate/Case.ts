@@ -9,13 +9,12 @@ import type { Physical } from "../cost/Physical.ts"
 import { prepare } from "../cost/Prepare.ts"
 import { canHold } from "../profile/Holding.ts"
 import type { OperatingPoint } from "../profile/OperatingPoint.ts"
-import { fromSettings } from "../profile/OperatingPoint.ts"
 import type { Profile } from "../profile/ProfileSchema.ts"
-import { parseSoftware } from "../profile/Software.ts"
 import {
   batchOf,
   isPerImage,
   layerIndex,
+  pointOf,
   precisionsOf,
   workloadOfRow,
   type Measurement,
@@ -80,8 +79,10 @@ export const caseOf = (
   if (!holding.held) return undefined
   const workload = workloadOfRow(row, workloadOf)
   if (typeof workload === "string") return undefined
+  const at = pointOf(profile, row).point
   const network = prepare(profile, workload, precisionsOf(row, precision, workload), {
     software: row.software,
+    at,
     nominal: true,
     memo
   })
@@ -98,7 +99,7 @@ export const caseOf = (
   return {
     profile,
     software: row.software,
-    at: fromSettings(profile, parseSoftware(row.software).settings).point,
+    at,
     native: holding.native.name,
     unit: layer === undefined ? row.onnx : JSON.stringify(layer.work),
     onnx: row.onnx,

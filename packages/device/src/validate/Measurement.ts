@@ -1,11 +1,14 @@
 /**
- * Published measurements, one a row of a CSV: the columns of the command-line contract, and four that say what was
- * run where that is not plain. A value is for the whole batch unless `per` says image. Files from before these
+ * Published measurements, one a row of a CSV: the columns of the command-line contract, and five that say what was
+ * run, and how, where that is not plain. A value is for the whole batch unless `per` says image. Files from before these
  * columns said the same in fixed words of the note, which are read where the columns are missing.
  */
 import { parse } from "csv-parse/sync"
 import { Effect, Schema } from "effect"
 import { Precision, Work } from "@bitbudget/graph"
+import { fromSettings } from "../profile/OperatingPoint.ts"
+import type { Profile } from "../profile/ProfileSchema.ts"
+import { parseSoftware } from "../profile/Software.ts"
 import { scale } from "../work/Batch.ts"
 
 const columns = [
@@ -43,9 +46,19 @@ const further = {
         ? String(170 / 275)
         : "1",
   /** Precision of the first and the last layer, where it is another. */
-  ends: (note: string) => (/first and last layer 8 bit/.test(note) ? "w8a8" : "")
+  ends: (note: string) => (/first and last layer 8 bit/.test(note) ? "w8a8" : ""),
+  /** Operating point, as `--at` takes it. */
+  at: (note: string) => {
+    const clock = /\bclock (\d+) MHz/.exec(note)?.[1]
+    const [, volts, rest] = /\bsupply (\d+(?:\.\d+)?)V(-[a-z]+)?/.exec(note) ?? []
+    return [
+      ...(clock === undefined ? [] : [`clock=${clock}MHz`]),
+      ...(volts === undefined ? [] : [`vdd=${volts}`]),
+      ...(rest === undefined ? [] : [rest.slice(1)])
+    ].join(",")
+  }
 } as const
-const furtherColumns = ["layer_index", "per", "share", "ends"] as const
+const furtherColumns = ["layer_index", "per", "share", "ends", "at"] as const
 
 type Column = (typeof columns)[number] | (typeof furtherColumns)[number]
 type Text = { readonly [K in Column]: string }
@@ -202,6 +215,10 @@ export const precisionsOf = (
   const ends = new Set([layers[0]?.id, layers.at(-1)?.id])
   return (step) => (ends.has(step.id) && precision.weights.bits < wide.weights.bits ? wide : precision)
 }
+
+/** Where a row was measured: what its software's name says, and its own point before that. */
+export const pointOf = (profile: Profile, { at, software }: Measurement): ReturnType<typeof fromSettings> =>
+  fromSettings(profile, [...parseSoftware(software).settings, ...at.split(",").filter((each) => each !== "")])
 
 /** Whether a value is for one sample: an energy of a batch the row does not say is. */
 export const isPerImage = (row: Measurement): boolean =>

@@ -5,17 +5,17 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { areaOf } from "../energy/Area.ts"
-import { prepare, type PrecisionOf } from "../cost/Prepare.ts"
+import { prepare } from "../cost/Prepare.ts"
 import { network, type NetworkCost } from "../cost/Simulate.ts"
 import { machineFor, stackFor } from "../cost/Machine.ts"
 import { canHold } from "../profile/Holding.ts"
-import { fromSettings } from "../profile/OperatingPoint.ts"
 import type { LeftOut, Profile } from "../profile/ProfileSchema.ts"
-import { anySoftware, parseSoftware } from "../profile/Software.ts"
+import { anySoftware } from "../profile/Software.ts"
 import {
   batchOf,
   isPerImage,
   layerIndex,
+  pointOf,
   precisionsOf,
   workloadOfRow,
   type Measurement,
@@ -30,16 +30,6 @@ export interface Validation {
   readonly rows: ReadonlyArray<ValidationRow>
   readonly summary: ReadonlyArray<Summary>
 }
-
-export type Predictor = (
-  profile: Profile,
-  workload: Work.Workload,
-  precisionOf: PrecisionOf,
-  software: string
-) => NetworkCost
-
-const simulate: Predictor = (profile, workload, precisionOf, software) =>
-  network(profile, workload, precisionOf, { software })
 
 type Prediction = number | { readonly why: string }
 
@@ -130,12 +120,7 @@ const peak = (profile: Profile, row: Measurement, precision: Precision.Precision
   return { why: `no prediction of a peak ${row.metric}` }
 }
 
-const predict = (
-  profile: Profile,
-  row: Measurement,
-  workloadOf: WorkloadOf,
-  predictor: Predictor
-): Prediction => {
+const predict = (profile: Profile, row: Measurement, workloadOf: WorkloadOf): Prediction => {
   if (row.metric === "area_mm2") {
     const { mm2 } = areaOf(profile)
     return mm2 ?? { why: "the profile has no area" }
@@ -150,7 +135,10 @@ const predict = (
   if (row.onnx === "") return { why: "the row names no model file" }
   const workload = workloadOfRow(row, workloadOf)
   if (typeof workload === "string") return { why: workload }
-  const cost = predictor(profile, workload, precisionsOf(row, precision, workload), row.software)
+  const cost = network(profile, workload, precisionsOf(row, precision, workload), {
+    software: row.software,
+    at: pointOf(profile, row).point
+  })
   const { alone } = machineFor(profile, row.software, holding.native.name, new WeakMap())
   const found = target(profile, cost, layerIndex(row), cost.clockMhz * 1000, alone)
   if (found === undefined) return { why: `the model has no layer ${row.layer}` }
@@ -202,9 +190,10 @@ export const stated = (profile: Profile, software?: string): Stated | null => {
 }
 
 /** What the software of a row was taken for, and settings in its name that say nothing of the device. */
-const likened = (profile: Profile, software: string): string => {
+const likened = (profile: Profile, row: Measurement): string => {
+  const { software } = row
   const stack = stackFor(profile, software, "")
-  const { unknown } = fromSettings(profile, parseSoftware(software).settings)
+  const { unknown } = pointOf(profile, row)
   if (stack === undefined) return ""
   const taken =
     stack.software === software
@@ -222,14 +211,13 @@ const likened = (profile: Profile, software: string): string => {
 export const run = (
   profile: Profile,
   measurements: ReadonlyArray<Measurement>,
-  workloadOf: WorkloadOf,
-  predictor: Predictor = simulate
+  workloadOf: WorkloadOf
 ): Validation => {
   const rows = measurements
     .filter((row) => row.device === profile.id)
     .map((row): ValidationRow => {
       const { batch, device, layer, metric, network, onnx, precision, software } = row
-      const prediction = predict(profile, row, workloadOf, predictor)
+      const prediction = predict(profile, row, workloadOf)
       const predicted = typeof prediction === "number" ? prediction : null
       return {
         device,
@@ -243,7 +231,7 @@ export const run = (
         measured: row.value,
         predicted,
         apePct: predicted === null || row.value === 0 ? null : Math.abs(predicted / row.value - 1) * 100,
-        note: typeof prediction === "number" ? likened(profile, software) : prediction.why
+        note: typeof prediction === "number" ? likened(profile, row) : prediction.why
       }
     })
   return { rows, summary: summarise(rows) }

@@ -1,6 +1,7 @@
 /** A run under way: what was asked, where its stages are kept. */
 import { Effect } from "effect"
-import { RunStore, type StoreFailure } from "../store/RunStore.ts"
+import type { StoreFailure } from "../store/failures.ts"
+import { RunStore } from "../store/RunStore.ts"
 import type { RequestFailure } from "../errors.ts"
 import type { Stage } from "../store/Stage.ts"
 import type { Request } from "./Request.ts"

@@ -1,18 +1,19 @@
 /** Record: the plan and the packed network as files, layers and measurements in the store, the result as a document. */
 import { Validation } from "@bitbudget/device"
-import { Choice, FileBytes, Pack, PlanFile } from "@bitbudget/quant"
-import { Effect } from "effect"
+import { Choice, FileBytes, Pack, PlanFile, WeightKinds } from "@bitbudget/quant"
+import { Effect, Option } from "effect"
 import * as path from "node:path"
-import { writeFile } from "../files.ts"
+import { writeFiles } from "../files.ts"
 import { refereeRowsOf, rowsOf } from "../Sensitivities.ts"
 import { RunStore } from "../store/RunStore.ts"
+import { type ChoiceRow, formatsOf, type PlanRow } from "../store/Outcome.ts"
 import { sha256 } from "../store/identity.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { Candidate, Candidates } from "./candidates.ts"
 import type { Cookery, Prepared } from "./cook.ts"
 import { quantitiesOf } from "./costs.ts"
 import type { Job, JobFailure } from "./job.ts"
-import type { Judgement } from "./judge.ts"
+import type { Judged, Judgement } from "./judge.ts"
 import { keeps } from "./limits.ts"
 import type { Measured } from "./measure.ts"
 import type { Program } from "./program.ts"
@@ -74,34 +75,77 @@ const baselineOf = Effect.fn(function* (
   }
 })
 
-const inStore = Effect.fn(function* (job: Job, findings: Findings, layers: ReadonlyArray<Layer>) {
-  const store = yield* RunStore
-  const { report } = findings.measured
-  const { chosen, baselines } = findings.judgement
-  yield* store.sensitivities(job.run, rowsOf(report), refereeRowsOf(report))
-  yield* store.results(
-    job.run,
-    layers.map(({ id, choice, latencyMs, energyPj, bytes, deltaLoss }) => ({
-      layer: id,
-      choice,
-      latencyMs,
-      energyPj,
-      bytes,
-      deltaLoss
-    })),
-    [{ ...chosen, plan: { ...chosen.plan, name: "chosen" } }, ...baselines].flatMap(({ plan, evaluation }) =>
-      Object.entries(evaluation.metrics).map(([metric, { value, low, high, n }]) => ({
-        plan: plan.name,
+const hitsOf = ({ hits, metrics }: Judged["evaluation"]): PlanRow["hits"] => {
+  const targets = metrics["top1"]?.n
+  return hits === null || targets === undefined ? null : { targets, bits: Buffer.from(hits, "base64") }
+}
+
+/** Every plan that was measured or tried, the chosen one first. */
+const plansOf = Effect.fn(function* ({
+  program: { costs, limits },
+  candidates,
+  selected,
+  judgement
+}: Findings) {
+  const trialOf = (name: string) => selected.trials.find((trial) => trial.name === name)?.loss ?? null
+  const row = Effect.fn(function* (
+    { name, choices }: Candidate,
+    role: PlanRow["role"],
+    evaluation: Judged["evaluation"] | undefined
+  ) {
+    const cost = Option.getOrUndefined(yield* Effect.option(costs.simulate(choices)))
+    const bits = costs.averageBits(choices)
+    const plan: PlanRow = {
+      name: role === "chosen" ? "chosen" : name,
+      role,
+      formats: formatsOf(new Map([...choices].map(([id, choice]) => [id, Choice.show(choice)]))),
+      latencyMs: cost?.totals.latencyMs ?? null,
+      energyMj: cost?.totals.energyMj ?? null,
+      dramBytes: cost?.totals.dramBytes ?? null,
+      bytes: costs.fileBytes(choices),
+      peakActivationBytes: cost?.totals.peakActivationBytes ?? null,
+      bops: cost?.totals.bops ?? null,
+      bits,
+      withinBudgets: cost === undefined ? null : keeps(limits, cost, bits),
+      tuningLoss: trialOf(name),
+      measurements: Object.entries(evaluation?.metrics ?? {}).map(([metric, { value, low, high, n }]) => ({
         metric,
         value,
         low,
         high,
         n
-      }))
-    )
-  )
-  yield* store.end(job.run, "done")
+      })),
+      hits: evaluation === undefined ? null : hitsOf(evaluation)
+    }
+    return plan
+  })
+  const measured = new Set(judgement.baselines.map(({ plan }) => plan.name))
+  return [
+    yield* row(selected.chosen, "chosen", judgement.chosen.evaluation),
+    ...(yield* Effect.forEach(judgement.baselines, ({ plan, evaluation }) =>
+      row(plan, "baseline", evaluation)
+    )),
+    ...(yield* Effect.forEach(
+      candidates.plans.filter(({ name }) => name !== selected.chosen.name && !measured.has(name)),
+      (plan) => row(plan, "candidate", undefined)
+    ))
+  ]
 })
+
+/** The tables the search solved: what each layer loses and costs at each of its choices. */
+const choicesOf = ({ program: { opened, costs }, candidates }: Findings): ReadonlyArray<ChoiceRow> =>
+  opened.layers.flatMap(({ id }, l) =>
+    [...costs.estimate[l]!].map(([choice, cost]) => ({
+      layer: id,
+      choice,
+      loss: candidates.losses[l]!.get(choice) ?? null,
+      latencyMs: cost.latency,
+      energyMj: cost.energy,
+      bytes: cost.size,
+      dramBytes: cost.dram,
+      bops: cost.bops
+    }))
+  )
 
 const digest = ({ choices }: Candidate): string =>
   sha256(JSON.stringify([...choices].map(([id, choice]) => [id, Choice.show(choice)])))
@@ -116,32 +160,72 @@ export const record = Effect.fn("record")(function* (
   const { chosen } = selected
   const plan = PlanFile.toDocument(model.sha256, chosen.choices)
   const packed = Pack.write(finished.network)
-  const files = [path.join(out, "plan.json"), path.join(out, "mixed.onnx")] as const
-  yield* writeFile(files[0], `${JSON.stringify(plan, null, 2)}\n`)
-  yield* writeFile(files[1], packed)
+  const outputs = [
+    { file: path.join(out, "plan.json"), contents: `${JSON.stringify(plan, null, 2)}\n` },
+    { file: path.join(out, "mixed.onnx"), contents: packed }
+  ]
+  yield* writeFiles(outputs, { inputs: [model.file] })
   const layers = yield* layersOf(findings)
-  yield* inStore(job, findings, layers)
   const cost = yield* costs.simulate(chosen.choices)
   const averageBits = costs.averageBits(chosen.choices)
   const values = quantitiesOf(cost, averageBits)
   const { certificate } = candidates
+  const reached = limits.map(({ budget, limit }) => ({ budget, limit, value: values[budget.quantity] }))
+  const planSha256 = digest(chosen)
+  const store = yield* RunStore
+  yield* store.finish(job.run, {
+    analysis: { sensitivities: rowsOf(measured.report), referee: refereeRowsOf(measured.report) },
+    choices: choicesOf(findings),
+    budgets: reached.map(({ budget: { text, quantity }, limit, value }) => ({
+      text,
+      quantity,
+      atMost: limit,
+      reached: value
+    })),
+    plans: yield* plansOf(findings),
+    layers: layers.map(({ name: _name, id, ...row }) => {
+      const { weights, activations } = chosen.choices.get(id)!
+      return {
+        layer: id,
+        ...row,
+        weightBits: WeightKinds.precision(weights).bits,
+        activationBits: activations.bits
+      }
+    }),
+    artefacts: outputs.map(({ file, contents }) => ({
+      path: path.resolve(file),
+      sha256: sha256(contents),
+      bytes: Buffer.byteLength(contents)
+    })),
+    chosen: chosen.name,
+    minimised: candidates.metric,
+    planSha256,
+    certificate: {
+      optimal: certificate.status === "optimal",
+      objective: certificate.objective,
+      bound: certificate.bound,
+      gap: certificate.gap
+    }
+  })
   const result: SearchResult = {
     run: job.run,
     status: "done",
     device: profile.id,
     validation: Validation.stated(profile),
     plan,
-    planSha256: digest(chosen),
+    planSha256,
     chosen: chosen.name,
     metric: candidates.metric,
     referee: refereeRowsOf(measured.report),
     layers,
     predicted: cost.totals,
     averageBits,
-    budgets: limits.map(({ budget, limit }) => {
-      const value = values[budget.quantity]
-      return { name: budget.text, limit, value, slack: value === null ? null : limit - value }
-    }),
+    budgets: reached.map(({ budget, limit, value }) => ({
+      name: budget.text,
+      limit,
+      value,
+      slack: value === null ? null : limit - value
+    })),
     measured: judgement.chosen.evaluation.metrics,
     paired: judgement.paired,
     trials: selected.trials,
@@ -172,7 +256,7 @@ export const record = Effect.fn("record")(function* (
         optimal,
         plan: PlanFile.toDocument(model.sha256, choices)
       })) ?? null,
-    files,
+    files: outputs.map(({ file }) => file),
     fileBytes: packed.byteLength,
     recipe: cookery.recipe,
     notes: [...opened.notes, ...(yield* serving(job, measured)), ...cookery.notes, ...measured.report.notes]

@@ -1,103 +1,48 @@
 /**
- * Every run in one SQLite file: its identity, the stages it finished, its layers and measurements.
+ * What work writes to the database: runs, the results of their stages, what came of them.
  *
- * A run is identified by the hash of what it depends on (model bytes, profile, data, options), so asking again
- * finds it. Stages are stored as they finish; an interrupted run continues after the last one.
+ * A run is identified by the hash of what it depends on (model bytes, profile, data, options), so asking again finds it.
+ * Stages are stored as they finish; an interrupted run continues after the last one. A run that is called done has
+ * everything stored: its outcome and its status are one transaction.
  */
-import { Context, Effect, Layer, Schema } from "effect"
-import { Migrator, SqlClient } from "effect/sql"
+import { Array as Arr, Cause, Context, Effect, Exit, Layer } from "effect"
 import type { SqlError } from "effect/sql"
+import { hostname } from "node:os"
+import { Database, type Options as Opening } from "./Database.ts"
+import type { StoreFailure } from "./failures.ts"
 import { sha256 } from "./identity.ts"
-import { migrations } from "./migrations.ts"
+import { LEASE_MS, once } from "./Leases.ts"
+import { type Analysis, headlineOf, type Outcome, type RunKind, type RunStatus } from "./Outcome.ts"
+import * as Owner from "./owner.ts"
 import { keyOf, type Stage } from "./Stage.ts"
-import * as Sqlite3 from "./sqlite3Client.ts"
 
-/** The database cannot be used: locked, damaged, not a database, not writable. */
-export class StoreFailure extends Schema.TaggedError<StoreFailure>()("StoreFailure", {
-  file: Schema.String,
-  why: Schema.String
-}) {
-  override get message() {
-    return `database ${this.file}: ${this.why}; choose another with --db, or close what holds it`
-  }
-}
-
-export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound", { run: Schema.String }) {
-  override get message() {
-    return `no run "${this.run}" in the database; \`bitbudget runs list\` shows what there is`
-  }
-}
-
-/** Several runs' ids begin so. */
-export class AmbiguousRun extends Schema.TaggedError<AmbiguousRun>()("AmbiguousRun", {
-  run: Schema.String,
-  candidates: Schema.Array(Schema.String)
-}) {
-  override get message() {
-    return `"${this.run}" is the beginning of ${this.candidates.length} runs: ${this.candidates.join(", ")}; give more of the id`
-  }
-}
-
-/** What was asked for. */
-export type RunKind = "search" | "sensitivity"
-
-export type RunStatus = "running" | "done" | "failed" | "interrupted"
-
+/** A run as the tables have it. */
 export interface RunRow {
   readonly id: string
   readonly kind: RunKind
-  readonly model: string
-  /** "" for a run that is about no device. */
-  readonly device: string
-  /** Digest of the profile as it was; null for a run that is about no device. */
-  readonly profile: string | null
-  readonly options: string
   readonly status: RunStatus
+  /** Digest of the model. */
+  readonly model: string
+  /** Null for a run that is about no device. */
+  readonly device: string | null
+  /** Digest of the profile as it was. */
+  readonly profile: string | null
+  readonly dataset: string | null
+  readonly options: string
   readonly startedAt: string
   readonly finishedAt: string | null
-}
-
-export interface LayerRow {
-  readonly layer: string
-  /** Id of the layer's formats, such as w4a8. */
-  readonly choice: string
-  readonly latencyMs: number | null
-  readonly energyPj: number | null
-  readonly bytes: number
-  readonly deltaLoss: number | null
-}
-
-export interface MeasurementRow {
-  readonly plan: string
-  readonly metric: string
-  readonly value: number
-  readonly low: number | null
-  readonly high: number | null
-  readonly n: number
-}
-
-/** One figure of one metric: of a layer, or of a layer at one choice. */
-export interface SensitivityRow {
-  readonly layer: string
-  readonly choice: string | null
-  readonly metric: string
-  readonly value: number
-  readonly stdErr: number | null
-}
-
-export interface RefereeRow {
-  readonly metric: string
-  readonly spearman: number | null
-  readonly n: number
 }
 
 export interface NewRun {
   readonly id: string
   readonly kind: RunKind
-  readonly model: { readonly sha256: string; readonly name: string }
+  readonly model: { readonly sha256: string; readonly name: string; readonly file: string }
   /** Absent where the run is about no device. */
   readonly profile?: { readonly id: string; readonly sha256: string; readonly json: string }
+  readonly dataset: { readonly sha256: string; readonly name: string }
   readonly options: string
+  readonly seed: number
+  readonly threads?: number | undefined
 }
 
 export interface StageOptions {
@@ -107,14 +52,21 @@ export interface StageOptions {
   readonly fresh?: boolean
 }
 
+/** How the tool was called, for the record. */
+export interface Call {
+  readonly version: string
+  /** Arguments of the command line. */
+  readonly commandLine: ReadonlyArray<string>
+}
+
 export class RunStore extends Context.Service<
   RunStore,
   {
     /** Starts the run, or finds it. */
     readonly begin: (run: NewRun) => Effect.Effect<RunRow, StoreFailure>
     /**
-     * The stored result of a stage with these inputs, or that of `work`, which is stored before it is returned. Where
-     * two processes do the same work both finish, and the result is stored once.
+     * The stored result of a stage with these inputs, or that of `work`, which is stored before it is returned. Of
+     * several processes that ask at once one works and the others wait for it.
      */
     readonly stage: <A, E, R>(
       run: string,
@@ -123,117 +75,173 @@ export class RunStore extends Context.Service<
       work: Effect.Effect<A, E, R>,
       options?: StageOptions
     ) => Effect.Effect<A, E | StoreFailure, R>
-    /** Layers and measurements of a search, in place of those the run had. */
-    readonly results: (
+    /** Stores what a search found, in place of what the run had, and calls it done. */
+    readonly finish: (run: string, outcome: Outcome) => Effect.Effect<void, StoreFailure>
+    /** The same for a sensitivity analysis. */
+    readonly finishAnalysis: (run: string, analysis: Analysis) => Effect.Effect<void, StoreFailure>
+    /** The run ended without being done. */
+    readonly end: (
       run: string,
-      layers: ReadonlyArray<LayerRow>,
-      measurements: ReadonlyArray<MeasurementRow>
+      status: "failed" | "interrupted",
+      failure?: string
     ) => Effect.Effect<void, StoreFailure>
-    /** Figures of a sensitivity analysis, in place of those the run had. */
-    readonly sensitivities: (
-      run: string,
-      rows: ReadonlyArray<SensitivityRow>,
-      referee: ReadonlyArray<RefereeRow>
-    ) => Effect.Effect<void, StoreFailure>
-    readonly end: (run: string, status: Exclude<RunStatus, "running">) => Effect.Effect<void, StoreFailure>
     readonly forget: (run: string) => Effect.Effect<void, StoreFailure>
-    readonly list: Effect.Effect<ReadonlyArray<RunRow & { readonly modelName: string }>, StoreFailure>
-    /** The run whose id begins so. */
-    readonly show: (run: string) => Effect.Effect<
-      {
-        readonly run: RunRow
-        readonly stages: ReadonlyArray<{ readonly stage: string; readonly seconds: number }>
-        readonly layers: ReadonlyArray<LayerRow>
-        readonly measurements: ReadonlyArray<MeasurementRow>
-        readonly sensitivities: ReadonlyArray<SensitivityRow>
-        readonly referee: ReadonlyArray<RefereeRow>
-      },
-      StoreFailure | RunNotFound | AmbiguousRun
-    >
   }
 >()("@bitbudget/lab/RunStore") {
-  static readonly layer = (file: string): Layer.Layer<RunStore, StoreFailure> => {
-    const fail = (error: SqlError.SqlError) => new StoreFailure({ file, why: error.reason.message })
-    return Layer.effect(this, make(file)).pipe(Layer.provide(Sqlite3.layer(file)), (layer) =>
-      Layer.catchTag(layer, "SqlError", (error) => Layer.effect(this, Effect.fail(fail(error))))
-    )
-  }
+  static readonly layer = (
+    file: string,
+    options: Opening & { readonly call?: Call } = { access: "write" }
+  ): Layer.Layer<RunStore | Database, StoreFailure> =>
+    Layer.provideMerge(Layer.effect(this, make(options.call)), Database.layer(file, options))
 }
 
-const now = Effect.sync(() => new Date().toISOString())
+/**
+ * Work of a run: when it fails or is interrupted the store is told, as far as it can be. What went wrong is told by the
+ * error itself.
+ */
+export const notingTheEnd =
+  (store: RunStore["Service"], run: string) =>
+  <A, E extends { readonly message: string }, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.onExit(work, (exit) => {
+      if (Exit.isSuccess(exit)) return Effect.void
+      const { cause } = exit
+      const failure = cause.reasons.find(Cause.isFailReason)?.error.message ?? Cause.pretty(cause)
+      return Effect.ignore(
+        Cause.hasInterruptsOnly(cause) ? store.end(run, "interrupted") : store.end(run, "failed", failure)
+      )
+    })
 
-const make = Effect.fnUntraced(function* (file: string) {
-  const sql = yield* SqlClient.SqlClient
-  yield* Migrator.make({})({ loader: migrations, table: "migrations" }).pipe(
-    Effect.catchTag("MigrationError", (error) => new StoreFailure({ file, why: error.message }))
-  )
-  const safe = <A, E, R>(effect: Effect.Effect<A, E | SqlError.SqlError, R>) =>
-    Effect.catchIf(
-      effect,
-      (error): error is SqlError.SqlError => (error as { readonly _tag?: string })._tag === "SqlError",
-      (error) => Effect.fail(new StoreFailure({ file, why: error.reason.message }))
-    ) as Effect.Effect<A, Exclude<E, SqlError.SqlError> | StoreFailure, R>
+const now = () => new Date().toISOString()
 
-  const byId = (id: string) => Effect.map(sql<RunRow>`SELECT * FROM runs WHERE id = ${id}`, (rows) => rows[0])
+/** Rows a statement: SQLite takes 32,766 values in one. */
+const ROWS_AT_ONCE = 500
 
-  /** The one run whose id begins so, every character taken as it is. */
-  const find = (text: string) =>
+const make = Effect.fnUntraced(function* (call: Call | undefined) {
+  const { sql, safe } = yield* Database
+
+  const byId = (id: string) =>
+    Effect.map(
+      sql<
+        RunRow & { readonly owner: string | null; readonly leaseUntilMs: number | null }
+      >`SELECT id, kind, status,
+        model, device, profile, dataset, options, startedAt, finishedAt, owner, leaseUntilMs FROM runs WHERE id = ${id}`,
+      (rows) => rows[0]
+    )
+
+  const insert = (table: string, rows: ReadonlyArray<Record<string, unknown>>) =>
+    Effect.forEach(
+      Arr.chunksOf(rows, ROWS_AT_ONCE),
+      (part) => sql`INSERT INTO ${sql(table)} ${sql.insert(part)}`,
+      {
+        discard: true
+      }
+    )
+
+  /** Keeps rows under the digest of their content, once; gives the digest. */
+  const shared = (
+    parent: string,
+    tables: ReadonlyArray<readonly [name: string, key: string, rows: ReadonlyArray<Record<string, unknown>>]>
+  ): Effect.Effect<string | null, SqlError.SqlError> =>
     Effect.gen(function* () {
-      const exact = yield* byId(text)
-      if (exact !== undefined) return exact
-      const rows =
-        text === ""
-          ? []
-          : yield* sql<RunRow>`SELECT * FROM runs WHERE substr(id, 1, ${text.length}) = ${text}`
-      const [run, second] = rows
-      if (run === undefined) return yield* new RunNotFound({ run: text })
-      if (second !== undefined)
-        return yield* new AmbiguousRun({ run: text, candidates: rows.map(({ id }) => id) })
-      return run
+      if (tables.every(([, , rows]) => rows.length === 0)) return null
+      const digest = sha256(JSON.stringify(tables.map(([, , rows]) => rows))).slice(0, 32)
+      const [there] = yield* sql`SELECT 1 FROM ${sql(parent)} WHERE digest = ${digest}`
+      if (there !== undefined) return digest
+      yield* sql`INSERT INTO ${sql(parent)} ${sql.insert({ digest })}`
+      for (const [name, key, rows] of tables) yield* insert(name, owned(rows, { [key]: digest }))
+      return digest
+    })
+
+  /** Rows of an owner, in the order they have. */
+  const numbered = (
+    rows: ReadonlyArray<object>,
+    owner: Record<string, unknown> = {}
+  ): ReadonlyArray<Record<string, unknown>> =>
+    rows.map((row, position) => Object.assign({ position }, owner, row))
+
+  /** Rows of an owner, known by what they say. */
+  const owned = (
+    rows: ReadonlyArray<object>,
+    owner: Record<string, unknown> = {}
+  ): ReadonlyArray<Record<string, unknown>> => rows.map((row) => Object.assign({}, owner, row))
+
+  const analysisOf = ({ sensitivities, referee }: Analysis) =>
+    shared("analyses", [
+      ["sensitivities", "analysis", numbered(sensitivities)],
+      ["referees", "analysis", owned(referee)]
+    ])
+
+  const done = (run: string, fields: Record<string, unknown>) =>
+    Effect.gen(function* () {
+      const finishedAt = now()
+      yield* sql`UPDATE runs SET ${sql.update({ ...fields, status: "done", failure: null, finishedAt })},
+        durationS = (julianday(${finishedAt}) - julianday(startedAt)) * 86400 WHERE id = ${run}`
     })
 
   return RunStore.of({
-    begin: ({ id, kind, model, profile, options }) =>
+    begin: ({ id, kind, model, profile, dataset, options, seed, threads }) =>
       safe(
         sql.withTransaction(
           Effect.gen(function* () {
-            yield* sql`INSERT OR IGNORE INTO models ${sql.insert({ sha256: model.sha256, name: model.name })}`
-            if (profile !== undefined) yield* sql`INSERT OR IGNORE INTO profiles ${sql.insert(profile)}`
-            const run = {
-              id,
-              kind,
-              model: model.sha256,
-              device: profile?.id ?? "",
-              profile: profile?.sha256 ?? null,
-              options,
+            const { sha256: digest, name, file } = model
+            yield* sql`INSERT INTO models ${sql.insert({ sha256: digest, name, file })}
+              ON CONFLICT (sha256) DO UPDATE SET file = excluded.file`
+            if (profile !== undefined)
+              yield* sql`INSERT OR IGNORE INTO profiles ${sql.insert({ ...profile })}`
+            yield* sql`INSERT OR IGNORE INTO datasets ${sql.insert({ ...dataset })}`
+            const start = {
               status: "running",
-              startedAt: yield* now
+              startedAt: now(),
+              finishedAt: null,
+              failure: null,
+              version: call?.version ?? null,
+              threads: threads ?? null,
+              host: hostname(),
+              folder: process.cwd(),
+              commandLine: call === undefined ? null : JSON.stringify(call.commandLine),
+              owner: Owner.self,
+              leaseUntilMs: Date.now() + LEASE_MS
             }
-            yield* sql`INSERT OR IGNORE INTO runs ${sql.insert(run)}`
-            const before = (yield* byId(id))!
-            if (before.status !== "done")
-              yield* sql`UPDATE runs SET status = 'running', finishedAt = NULL WHERE id = ${id}`
-            return before
+            const before = yield* byId(id)
+            if (before === undefined)
+              yield* sql`INSERT INTO runs ${sql.insert({
+                id,
+                kind,
+                model: digest,
+                device: profile?.id ?? null,
+                profile: profile?.sha256 ?? null,
+                dataset: dataset.sha256,
+                options,
+                seed,
+                ...start
+              })}`
+            else if (
+              before.status !== "done" &&
+              (before.status !== "running" || Owner.isGone(before.owner, before.leaseUntilMs))
+            )
+              yield* sql`UPDATE runs SET ${sql.update(start)} WHERE id = ${id}`
+            return before ?? (yield* byId(id))!
           })
         )
       ),
     stage: (run, stage, inputs, work, { name = stage.name, fresh = false } = {}) => {
       const key = keyOf(stage, inputs)
       const used = (seconds: number) =>
-        sql`INSERT OR REPLACE INTO runStages ${sql.insert({ run, stage: name, key, seconds })}`
-      return safe(
+        sql`INSERT OR REPLACE INTO stages ${sql.insert({ run, stage: name, key, seconds })}`
+      const found = Effect.gen(function* () {
+        const [stored] = yield* sql<{
+          result: string
+          digest: string
+        }>`SELECT result, digest FROM results WHERE key = ${key}`
+        if (fresh || stored === undefined || sha256(stored.result) !== stored.digest) return undefined
+        // What cannot be read any more is made again.
+        const known = yield* Effect.option(stage.decode(stored.result))
+        if (known._tag === "None") return undefined
+        yield* used(0)
+        return { result: known.value }
+      })
+      const making = (token: string) =>
         Effect.gen(function* () {
-          const [stored] = yield* sql<{
-            result: string
-            digest: string
-          }>`SELECT result, digest FROM results WHERE key = ${key}`
-          if (!fresh && stored !== undefined && sha256(stored.result) === stored.digest) {
-            const known = yield* Effect.option(stage.decode(stored.result))
-            if (known._tag === "Some") {
-              yield* used(0)
-              return known.value
-            }
-          }
           const start = performance.now()
           const result = yield* work
           const seconds = (performance.now() - start) / 1e3
@@ -245,71 +253,112 @@ const make = Effect.fnUntraced(function* (file: string) {
             result: text,
             digest: sha256(text),
             seconds,
-            madeAt: yield* now
+            madeAt: now()
           }
-          // What cannot be read any more is replaced; what another process stored meanwhile is the same.
-          yield* sql`INSERT OR REPLACE INTO results ${sql.insert(row)}`
-          yield* used(seconds)
-          return result
+          yield* sql.withTransaction(
+            Effect.gen(function* () {
+              yield* sql`INSERT OR REPLACE INTO results ${sql.insert(row)}`
+              yield* used(seconds)
+              yield* sql`DELETE FROM leases WHERE key = ${key} AND token = ${token}`
+            })
+          )
+          return { result }
         })
-      )
+      return Effect.map(safe(once(sql, key, run, found, making)), ({ result }) => result)
     },
-    results: (run, layers, measurements) =>
+    finish: (run, outcome) =>
       safe(
         sql.withTransaction(
           Effect.gen(function* () {
-            yield* sql`DELETE FROM layers WHERE run = ${run}`
-            yield* sql`DELETE FROM measurements WHERE run = ${run}`
-            for (const row of layers) yield* sql`INSERT INTO layers ${sql.insert({ run, ...row })}`
-            for (const row of measurements)
-              yield* sql`INSERT INTO measurements ${sql.insert({ run, ...row })}`
+            const { plans, certificate } = outcome
+            const analysis = yield* analysisOf(outcome.analysis)
+            const choiceTable = yield* shared("choiceTables", [
+              ["choices", "choiceTable", numbered(outcome.choices)]
+            ])
+            for (const table of ["budgets", "layers", "artefacts", "plans"])
+              yield* sql`DELETE FROM ${sql(table)} WHERE run = ${run}`
+            yield* insert(
+              "plans",
+              owned(
+                plans.map(({ measurements: _measurements, hits: _hits, ...row }) =>
+                  Object.assign(row, {
+                    withinBudgets: row.withinBudgets === null ? null : Number(row.withinBudgets)
+                  })
+                ),
+                { run }
+              )
+            )
+            yield* insert(
+              "measurements",
+              plans.flatMap(({ name, measurements }) =>
+                measurements.map(({ metric, value, low, high, n }) => ({
+                  run,
+                  plan: name,
+                  metric,
+                  value,
+                  low,
+                  high,
+                  n
+                }))
+              )
+            )
+            yield* insert(
+              "hits",
+              plans.flatMap(({ name, hits }) =>
+                hits === null
+                  ? []
+                  : [{ run, plan: name, targets: hits.targets, bits: Buffer.from(hits.bits) }]
+              )
+            )
+            yield* insert("layers", numbered(outcome.layers, { run }))
+            yield* insert("budgets", numbered(outcome.budgets, { run }))
+            yield* insert("artefacts", owned(outcome.artefacts, { run }))
+            const measured = (name: string) => plans.find((plan) => plan.name === name)?.measurements ?? []
+            const headline = headlineOf(measured("chosen"))
+            const top1 = measured("chosen").find(({ metric }) => metric === "top1")
+            const totals = plans.find(({ name }) => name === "chosen")
+            const float = measured("f32").find(({ metric }) => metric === headline?.metric)
+            yield* done(run, {
+              analysis,
+              choiceTable,
+              chosen: outcome.chosen,
+              minimised: outcome.minimised,
+              planSha256: outcome.planSha256,
+              optimal: Number(certificate.optimal),
+              objective: certificate.objective,
+              bound: certificate.bound,
+              gap: certificate.gap,
+              bits: totals?.bits ?? null,
+              latencyMs: totals?.latencyMs ?? null,
+              energyMj: totals?.energyMj ?? null,
+              dramBytes: totals?.dramBytes ?? null,
+              bytes: totals?.bytes ?? null,
+              peakActivationBytes: totals?.peakActivationBytes ?? null,
+              bops: totals?.bops ?? null,
+              top1: top1?.value ?? null,
+              top1Low: top1?.low ?? null,
+              top1High: top1?.high ?? null,
+              metric: headline?.metric ?? null,
+              value: headline?.value ?? null,
+              low: headline?.low ?? null,
+              high: headline?.high ?? null,
+              floatValue: float?.value ?? null
+            })
           })
         )
       ),
-    sensitivities: (run, rows, referee) =>
+    finishAnalysis: (run, analysis) =>
       safe(
-        sql.withTransaction(
-          Effect.gen(function* () {
-            yield* sql`DELETE FROM sensitivities WHERE run = ${run}`
-            yield* sql`DELETE FROM referees WHERE run = ${run}`
-            for (const row of rows) yield* sql`INSERT INTO sensitivities ${sql.insert({ run, ...row })}`
-            for (const row of referee) yield* sql`INSERT INTO referees ${sql.insert({ run, ...row })}`
-          })
+        sql.withTransaction(Effect.flatMap(analysisOf(analysis), (digest) => done(run, { analysis: digest })))
+      ),
+    // A run that another process goes on with, or has done, did not end.
+    end: (run, status, failure) =>
+      safe(
+        Effect.asVoid(
+          sql`UPDATE runs SET ${sql.update({ status, failure: failure ?? null, finishedAt: now() })}
+            WHERE id = ${run} AND status = 'running' AND owner = ${Owner.self}`
         )
       ),
-    end: (run, status) =>
-      safe(
-        Effect.gen(function* () {
-          yield* sql`UPDATE runs SET status = ${status}, finishedAt = ${yield* now} WHERE id = ${run}`
-        })
-      ),
-    forget: (run) => safe(Effect.asVoid(sql`DELETE FROM runs WHERE id = ${run}`)),
-    list: safe(
-      sql<RunRow & { readonly modelName: string }>`SELECT runs.*, models.name AS modelName FROM runs
-        JOIN models ON models.sha256 = runs.model ORDER BY startedAt DESC`
-    ),
-    show: (id) =>
-      safe(
-        Effect.gen(function* () {
-          const run = yield* find(id)
-          return {
-            run,
-            stages: yield* sql<{
-              stage: string
-              seconds: number
-            }>`SELECT stage, seconds FROM runStages WHERE run = ${run.id}`,
-            layers: yield* sql<LayerRow>`SELECT layer, choice, latencyMs, energyPj, bytes, deltaLoss
-              FROM layers WHERE run = ${run.id} ORDER BY rowid`,
-            measurements:
-              yield* sql<MeasurementRow>`SELECT plan, metric, value, low, high, n FROM measurements
-              WHERE run = ${run.id} ORDER BY rowid`,
-            sensitivities:
-              yield* sql<SensitivityRow>`SELECT layer, choice, metric, value, stdErr FROM sensitivities
-              WHERE run = ${run.id} ORDER BY rowid`,
-            referee: yield* sql<RefereeRow>`SELECT metric, spearman, n FROM referees
-              WHERE run = ${run.id} ORDER BY rowid`
-          }
-        })
-      )
+    forget: (run) => safe(Effect.asVoid(sql`DELETE FROM runs WHERE id = ${run}`))
   })
 })

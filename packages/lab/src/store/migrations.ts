@@ -1,6 +1,24 @@
 /** The run store's tables, one step a version: a database of an older version is brought up to date when opened. */
+import { Choice, WeightKinds } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
+import { indexes, tables, views } from "./schema.ts"
+
+/** What this version of the tool writes. */
+export const LATEST = 4
+
+/** Tables of version 3, in the order they can be dropped. */
+const before = [
+  "layers",
+  "measurements",
+  "sensitivities",
+  "referees",
+  "runStages",
+  "results",
+  "runs",
+  "profiles",
+  "models"
+]
 
 export const migrations = Migrator.fromRecord({
   "0001_runs": Effect.gen(function* () {
@@ -51,5 +69,58 @@ export const migrations = Migrator.fromRecord({
     yield* sql`ALTER TABLE sensitivities ADD COLUMN choice TEXT`
     yield* sql`UPDATE sensitivities SET choice = 'w' || bits WHERE bits IS NOT NULL`
     yield* sql`ALTER TABLE sensitivities DROP COLUMN bits`
+  }),
+  "0004_schema": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const run = (text: string) => sql.unsafe(text)
+    for (const name of before) yield* run(`ALTER TABLE ${name} RENAME TO v3_${name}`)
+    yield* run(`DROP INDEX sensitivitiesOfRun`)
+    for (const table of tables) yield* run(table)
+    yield* run(`INSERT INTO models (sha256, name) SELECT sha256, name FROM v3_models`)
+    yield* run(`INSERT OR IGNORE INTO profiles (sha256, id, json) SELECT sha256, id, json FROM v3_profiles`)
+    // Figures of a run become an analysis named after it.
+    yield* run(`INSERT INTO analyses SELECT DISTINCT run FROM v3_sensitivities`)
+    yield* run(`INSERT OR IGNORE INTO analyses SELECT DISTINCT run FROM v3_referees`)
+    yield* run(`INSERT INTO sensitivities SELECT run, row_number() OVER (PARTITION BY run ORDER BY rowid) - 1,
+      layer, choice, metric, value, stdErr FROM v3_sensitivities`)
+    yield* run(`INSERT INTO referees SELECT run, metric, spearman, n FROM v3_referees`)
+    // What versions 1 to 3 called running and left behind can only have been interrupted.
+    yield* run(`INSERT INTO runs (id, kind, status, model, device, profile, options, startedAt, finishedAt, analysis, chosen)
+      SELECT id, kind, iif(status = 'running', 'interrupted', status), model, nullif(device, ''),
+        (SELECT sha256 FROM profiles WHERE sha256 = v3_runs.profile), options, startedAt, finishedAt,
+        (SELECT digest FROM analyses WHERE digest = v3_runs.id), NULL FROM v3_runs`)
+    yield* run(`INSERT INTO stages SELECT run, stage, key, seconds FROM v3_runStages`)
+    yield* run(
+      `INSERT INTO results SELECT key, stage, version, result, digest, seconds, madeAt FROM v3_results`
+    )
+    yield* run(`INSERT INTO plans (run, name, role)
+      SELECT DISTINCT run, plan, iif(plan = 'chosen', 'chosen', 'baseline') FROM v3_measurements`)
+    yield* run(
+      `INSERT OR IGNORE INTO plans (run, name, role) SELECT DISTINCT run, 'chosen', 'chosen' FROM v3_layers`
+    )
+    yield* run(`INSERT INTO measurements SELECT run, plan, metric, value, low, high, n FROM v3_measurements`)
+    yield* run(`INSERT INTO layers (run, position, layer, choice, latencyMs, energyPj, bytes, deltaLoss)
+      SELECT run, row_number() OVER (PARTITION BY run ORDER BY rowid) - 1, layer, choice,
+        latencyMs, energyPj, bytes, deltaLoss FROM v3_layers`)
+    for (const { choice } of yield* sql<{ choice: string }>`SELECT DISTINCT choice FROM layers`) {
+      const { weights, activations } = Choice.parse(choice) ?? {}
+      yield* sql`UPDATE layers SET weightBits = ${weights === undefined ? null : WeightKinds.precision(weights).bits}, activationBits = ${activations?.bits ?? null}
+        WHERE choice = ${choice}`
+    }
+    // Versions 1 to 3 kept a plan's costs by layer only; their sums are near the plan's, and are all there is.
+    yield* run(`UPDATE plans SET (latencyMs, energyMj, bytes) =
+      (SELECT sum(latencyMs), sum(energyPj) / 1e9, sum(bytes) FROM layers WHERE layers.run = plans.run) WHERE name = 'chosen'`)
+    yield* run(`UPDATE runs SET (latencyMs, energyMj, bytes) =
+      (SELECT latencyMs, energyMj, bytes FROM plans WHERE plans.run = runs.id AND name = 'chosen')`)
+    yield* run(`UPDATE runs SET (top1, top1Low, top1High) =
+      (SELECT value, low, high FROM measurements WHERE run = runs.id AND plan = 'chosen' AND metric = 'top1')`)
+    // The headline: perplexity of texts, else accuracy, else the squared error.
+    yield* run(`UPDATE runs SET (metric, value, low, high) = (SELECT metric, value, low, high FROM measurements
+      WHERE run = runs.id AND plan = 'chosen' AND metric IN ('perplexity', 'top1', 'mse')
+      ORDER BY CASE metric WHEN 'perplexity' THEN 0 WHEN 'top1' THEN 1 ELSE 2 END LIMIT 1)`)
+    yield* run(`UPDATE runs SET floatValue = (SELECT value FROM measurements
+      WHERE run = runs.id AND plan = 'f32' AND measurements.metric = runs.metric)`)
+    for (const name of before) yield* run(`DROP TABLE v3_${name}`)
+    for (const statement of [...indexes, ...views]) yield* run(statement)
   })
 })

@@ -19,6 +19,17 @@ const stacksOf = (profile: Profile.Profile): ReadonlyArray<string> => [
   ...new Set((profile.stacks ?? []).map(({ software }) => software))
 ]
 
+/** Path of the first figure that is not finite, if there is one: a division by a bandwidth that is as good as zero. */
+const notFinite = (value: unknown, path = ""): string | undefined => {
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : path
+  if (typeof value !== "object" || value === null) return undefined
+  for (const [key, each] of Object.entries(value)) {
+    const found = notFinite(each, path === "" ? key : `${path}.${key}`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 /** How a device is used: software it has figures for (or another version of it), and an operating point of its own. */
 const optionsOf = (
   profile: Profile.Profile,
@@ -55,6 +66,11 @@ const cost = (
       try: () => Simulate.network(profile, workload, precisionOf, options),
       catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
     })
+    const broken = notFinite(found)
+    if (broken !== undefined)
+      return yield* new UnusableRequest({
+        why: `the profile of ${profile.id} gives no finite ${broken} for this network: look for figures in it that are far too large or too small`
+      })
     // One size: that of the file a plan is written to.
     const totals = fileBytes === undefined ? found.totals : { ...found.totals, modelBytes: fileBytes }
     return { ...found, totals, notes: [...notes, ...found.notes] }

@@ -106,7 +106,10 @@ export const fitProfile = Effect.fn("fitProfile")(function* (request: {
       why: `${request.against} has no time of ${profile.id} whose model can be found; models are looked up beside it or in --models`
     })
   }
-  yield* writeFile(request.out, Profile.print(fitted.profiles[0]!))
+  const shipped = path.join(request.profiles, `${profile.id}.json`)
+  yield* writeFile(request.out, Profile.print(fitted.profiles[0]!), {
+    inputs: [request.device, shipped, request.against]
+  })
   return {
     device: profile.id,
     file: request.out,

@@ -1,8 +1,8 @@
 /** `inspect`: the layers of a network, their shapes and their work. A layer list has no shapes, only work. */
 import { Dim, Graph, Layer, Model, Work, Workload } from "@bitbudget/graph"
 import { Effect } from "effect"
-import type { RequestFailure } from "../errors.ts"
-import { isLayerList, readLayerList } from "./model.ts"
+import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import { isLayerList, readLayerList, withDims } from "./model.ts"
 import { surveyModel } from "./observe.ts"
 
 /** Null: open. */
@@ -104,8 +104,12 @@ export const inspect = Effect.fn("inspect")(function* (
   file: string,
   options: Model.ReadOptions = {}
 ): Effect.fn.Return<Inspected, RequestFailure> {
+  if (file === "")
+    return yield* new UnusableRequest({
+      why: "the name of the model is empty; give an ONNX file or a layer list"
+    })
   if (isLayerList(file)) return listed(yield* readLayerList(file, 1))
-  const model = yield* surveyModel(file, { keepOpen: true, ...options })
+  const model = yield* withDims(file, { keepOpen: true, ...options }, (known) => surveyModel(file, known))
   const { graph, name, sha256, opset, unsupported } = model
   const workload = Workload.workloadOf(graph, 1)
   const works = new Map(workload.steps.map((step) => [step.id, step.work]))

@@ -46,7 +46,9 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   const data = request.data === undefined ? undefined : yield* Data.open(request.data)
   const { ranges, calibrated } = yield* rangesFor(graph, plan, data, request.calibration)
   const bytes = Pack.encode(graph, choices, ranges)
-  yield* writeFile(request.out, bytes)
+  yield* writeFile(request.out, bytes, {
+    inputs: [request.model, request.plan, ...(request.data === undefined ? [] : request.data.split(","))]
+  })
   const layers = Layer.layersOf(graph)
   return {
     file: request.out,

@@ -29,7 +29,7 @@ const isFigure = (cell: Cell): boolean => cell === null || cell === undefined ||
 /** Columns of figures are set to the right, names and words to the left. */
 export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<Cell>>): string => {
   const made = new Table({
-    head: [...head],
+    head: head.map(Printable.line),
     chars: borderless,
     style: plain,
     colAligns: head.map((_, i) => (rows.every((row) => isFigure(row[i])) ? "right" : "left"))

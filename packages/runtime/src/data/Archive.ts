@@ -10,9 +10,26 @@ import { Context, Effect } from "effect"
 import { crc32, inflateRawSync } from "node:zlib"
 import { DataFailure } from "./DataFailure.ts"
 
-/** Bytes that the content of one compressed file may have in memory. */
-export const Limit = Context.Reference<number>("@bitbudget/runtime/Archive/Limit", {
-  defaultValue: () => 2 ** 30
+/** Bytes that the content of one compressed file may have in memory; `BITBUDGET_UNPACK_LIMIT`, or 1 GiB, when not provided. */
+export const Limit = Context.Reference<number | undefined>("@bitbudget/runtime/Archive/Limit", {
+  defaultValue: () => undefined
+})
+
+const usualLimit = 2 ** 30
+const limitVariable = "BITBUDGET_UNPACK_LIMIT"
+
+/** The limit that holds. */
+export const limit: Effect.Effect<number, DataFailure> = Effect.gen(function* () {
+  const provided = yield* Effect.service(Limit)
+  const said = process.env[limitVariable] ?? ""
+  if (provided !== undefined || said === "") return provided ?? usualLimit
+  const bytes = Number(said)
+  if (Number.isSafeInteger(bytes) && bytes > 0) return bytes
+  return yield* new DataFailure({
+    file: limitVariable,
+    problem: `"${said}" is not a number of bytes`,
+    mend: "Write a whole number, as 4000000000"
+  })
 })
 
 const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6)} MB`
@@ -22,7 +39,7 @@ export const tooLarge = (file: string, bytes: number | undefined, limit: number)
   new DataFailure({
     file,
     problem: `unpacked it has ${bytes === undefined ? "more than the" : `${megabytes(bytes)}, more than the`} ${megabytes(limit)} that a compressed file may have`,
-    mend: "Unpack it: plain .npy and IDX files are read from disk a batch at a time. Or raise the limit with BITBUDGET_UNPACK_LIMIT (bytes)"
+    mend: `Unpack it: plain .npy and IDX files are read from disk a batch at a time. Or raise the limit: ${limitVariable}=BYTES`
   })
 
 interface Entry {
@@ -159,10 +176,10 @@ export const members = (
             mend: "Copy or write it again (numpy.savez)"
           })
       })
-    const limit = yield* Effect.service(Limit)
+    const most = yield* limit
     const entries = (yield* attempt(() => entriesOf(archive))).filter(({ name }) => wanted(name))
     const total = entries.reduce((sum, { bytes }) => sum + bytes, 0)
-    if (total > limit) return yield* tooLarge(file, total, limit)
+    if (total > most) return yield* tooLarge(file, total, most)
     const found = new Map<string, Uint8Array<ArrayBuffer>>()
     for (const entry of entries) {
       if (found.has(entry.name))

@@ -129,7 +129,7 @@ export const open = (file: string): Effect.Effect<Blob, DataFailure> =>
     const plain = yield* openPlain(file)
     if (!isGzip(yield* plain.read([{ offset: 0, length: Math.min(2, plain.bytes) }]))) return plain
     const compressed = yield* whole(file)
-    const limit = yield* Effect.service(Archive.Limit)
+    const limit = yield* Archive.limit
     const content = yield* Effect.tryPromise({
       try: () => promisify(gunzip)(compressed, { maxOutputLength: limit }),
       catch: (error) =>

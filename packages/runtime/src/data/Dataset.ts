@@ -122,7 +122,7 @@ const makeSplit = (
     size,
     dtype: prepared.dtype,
     inputShape: prepared.shape,
-    named: (source.named ?? []).map(({ name, dtype, shape }) => ({ name, shape, dtype: fedAs(dtype) })),
+    named: (source.named ?? []).map(({ name, dtype, shape }) => ({ name, dtype: fedAs(dtype), shape })),
     hasLabels: source.labels !== undefined,
     labels: source.labels,
     sampleAt,

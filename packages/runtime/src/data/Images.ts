@@ -50,6 +50,13 @@ export const geometry = (image: Sharp, height: number, width: number, input: Inp
   return image.extract({ top, left, ...crop })
 }
 
+const unreadable = (path: string) => (error: unknown) =>
+  new DataFailure({
+    file: path,
+    problem: `the image cannot be read (${error instanceof Error ? error.message : String(error)})`,
+    mend: "Replace it, or remove it together with its row in the labels"
+  })
+
 const decode = (
   path: string,
   input: Input,
@@ -74,12 +81,18 @@ const decode = (
         }
       return { height: info.height, width: info.width, channels: info.channels, data: pixels }
     },
-    catch: (error) =>
-      new DataFailure({
-        file: path,
-        problem: `the image cannot be read (${error instanceof Error ? error.message : String(error)})`,
-        mend: "Replace it, or remove it together with its row in the labels"
-      })
+    catch: unreadable(path)
+  })
+
+/** Grey files are read grey: networks for them have one channel. Others are read as colours. */
+const usualChannels = (path: string): Effect.Effect<"rgb" | "gray", DataFailure> =>
+  Effect.tryPromise({
+    try: async () => {
+      const sharp = await libvips()
+      const { space } = await sharp(path).metadata()
+      return space === "b-w" || space === "grey16" ? "gray" : "rgb"
+    },
+    catch: unreadable(path)
   })
 
 /** A source of raw 8-bit images, resized and cropped sample by sample. */
@@ -243,8 +256,8 @@ export const open = (
     const labels =
       entries && Int32Array.from(yield* Effect.forEach(entries, (entry) => classNumber(csv, entry, classes)))
     const files = entries === undefined ? images : entries.map(({ file }) => file)
-    const channels = spec.channels ?? "rgb"
     const path = (sample: number) => join(folder, files[sample]!)
+    const channels = spec.channels ?? (yield* usualChannels(path(0)))
     const first = yield* decode(path(0), input, channels)
     const shape = [first.height, first.width, first.channels]
     const sampleLength = first.data.length

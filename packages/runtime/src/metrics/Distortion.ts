@@ -165,6 +165,12 @@ const perSample = ({ output, distortion, error, signal }: Scores): Float64Array 
   return error.map((one) => (one === 0 ? 0 : power === 0 ? 1 : one / power))
 }
 
+/** A mean with its interval, of which nothing lies below 0. */
+const meanOf = (distortions: Float64Array): Intervals.Estimate => {
+  const found = Intervals.mean(distortions)
+  return { ...found, low: Math.max(0, found.low) }
+}
+
 export interface Measured {
   readonly output: string
   readonly kind: Kind
@@ -183,7 +189,7 @@ export const measured = (scores: Scores): Measured => {
     output: output.name,
     kind: output.kind,
     weight: output.weight,
-    distortion: Intervals.mean(perSample(scores)),
+    distortion: meanOf(perSample(scores)),
     sqnrDb: noise! > 0 && power! > 0 ? 10 * Math.log10(power! / noise!) : null,
     agreement: rows > 0 ? Intervals.proportion(agreeing, rows) : null
   }
@@ -196,5 +202,5 @@ export const total = (scores: ReadonlyArray<Scores>): Intervals.Estimate => {
     const distortions = perSample(each)
     for (let i = 0; i < sum.length; i++) sum[i]! += each.output.weight * distortions[i]!
   }
-  return Intervals.mean(sum)
+  return meanOf(sum)
 }

@@ -1,0 +1,222 @@
+/**
+ * The database file, opened with care: what is no run store, is damaged or of a newer version is refused untouched; an
+ * older version is backed up and brought up to date; a file that may not be written can be read; asking a file that does
+ * not exist makes none.
+ */
+import { Context, Effect, Layer, type Scope } from "effect"
+import { Migrator, SqlClient, SqlError } from "effect/sql"
+import * as fs from "node:fs"
+import { tmpdir } from "node:os"
+import * as path from "node:path"
+import { inWords, StoreFailure } from "./failures.ts"
+import { LATEST, migrations } from "./migrations.ts"
+import * as Owner from "./owner.ts"
+import * as Sqlite3 from "./sqlite3Client.ts"
+
+export interface Options {
+  /** "read" makes and changes nothing that can be left as it is. */
+  readonly access: "write" | "read"
+}
+
+export class Database extends Context.Service<
+  Database,
+  {
+    readonly file: string
+    /** Whether the file is there; questions about a missing one are answered with nothing. */
+    readonly exists: boolean
+    readonly sql: SqlClient.SqlClient
+    /** SQL's errors as failures of this database, in words. */
+    readonly safe: <A, E, R>(
+      effect: Effect.Effect<A, E | SqlError.SqlError, R>
+    ) => Effect.Effect<A, Exclude<E, SqlError.SqlError> | StoreFailure, R>
+  }
+>()("@bitbudget/lab/Database") {
+  static readonly layer = (
+    file: string,
+    options: Options = { access: "write" }
+  ): Layer.Layer<Database, StoreFailure> => Layer.effect(this, open(file, options))
+}
+
+const IN_MEMORY = ":memory:"
+
+/** Files up to this size are checked whole when they are opened, larger ones by `runs gc`. */
+const CHECKED_BYTES = 16e6
+
+const isSqlError = (error: unknown): error is SqlError.SqlError => error instanceof SqlError.SqlError
+
+const safeFor =
+  (file: string) =>
+  <A, E, R>(effect: Effect.Effect<A, E | SqlError.SqlError, R>) =>
+    Effect.catchIf(effect, isSqlError, (error) => Effect.fail(inWords(file, error))) as Effect.Effect<
+      A,
+      Exclude<E, SqlError.SqlError> | StoreFailure,
+      R
+    >
+
+const refuse = (file: string, why: string, mend = "choose another with --db") =>
+  new StoreFailure({ file, why, mend })
+
+const migrate = (file: string, sql: SqlClient.SqlClient) =>
+  Migrator.make({})({ loader: migrations, table: "migrations" }).pipe(
+    Effect.provideService(SqlClient.SqlClient, sql),
+    Effect.catchTag("MigrationError", (error) => {
+      const { cause } = error
+      return Effect.fail(isSqlError(cause) ? inWords(file, cause) : refuse(file, error.message))
+    }),
+    Effect.asVoid
+  )
+
+/** Whether anybody may write the file and, for its log, the folder. */
+const mayWrite = (file: string): boolean => {
+  try {
+    fs.accessSync(path.dirname(path.resolve(file)), fs.constants.W_OK)
+    if (fs.existsSync(file)) fs.accessSync(file, fs.constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The version of an existing file; 0 for an empty one. Fails where it is something else. */
+const versionOf = Effect.fnUntraced(function* (file: string, sql: SqlClient.SqlClient, size: number) {
+  if (size <= CHECKED_BYTES) {
+    const [check] = yield* sql<{ quick_check: string }>`PRAGMA quick_check(1)`
+    if (check !== undefined && check.quick_check !== "ok")
+      return yield* refuse(
+        file,
+        `is damaged: ${check.quick_check}`,
+        "restore a backup, or choose another with --db"
+      )
+  }
+  const names = (yield* sql<{ name: string }>`SELECT name FROM sqlite_schema WHERE type = 'table'`).map(
+    ({ name }) => name
+  )
+  if (names.length === 0) return 0
+  if (!names.includes("migrations")) return yield* refuse(file, "belongs to another program")
+  const [row] = yield* sql<{ version: number | null }>`SELECT max(migration_id) AS version FROM migrations`
+  const version = row?.version ?? 0
+  if (version > 0 && !names.includes("runs")) return yield* refuse(file, "belongs to another program")
+  if (version > LATEST)
+    return yield* refuse(
+      file,
+      `was written by a newer version of bitbudget (its tables are of version ${version}, this one knows ${LATEST})`,
+      "update bitbudget, or choose another with --db"
+    )
+  return version
+})
+
+/** Looks at a file without changing it. */
+const reading = (file: string) =>
+  Effect.gen(function* () {
+    const sql = yield* Sqlite3.make(file, { access: "read" })
+    // Opening is lazy: only a first question tells whether the log beside the file can be used.
+    yield* sql`SELECT count(*) FROM sqlite_schema`
+    return sql
+  }).pipe(
+    Effect.catchIf(
+      (error) => /^SQLITE_(CANTOPEN|READONLY)/.test(error.reason.message),
+      () => Sqlite3.make(file, { access: "still" })
+    )
+  )
+
+/** A copy beside the file, under a name nothing has yet. */
+const backUp = Effect.fnUntraced(function* (file: string, version: number, sql: SqlClient.SqlClient) {
+  for (let n = 1; ; n++) {
+    const copy = `${file}.version${version}${n === 1 ? "" : `.${n}`}.backup`
+    if (fs.existsSync(copy)) continue
+    yield* sql`VACUUM INTO ${copy}`
+    return copy
+  }
+})
+
+/** Runs whose process died are interrupted. */
+const reap = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const rows = yield* dead(sql)
+  for (const { id, owner } of rows)
+    yield* sql`UPDATE runs SET status = 'interrupted', finishedAt = ${new Date().toISOString()}
+      WHERE id = ${id} AND status = 'running' AND owner IS ${owner}`
+})
+
+interface Running {
+  readonly id: string
+  readonly owner: string | null
+  readonly leaseUntilMs: number | null
+}
+
+const dead = (sql: SqlClient.SqlClient) =>
+  Effect.map(sql<Running>`SELECT id, owner, leaseUntilMs FROM runs WHERE status = 'running'`, (rows) =>
+    rows.filter(({ owner, leaseUntilMs }) => Owner.isGone(owner, leaseUntilMs))
+  )
+
+/** Tables are rebuilt with foreign keys off, on a connection of its own. */
+const broughtUpToDate = (file: string, at: string) =>
+  Effect.scoped(
+    Effect.flatMap(Sqlite3.make(at, { access: "write", foreignKeys: false }), (sql) => migrate(file, sql))
+  )
+
+const writable = Effect.fnUntraced(function* (file: string, version: number | undefined) {
+  if (version !== undefined && version > 0 && version < LATEST) {
+    const sql = yield* Sqlite3.make(file, { access: "read" })
+    yield* backUp(file, version, sql)
+  }
+  if (version !== LATEST) yield* broughtUpToDate(file, file)
+  const sql = yield* Sqlite3.make(file, { access: "write" })
+  yield* reap(sql)
+  return sql
+})
+
+/** A migrated copy in the folder of temporary files: an older version that may not be written can be read. */
+const migratedCopy = Effect.fnUntraced(function* (file: string, sql: SqlClient.SqlClient) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => fs.mkdtempSync(path.join(tmpdir(), "bitbudget-"))),
+    (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
+  )
+  const copy = path.join(folder, "copy.db")
+  yield* sql`VACUUM INTO ${copy}`
+  yield* broughtUpToDate(file, copy)
+  return yield* Sqlite3.make(copy, { access: "write" })
+})
+
+const inMemory = Effect.fnUntraced(function* (file: string) {
+  const sql = yield* Sqlite3.make(IN_MEMORY, { access: "write" })
+  yield* migrate(file, sql)
+  return sql
+})
+
+const connect = Effect.fnUntraced(function* (
+  file: string,
+  { access }: Options
+): Effect.fn.Return<SqlClient.SqlClient, StoreFailure | SqlError.SqlError, Scope.Scope> {
+  if (file === "") return yield* refuse(file, "has no name", "name a file with --db")
+  const found = fs.statSync(file, { throwIfNoEntry: false })
+  if (found === undefined) {
+    if (access === "read") return yield* inMemory(file)
+    const folder = path.dirname(path.resolve(file))
+    if (!fs.existsSync(folder))
+      return yield* refuse(file, `there is no folder ${folder}`, "make it, or choose another with --db")
+    return yield* writable(file, undefined)
+  }
+  if (found.isDirectory()) return yield* refuse(file, "is a folder")
+  if (!found.isFile()) return yield* refuse(file, "is a device, not a file")
+  if (found.size === 0 && access === "write") return yield* writable(file, undefined)
+  if (found.size === 0) return yield* inMemory(file)
+  const looking = yield* Effect.scoped(
+    Effect.gen(function* () {
+      const sql = yield* reading(file)
+      const version = yield* versionOf(file, sql, found.size)
+      return { version, stale: version === LATEST && (yield* dead(sql)).length > 0 }
+    })
+  )
+  const { version, stale } = looking
+  if (access === "write") return yield* writable(file, version)
+  if ((version < LATEST || stale) && mayWrite(file)) return yield* writable(file, version)
+  const sql = yield* reading(file)
+  return version < LATEST ? yield* migratedCopy(file, sql) : sql
+})
+
+const open = Effect.fnUntraced(function* (file: string, options: Options) {
+  const safe = safeFor(file)
+  const exists = fs.existsSync(file)
+  const sql = yield* safe(connect(file, options))
+  return Database.of({ file, exists, sql, safe })
+})

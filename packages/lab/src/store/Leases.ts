@@ -1,0 +1,81 @@
+/**
+ * Leases: of several processes that want the same result one works and the others wait. A lease is taken over when its
+ * owner died; it ends by itself only for owners on other machines, which cannot be asked.
+ */
+import { Effect } from "effect"
+import type { SqlClient } from "effect/sql"
+import { randomUUID } from "node:crypto"
+import * as Owner from "./owner.ts"
+
+/** How long a lease is believed from another machine without being renewed. Exact solvers block for a minute. */
+export const LEASE_MS = 180_000
+const RENEW_MS = 20_000
+
+interface Held {
+  readonly token: string
+  readonly owner: string
+  readonly untilMs: number
+}
+
+/** A token where the lease is now ours, undefined where somebody works on it. */
+const tryTake = (sql: SqlClient.SqlClient, key: string) =>
+  sql.withTransaction(
+    Effect.gen(function* () {
+      const [held] = yield* sql<Held>`SELECT token, owner, untilMs FROM leases WHERE key = ${key}`
+      if (held !== undefined && !Owner.isGone(held.owner, held.untilMs)) return undefined
+      const token = randomUUID()
+      const lease = { key, token, owner: Owner.self, untilMs: Date.now() + LEASE_MS }
+      yield* sql`INSERT OR REPLACE INTO leases ${sql.insert(lease)}`
+      return token
+    })
+  )
+
+export const release = (sql: SqlClient.SqlClient, key: string, token: string) =>
+  sql`DELETE FROM leases WHERE key = ${key} AND token = ${token}`
+
+/** Renewed while work goes on; a failed renewal is made up for by the next. */
+const renewing = (sql: SqlClient.SqlClient, key: string, token: string, run: string) =>
+  Effect.forever(
+    Effect.andThen(
+      Effect.sleep(RENEW_MS),
+      Effect.ignore(
+        Effect.gen(function* () {
+          const until = Date.now() + LEASE_MS
+          yield* sql`UPDATE leases SET untilMs = ${until} WHERE key = ${key} AND token = ${token}`
+          yield* sql`UPDATE runs SET leaseUntilMs = ${until} WHERE id = ${run} AND owner = ${Owner.self}`
+        })
+      )
+    )
+  )
+
+/**
+ * `find` looks for the result; where there is none and nobody makes it, `make` does, holding the lease, and releases it
+ * together with storing the result. Whoever waits looks again.
+ */
+export const once = <A, E, R, F, S>(
+  sql: SqlClient.SqlClient,
+  key: string,
+  run: string,
+  find: Effect.Effect<A | undefined, F, S>,
+  make: (token: string) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function* () {
+    for (let waitMs = 20; ; waitMs = Math.min(500, waitMs * 1.5)) {
+      const known = yield* find
+      if (known !== undefined) return known
+      const made = yield* Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(tryTake(sql, key), (token) => {
+          if (token === undefined) return Effect.succeed(undefined)
+          const work = Effect.gen(function* () {
+            // The one before may have stored it between our look and our lease.
+            const stored = yield* find
+            if (stored !== undefined) return { value: stored }
+            return { value: yield* Effect.raceFirst(make(token), renewing(sql, key, token, run)) }
+          })
+          return Effect.onExit(restore(work), () => Effect.ignore(release(sql, key, token)))
+        })
+      )
+      if (made !== undefined) return made.value
+      yield* Effect.sleep(waitMs)
+    }
+  })

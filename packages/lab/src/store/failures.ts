@@ -1,0 +1,64 @@
+/** What can be wrong with the database, in words, and with what is asked of it. */
+import { Schema } from "effect"
+import type { SqlError } from "effect/sql"
+
+/** The database cannot be used: locked, damaged, not a database, of a newer version, not writable. */
+export class StoreFailure extends Schema.TaggedError<StoreFailure>()("StoreFailure", {
+  file: Schema.String,
+  why: Schema.String,
+  mend: Schema.String
+}) {
+  override get message() {
+    return `database ${this.file}: ${this.why}; ${this.mend}`
+  }
+}
+
+export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound", { run: Schema.String }) {
+  override get message() {
+    return `no run "${this.run}" in the database; \`bitbudget runs list\` shows what there is`
+  }
+}
+
+const SHOWN = 8
+
+/** Several runs' ids begin so. */
+export class AmbiguousRun extends Schema.TaggedError<AmbiguousRun>()("AmbiguousRun", {
+  run: Schema.String,
+  candidates: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const more = this.candidates.length - SHOWN
+    const listed = this.candidates.slice(0, SHOWN).join(", ") + (more > 0 ? ` and ${more} more` : "")
+    return `"${this.run}" is the beginning of ${this.candidates.length} runs: ${listed}; give more of the id`
+  }
+}
+
+/** A question the store cannot answer as it was asked. */
+export class UnusableQuery extends Schema.TaggedError<UnusableQuery>()("UnusableQuery", {
+  why: Schema.String
+}) {
+  override get message() {
+    return this.why
+  }
+}
+
+const elsewhere = "choose another with --db"
+
+/** SQLite's codes in words, with the mend. */
+const known: ReadonlyArray<readonly [code: string, why: string, mend: string]> = [
+  ["SQLITE_NOTADB", "is not a SQLite database", elsewhere],
+  ["SQLITE_CORRUPT", "is damaged", `restore a backup, or ${elsewhere}`],
+  ["SQLITE_FULL", "the disk is full", "free some space; what was reported done is kept"],
+  ["SQLITE_BUSY", "another process has held it for long", `wait for it, or ${elsewhere}`],
+  ["SQLITE_READONLY", "it may not be written", elsewhere],
+  ["SQLITE_CANTOPEN", "cannot be opened: its folder is missing or may not be used", elsewhere],
+  ["SQLITE_IOERR", "the disk reports an error", "check the disk; what was reported done is kept"]
+]
+
+export const inWords = (file: string, error: SqlError.SqlError): StoreFailure => {
+  const { message } = error.reason
+  const found = known.find(([code]) => message.startsWith(code))
+  return found === undefined
+    ? new StoreFailure({ file, why: message, mend: `${elsewhere}, or close what holds it` })
+    : new StoreFailure({ file, why: found[1], mend: found[2] })
+}

@@ -1,0 +1,63 @@
+/** SQL of the user's own over the store: one statement, which can only read and has to end in time. */
+import { Effect } from "effect"
+import { Database } from "./Database.ts"
+import { UnusableQuery } from "./failures.ts"
+import type { Row } from "./Runs.ts"
+import * as Sqlite3 from "./sqlite3Client.ts"
+
+/** What the statement consists of, without comments; text and quoted names are kept whole. */
+const tokenPattern =
+  /'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|[A-Za-z_]+|;|[^\s]/g
+
+interface Token {
+  readonly text: string
+  readonly at: number
+}
+
+const tokensOf = (text: string): ReadonlyArray<Token> =>
+  [...text.matchAll(tokenPattern)]
+    .map((match): Token => ({ text: match[0], at: match.index }))
+    .filter((token) => !token.text.startsWith("--") && !token.text.startsWith("/*"))
+
+/** The database engine refuses writes to this file; these words are those that could write another. */
+const READING = new Set(["SELECT", "WITH", "VALUES", "EXPLAIN"])
+
+/** The one statement, without the semicolon and what follows it. */
+const checked = (text: string): Effect.Effect<string, UnusableQuery> => {
+  const refuse = (why: string) => Effect.fail(new UnusableQuery({ why }))
+  const tokens = tokensOf(text)
+  const [first] = tokens
+  const end = tokens.findIndex((token) => token.text === ";")
+  if (first === undefined || end === 0)
+    return refuse('the query is empty; write for example "SELECT * FROM run_summary"')
+  if (!READING.has(first.text.toUpperCase()))
+    return refuse(`a query reads: it begins with SELECT, WITH, VALUES or EXPLAIN, not with ${first.text}`)
+  if (end > 0 && tokens.slice(end).some((token) => token.text !== ";"))
+    return refuse("a query is one statement; something follows the semicolon")
+  return Effect.succeed(text.slice(first.at, end > 0 ? tokens[end]!.at : undefined))
+}
+
+/** Rows beyond this are refused rather than collected: they would not fit the memory. */
+const MOST_ROWS = 1_000_000
+
+export const query = Effect.fn("Runs.query")(function* (text: string, timeLimitSeconds: number) {
+  const { file, exists, sql, safe } = yield* Database
+  const statement = yield* checked(text)
+  const refuse = (message: string) =>
+    message.startsWith("SQLITE_INTERRUPT")
+      ? new UnusableQuery({
+          why: `the query did not end within ${timeLimitSeconds} s; narrow it, or allow more with --time`
+        })
+      : message.startsWith("SQLITE_READONLY")
+        ? new UnusableQuery({ why: "a query reads; this one would write" })
+        : new UnusableQuery({ why: `the query: ${message.replace(/^SQLITE_ERROR: /, "")}` })
+  // A missing file has no second connection: its tables are in memory.
+  const client = exists
+    ? yield* safe(Sqlite3.make(file, { access: "read", timeLimitMs: 1000 * timeLimitSeconds }))
+    : sql
+  return yield* client
+    .unsafe<Row>(
+      /^EXPLAIN/i.test(statement) ? statement : `SELECT * FROM (${statement}\n) LIMIT ${MOST_ROWS}`
+    )
+    .pipe(Effect.mapError(({ reason }) => refuse(reason.message)))
+}, Effect.scoped)

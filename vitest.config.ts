@@ -2,6 +2,7 @@ import { defineConfig } from "vitest/config"
 
 const packages = [
   "numerics",
+  "words",
   "graph",
   "device",
   "quant",

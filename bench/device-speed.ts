@@ -5,7 +5,7 @@
  *   node bench/device-speed.ts
  */
 import { readFileSync } from "node:fs"
-import { CostTable, Profiles, Simulate } from "../packages/device/src/index.ts"
+import { CostTable, Memo, Profiles, Simulate } from "../packages/device/src/index.ts"
 import { Model, Precision, Workload, type Work } from "../packages/graph/src/index.ts"
 import { Effect } from "../packages/device/node_modules/effect/dist/index.js"
 import { parse } from "../packages/device/node_modules/csv-parse/lib/sync.js"
@@ -17,6 +17,7 @@ const workloadOf = (model: string): Work.Workload =>
   Workload.workloadOf(Effect.runSync(Model.read(`${dir}validation/models/${model}.onnx`)).graph, 1)
 const [resnet50, resnet18] = [workloadOf("resnet50"), workloadOf("resnet18")]
 const profiles = Effect.runSync(Profiles.list(dir))
+const memo = Memo.make()
 const widths = [2, 3, 4, 6, 8, 16]
 const choices = widths.flatMap((weights) => widths.map((activations) => Precision.wa(weights, activations)))
 
@@ -24,7 +25,7 @@ const start = performance.now()
 const cpu = process.threadCpuUsage()
 let held = 0
 for (const profile of profiles)
-  for (const { costs } of CostTable.costTable(profile, resnet50, choices).layers)
+  for (const { costs } of CostTable.costTable(profile, resnet50, choices, { memo }).layers)
     held += costs.filter((cost) => cost !== null).length
 const ms = performance.now() - start
 const used = process.threadCpuUsage(cpu)

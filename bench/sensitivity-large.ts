@@ -45,6 +45,7 @@ const randomSplit = (graph: Graph.Graph): Data.Split => {
     size: 1_000_000,
     dtype: "float32",
     inputShape,
+    named: [],
     hasLabels: false,
     labels: undefined,
     sampleAt: (position) => position,
@@ -52,7 +53,7 @@ const randomSplit = (graph: Graph.Graph): Data.Split => {
       const next = normal(from + 2)
       const length = (to - from) * Dim.elements(inputShape)
       const inputs = Value.float32([to - from, ...inputShape], Float32Array.from({ length }, next))
-      return Effect.succeed({ from, to, inputs, labels: undefined })
+      return Effect.succeed({ from, to, inputs, named: new Map(), labels: undefined })
     }
   }
 }

@@ -19,7 +19,7 @@ const golden = JSON.parse(
 describe("search", () => {
   const out = path.join(folder, "out")
   const request = [
-    ...["search", model, "--device", "generic-45nm", "--data", data, "--samples", "512"],
+    ...["search", model, "--device", "generic-45nm", "--data", data, "--samples", "512", "--recipe", "plain"],
     ...["--budget", "size<=65%", "--budget", "latency<=95%", "--out", out, "--db", db, "--json", "--quiet"]
   ]
   const first = run(...request)
@@ -71,6 +71,64 @@ describe("packing and simulating", () => {
     expect(new Set(result.layers.map(({ dtype }: { dtype: string }) => dtype))).toEqual(new Set(["int4"]))
   })
 
+  it("one size: simulate, compare and quantize say what the written file has", () => {
+    const file = path.join(folder, "mixed-by-hand.onnx")
+    const plan = path.join(folder, "by-hand.json")
+    fs.writeFileSync(plan, JSON.stringify({ version: 2, default: "w8", layers: { "*layer3*": "w4" } }))
+    const written = JSON.parse(run("quantize", model, "--plan", plan, "-o", file, "--json").out)
+    expect(written.bytes).toBe(fs.statSync(file).size)
+    const device = "generic-7nm"
+    const { totals, notes } = JSON.parse(
+      run("simulate", model, "--device", device, "--plan", plan, "--json").out
+    )
+    expect(totals.modelBytes).toBe(written.predictedBytes)
+    expect(notes[0]).toMatch(/names 3 of 10 layers; the other 7 take w8/)
+    const { rows } = JSON.parse(run("compare", model, "--devices", device, "--plans", plan, "--json").out)
+    expect(rows[0].modelBytes).toBe(written.predictedBytes)
+  })
+
+  it("a plan means the same to simulate and to quantize: layers it does not name stay float", () => {
+    const plan = path.join(folder, "some.json")
+    fs.writeFileSync(plan, JSON.stringify({ version: 2, layers: { "*layer3*": "w4a8" } }))
+    const { layers } = JSON.parse(
+      run("quantize", model, "--plan", plan, "--data", data, "-o", path.join(folder, "some.onnx"), "--json")
+        .out
+    )
+    expect(layers.filter(({ choice }: { choice: string }) => choice === "f32")).toHaveLength(7)
+    const simulated = JSON.parse(
+      run("simulate", model, "--device", "nvidia-t4", "--plan", plan, "--json").out
+    )
+    const bits = simulated.layers.filter(
+      ({ weightBits }: { weightBits: number | null }) => weightBits !== null
+    )
+    expect(bits.filter(({ weightBits }: { weightBits: number }) => weightBits === 32)).toHaveLength(7)
+  })
+
+  it("the float reference of a search is the float network that simulate knows", () => {
+    const { totals } = JSON.parse(
+      run("simulate", model, "--device", "generic-45nm", "--plan", "f32", "--json").out
+    )
+    const args = [
+      "search",
+      model,
+      "--device",
+      "generic-45nm",
+      "--data",
+      data,
+      "--samples",
+      "64",
+      "--db",
+      db,
+      "--out",
+      folder
+    ]
+    const found = JSON.parse(run(...args, "--budget", "latency<=90%f32", "--json", "--quiet").out)
+    expect(found.budgets[0].limit).toBeCloseTo(0.9 * totals.latencyMs, 12)
+    const float = found.baselines.find(({ name }: { name: string }) => name === "f32")
+    expect(float.predicted.latencyMs).toBe(totals.latencyMs)
+    expect(float.predicted.energyMj).toBe(totals.energyMj)
+  })
+
   it("simulate: totals are the sums of the parts", () => {
     const { totals, layers } = JSON.parse(run("simulate", model, "--device", "generic-45nm", "--json").out)
     const energyPj = layers.reduce(
@@ -102,11 +160,35 @@ describe("wrong requests end with one clear message", () => {
     ["misspelt budget", 1, /"latncy" is not one of/, [...base, "--budget", "latncy<=1ms"]],
     ["budget without unit", 1, /latency needs a unit/, [...base, "--budget", "latency<=1"]],
     ["impossible budgets", 2, /cannot be met/, [...base, "--samples", "64", "--budget", "size<=1KB"]],
+    [
+      "an activation width that is none",
+      1,
+      /"a17" is not a format/,
+      [...base, "--budget", "size<=65%", "--activation-bits", "17"]
+    ],
+    [
+      "a pattern that matches nothing",
+      1,
+      /no layer matches "tail\*"/,
+      [...base, "--budget", "size<=65%", "--lock", "tail*=w8a8"]
+    ],
+    [
+      "a lock without a format",
+      1,
+      /write a pattern, "=" and one format/,
+      [...base, "--budget", "size<=65%", "--lock", "head"]
+    ],
+    [
+      "energy on a device without figures",
+      1,
+      /no figure for energy/,
+      [...base.with(3, "systolic-8x8-ws"), "--budget", "energy<=65%"]
+    ],
     ["no such data", 1, /none\.json/, ["evaluate", model, "--data", "none.json"]],
     [
       "unknown plan",
       1,
-      /neither shorthand/,
+      /neither a format nor a \.json file; write for example w4a8/,
       ["quantize", model, "--plan", "w5x", "-o", path.join(folder, "x.onnx")]
     ],
     [

@@ -120,6 +120,50 @@ describe("solve", () => {
     expect(result.front.length).toBeGreaterThan(1)
   })
 
+  it("writes a certificate that is confirmed against its tables and no others", () => {
+    const proof = path.join(folder, "proof.json")
+    expect(run("solve", problem(0.5), "--certificate", proof).code).toBe(0)
+    const confirmed = run("solve", problem(0.5), "--verify", proof)
+    expect(confirmed.code).toBe(0)
+    expect(confirmed.out).toMatch(/^confirmed by \d+ nodes?: no plan has loss below 0\.1[34]/)
+    const other = run("solve", problem(0.6), "--verify", proof, "--json")
+    expect(other.code).toBe(1)
+    expect(JSON.parse(other.out)).toMatchObject({ confirmed: false, faults: [] })
+  })
+
+  it("says what each budget is worth, and runs every method beside the exact ones", () => {
+    const { code, out } = run(
+      "solve",
+      problem(0.5),
+      "--explain",
+      "--compare-methods",
+      "--robust",
+      "5",
+      "--json"
+    )
+    const result = JSON.parse(out)
+    expect(code).toBe(0)
+    expect(result.why.prices).toMatchObject([{ budget: "latencyMs", limit: 0.5 }])
+    expect(result.why.decisions.map(({ choice }: { choice: string }) => choice)).toEqual(["w4a8", "w8a8"])
+    expect(result.robustness.keepsBudgets.value).toBe(1)
+    const methods = new Map(
+      result.comparison.map((row: { method: string; objective: number }) => [row.method, row.objective])
+    )
+    for (const method of ["ilp", "highs", "annealing", "policy-gradient"])
+      expect(methods.get(method)).toBeCloseTo(0.14, 12)
+    expect(methods.size).toBe(13)
+  })
+
+  it("a penalty of 1e12 on one choice changes nothing", () => {
+    const file = path.join(folder, "penalty.json")
+    const { groups, budgets } = JSON.parse(fs.readFileSync(problem(0.5), "utf8"))
+    for (const id of ["w3a8", "w2a8"])
+      groups[0].choices.push({ id, loss: 1e12, costs: { latencyMs: id === "w3a8" ? 0.1 : 9 } })
+    fs.writeFileSync(file, JSON.stringify({ groups, budgets }))
+    const result = JSON.parse(run("solve", file, "--json").out)
+    expect(result).toMatchObject({ status: "optimal", choice: { conv1: "w4a8", fc: "w8a8" }, gap: 0 })
+  })
+
   it("explains what cannot be met, with exit code 2", () => {
     const { code, out } = run("solve", problem(0.1), "--json")
     expect(code).toBe(2)
@@ -151,6 +195,16 @@ describe("wrong requests", () => {
       ["devices", "validate", "generic-45nm", "--against", measurements]
     ],
     ["no such problem", /none\.json: cannot be read: no such file/, ["solve", "none.json"]],
+    [
+      "a negative gap",
+      /--gap -1 is negative; give 0 or more/,
+      ["solve", path.join(folder, "problem-0.5.json"), "--gap=-1"]
+    ],
+    [
+      "a certificate that is none",
+      /problem-0\.5\.json: this is no certificate; `solve --certificate FILE` writes one/,
+      ["solve", path.join(folder, "problem-0.5.json"), "--verify", path.join(folder, "problem-0.5.json")]
+    ],
     [
       "a front over nothing",
       /--pareto needs the quantity to trade: add --over/,

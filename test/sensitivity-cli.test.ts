@@ -27,7 +27,7 @@ interface Layer {
   readonly params: number
   readonly trace: number
   readonly exact: boolean
-  readonly byBits: { readonly [bits: string]: { readonly deltaWeightSq: number; readonly omega: number } }
+  readonly byChoice: { readonly [choice: string]: { readonly deltaWeightSq: number; readonly omega: number } }
 }
 
 describe("sensitivity", () => {
@@ -42,9 +42,9 @@ describe("sensitivity", () => {
     for (const layer of result.layers as ReadonlyArray<Layer>) {
       expect(layer.exact).toBe(true)
       expect(layer.trace).toBeGreaterThan(0)
-      expect(Object.keys(layer.byBits)).toEqual(["4", "8"])
+      expect(Object.keys(layer.byChoice)).toEqual(["w4", "w8"])
       // HAWQ-v2's Ω is the mean eigenvalue times the squared error.
-      for (const { omega, deltaWeightSq } of Object.values(layer.byBits))
+      for (const { omega, deltaWeightSq } of Object.values(layer.byChoice))
         expect(omega / ((layer.trace / layer.params) * deltaWeightSq)).toBeCloseTo(1, 10)
     }
   })
@@ -61,14 +61,16 @@ describe("sensitivity", () => {
   it("is stored, and found again", () => {
     const stored = JSON.parse(run("runs", "show", result.run, "--db", db, "--json").out)
     expect(stored.run).toMatchObject({ kind: "sensitivity", status: "done" })
-    const rows = stored.sensitivities as ReadonlyArray<Record<"layer" | "bits" | "metric" | "value", unknown>>
-    const valueOf = (layer: string, bits: number | null, metric: string) =>
-      rows.find((row) => row.layer === layer && row.bits === bits && row.metric === metric)?.value ?? null
-    for (const { id, trace, byBits } of result.layers as ReadonlyArray<Layer>) {
+    const rows = stored.sensitivities as ReadonlyArray<
+      Record<"layer" | "choice" | "metric" | "value", unknown>
+    >
+    const valueOf = (layer: string, choice: string | null, metric: string) =>
+      rows.find((row) => row.layer === layer && row.choice === choice && row.metric === metric)?.value ?? null
+    for (const { id, trace, byChoice } of result.layers as ReadonlyArray<Layer>) {
       expect(valueOf(id, null, "trace")).toBe(trace)
-      for (const [bits, format] of Object.entries(byBits))
+      for (const [choice, format] of Object.entries(byChoice))
         for (const [metric, value] of Object.entries(format))
-          if (!/stdErr/i.test(metric)) expect(valueOf(id, Number(bits), metric), metric).toBe(value)
+          if (!/stdErr/i.test(metric)) expect(valueOf(id, choice, metric), metric).toBe(value)
     }
     expect(stored.referee).toHaveLength(Object.keys(result.referee).length)
     expect(JSON.parse(run(...request, "--json").out)).toEqual(result)

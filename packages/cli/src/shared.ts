@@ -3,45 +3,33 @@ import {
   ActivationFormat,
   Choice,
   Database,
+  Recipe,
   RunStore,
   Tasks,
   UnusableRequest,
   type WeightFormat,
   WeightKinds
 } from "@bitbudget/lab"
-import { Tables } from "@bitbudget/report"
+import { Printable } from "@bitbudget/words"
 import { Effect, Layer, Option } from "effect"
-import { Argument, Command, Flag } from "effect/cli"
+import { Argument, Flag } from "effect/cli"
 import { existsSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import { shared, version } from "./root.ts"
 
 /** The folder of device profiles: beside the current directory, or the one shipped with the workspace. */
 const shipped = fileURLToPath(new URL("../../../hw-profiles", import.meta.url))
 export const profiles = existsSync("hw-profiles") ? path.resolve("hw-profiles") : shipped
 
-export const shared = Command.make("bitbudget").pipe(
-  Command.withDescription("Decides how many bits each layer of a neural network gets on a device"),
-  Command.withSharedFlags({
-    json: Flag.Boolean("json").pipe(
-      Flag.withDefault(false),
-      Flag.withDescription("Print one JSON document (default: tables)")
-    ),
-    quiet: Flag.Boolean("quiet").pipe(Flag.withDefault(false), Flag.withDescription("No progress on stderr")),
-    db: Flag.String("db").pipe(
-      Flag.withDescription("Run store (default: $BITBUDGET_DB, else ./bitbudget.db)"),
-      Flag.optional
-    )
-  })
-)
-
-/** What goes wrong is judged by its tag in `main.ts`, whatever it is. */
+/** What goes wrong is judged by its tag in `start.ts`, whatever it is. */
 const anyError = <A, R>(work: Effect.Effect<A, unknown, R>) => work
 
 export const print = <A>(result: A, table: (result: A) => string) =>
   anyError(
     Effect.map(shared, ({ json }) => {
-      process.stdout.write(`${Tables.visibleLines(json ? JSON.stringify(result, null, 2) : table(result))}\n`)
+      const text = json ? JSON.stringify(result, null, 2) : table(result)
+      process.stdout.write(`${Printable.lines(text)}\n`)
     })
   )
 
@@ -51,16 +39,14 @@ export const previewer = Effect.map(
   ({ json, quiet }) =>
     (text: string): Effect.Effect<void> =>
       Effect.sync(() => {
-        if (!json) process.stdout.write(`${Tables.visibleLines(text)}\n\n`)
-        else if (!quiet) process.stderr.write(`${Tables.visibleLines(text)}\n`)
+        const safe = Printable.lines(text)
+        if (!json) process.stdout.write(`${safe}\n\n`)
+        else if (!quiet) process.stderr.write(`${safe}\n`)
       })
 )
 
 const progress = (quiet: boolean) =>
   Tasks.Progress.layer({ sink: process.stderr, environment: process.env, quiet })
-
-/** What `--version` says, and runs remember. */
-export const version = "0.1.0"
 
 /** The file of the run store, as the shared flags say. */
 export const storeFile = Effect.map(shared, ({ db }) =>
@@ -84,6 +70,15 @@ export const withDatabase =
 
 export const withProgress = <A, R>(work: Effect.Effect<A, unknown, R>) =>
   Effect.flatMap(shared, ({ quiet }) => Effect.provide(work, progress(quiet)))
+
+/** A text that is not empty: an empty name is a variable that was not set, not a file. */
+export const textFlag = (name: string) =>
+  Flag.String(name).pipe(
+    Flag.filter(
+      (text) => text !== "",
+      () => "a text that is not empty"
+    )
+  )
 
 /** A comma-separated list. */
 export const listFlag = (name: string) =>
@@ -151,11 +146,11 @@ export const readingOf = (dim: Readonly<Record<string, string>>) =>
     return { dims: new Map(Object.entries(dim).map(([name, size]) => [name, Number(size)])) }
   })
 
-export const deviceFlag = Flag.String("device").pipe(
+export const deviceFlag = textFlag("device").pipe(
   Flag.withDescription("Id in hw-profiles, a profile's path, or systolic-<rows>x<cols>-<os|ws|is>")
 )
 
-export const dataFlag = Flag.String("data").pipe(
+export const dataFlag = textFlag("data").pipe(
   Flag.withDescription("Folder, .npz, x.npy,y.npy, images.gz,labels.gz, text file, or descriptor .json")
 )
 
@@ -167,6 +162,16 @@ export const countFlag = (name: string, least = 1) =>
       () => `a whole number from ${least} on`
     )
   )
+
+export const calibrationFlag = countFlag("calibration").pipe(
+  Flag.optional,
+  Flag.withDescription("Samples for activation ranges (default all)")
+)
+
+export const recipeFlag = Flag.Literals("recipe", Recipe.recipeNames).pipe(
+  Flag.optional,
+  Flag.withDescription("How layers are rounded (default best, or fast for large networks)")
+)
 
 export const seedFlag = countFlag("seed", 0).pipe(
   Flag.withDefault(0),

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { Model, Precision } from "@bitbudget/graph"
 import { describe, expect, it } from "vitest"
 import { tensorCore } from "../src/compute/TensorCore.ts"
+import { factorNames } from "../src/cost/Factors.ts"
 import * as Simulate from "../src/cost/Simulate.ts"
 import * as Profile from "../src/profile/Profile.ts"
 import { fit } from "../src/validate/Fit.ts"
@@ -12,8 +13,8 @@ import {
   workloadOfRow,
   type Measurement
 } from "../src/validate/Measurement.ts"
-import { design, factorNames, locals } from "../src/validate/Pooling.ts"
-import { borrowFactors } from "../src/validate/Relative.ts"
+import { covariances } from "../src/validate/Prior.ts"
+import { relatedGroups, relativesOf } from "../src/validate/Related.ts"
 import { energyScore, timeScore } from "../src/validate/Score.ts"
 import { run, stated } from "../src/validate/Validation.ts"
 import { workloadAt } from "../src/work/Batch.ts"
@@ -53,11 +54,13 @@ describe("fit", () => {
     const timeOf = (onnx: string): number =>
       Simulate.network(made, workloadOf(onnx, 1), () => Precision.wa(8, 8)).totals.latencyMs
     const measured = rows.flatMap((row): ReadonlyArray<Measurement> =>
-      row.device === coral.id ? [Object.assign({}, row, { value: timeOf(row.onnx) })] : []
+      row.device === coral.id && row.software === stack.software
+        ? [Object.assign({}, row, { value: timeOf(row.onnx) })]
+        : []
     )
-    const { profile, rows: fitted } = fit(coral, measured, workloadOf, "made up")
-    for (const row of fitted) expect(Math.abs(row.fittedMs / row.measuredMs - 1)).toBeLessThan(0.05)
-    const found = profile.stacks![0]!
+    const { profiles, rows: fitted } = fit([coral], measured, workloadOf, "made up")
+    for (const row of fitted) expect(Math.abs(row.fitted / row.measured - 1)).toBeLessThan(0.05)
+    const found = profiles[0]!.stacks!.find(({ software }) => software === stack.software)!
     expect(found.efficiency!.dense!.value).toBeGreaterThan(0.15)
     expect(found.efficiency!.dense!.value).toBeLessThan(0.3)
   })
@@ -65,57 +68,60 @@ describe("fit", () => {
   it("leaves a network out of its own prediction: one wild row does not bend its left-out figure", () => {
     const own = rows.filter((row) => row.device === coral.id)
     const wild = own.map((row) => (row.onnx === "vgg16.onnx" ? { ...row, value: row.value * 10 } : row))
-    const leftOut = (list: ReadonlyArray<Measurement>) =>
-      fit(coral, list, workloadOf, "test").rows.find((row) => row.network === "vgg16.onnx")!.leftOutMs
-    expect(leftOut(wild)).toBe(leftOut(own))
-  })
-
-  it("a layer predicted above the assumed peak is noted", () => {
-    const predicted = (value: number) => {
-      const dense = { value, source: "made up", confidence: "fitted" as const }
-      const made: Profile.Profile = {
-        ...load("generic-45nm"),
-        memory: [],
-        stacks: [{ software: "x", efficiency: { dense } }]
-      }
-      return Simulate.network(made, workloadOf("vgg16.onnx", 1), () => Precision.wa(8, 8))
+    const leftOut = (list: ReadonlyArray<Measurement>) => {
+      const row = fit([coral], list, workloadOf, "test").rows.find(({ network }) => network === "vgg16.onnx")!
+      const { logError } = row.leftOut.find(({ without }) => without === "network")!
+      return Math.log(row.measured) + logError
     }
-    const noted = predicted(4)
-    const above = noted.layers.filter(({ utilisation }) => utilisation !== null && utilisation > 1).length
-    expect(above).toBeGreaterThan(0)
-    expect(noted.notes.join("\n")).toContain(`${above} layers are faster than the peak`)
-    expect(predicted(0.5).notes.join("\n")).not.toContain("faster than the peak")
+    expect(leftOut(wild)).toBeCloseTo(leftOut(own), 2)
   })
 
-  it("one row of other software does not speak for the software fitted before", () => {
-    const before = stated(coral)!
-    const row = rows.find(({ device }) => device === coral.id)!
-    const { profile } = fit(coral, [{ ...row, software: "another runtime" }], workloadOf, "one row")
-    expect(stated(profile, "another runtime")).toMatchObject({ rows: 1, leaveOneOutApePct: null })
-    expect(stated(profile, coral.stacks![0]!.software)).toEqual(before)
-    const own = stated(profile, "another runtime")!.medianApePct
-    expect(stated(profile)!.rows).toBe(before.rows + 1)
-    expect(stated(profile)!.medianApePct).toBeCloseTo(
-      (before.medianApePct * before.rows + own) / (before.rows + 1),
-      10
-    )
+  it("no software makes a layer faster than the array's peak", () => {
+    const dense = { value: 4, source: "made up", confidence: "fitted" as const }
+    const made: Profile.Profile = {
+      ...load("generic-45nm"),
+      memory: [],
+      stacks: [{ software: "x", efficiency: { dense } }]
+    }
+    const { layers } = Simulate.network(made, workloadOf("vgg16.onnx", 1), () => Precision.wa(8, 8))
+    const used = layers.flatMap(({ utilisation }) => utilisation ?? [])
+    expect(Math.max(...used)).toBeCloseTo(1, 9)
   })
 
   it("says where every factor comes from, and the profile it writes reads back the same", () => {
-    const { profile } = fit(coral, rows, workloadOf, "measurements.csv")
-    const stack = profile.stacks![0]!
+    const [profile] = fit([coral], rows, workloadOf, "measurements.csv").profiles
+    const stack = profile!.stacks!.find(({ software }) => software === "tflite-edgetpu-delegate")!
     expect(stack.efficiency!.dense).toMatchObject({
       confidence: "fitted",
       source: "fitted on measurements.csv"
     })
-    expect(stack.efficiency!.attention).toMatchObject({ confidence: "assumed" })
-    expect(profile.fit).toMatchObject({ rows: 6, measurements: "measurements.csv" })
-    expect(stated(profile)).toEqual({
-      medianApePct: profile.fit!.medianApePct,
-      leaveOneOutApePct: profile.fit!.leaveOneOutMedianApePct,
-      rows: 6
+    expect(stack.efficiency!.attention).toMatchObject({
+      confidence: "assumed",
+      source: "usual for its kind; nothing measured"
     })
-    expect(Effect.runSync(Profile.decode(Profile.print(profile), "printed"))).toEqual(profile)
+    const other = profile!.stacks!.find(({ software }) => software === "*")!
+    expect(other.efficiency!.dense!.confidence).toBe("derived")
+    expect(other.fit).toBeUndefined()
+    expect(profile!.fit).toMatchObject({ rows: 10, measurements: "measurements.csv" })
+    expect(stated(profile!)).toEqual({
+      medianApePct: profile!.fit!.medianApePct,
+      leftOut: profile!.fit!.leftOut,
+      rows: 10
+    })
+    expect(Effect.runSync(Profile.decode(Profile.print(profile!), "printed"))).toEqual(profile)
+  })
+
+  it("what is inherited is less sure than what was measured", () => {
+    const [profile] = fit([coral], rows, workloadOf, "measurements.csv").profiles
+    const workload = workloadOf("resnet50.onnx", 1)
+    const width = (software: string) => {
+      const { latencyIntervalMs } = Simulate.network(profile!, workload, () => Precision.wa(8, 8), {
+        software
+      }).totals
+      return latencyIntervalMs!.high / latencyIntervalMs!.low
+    }
+    expect(width("tflite-edgetpu-delegate")).toBeLessThan(width("basic-engine"))
+    expect(width("basic-engine")).toBeLessThan(width("software of another planet") * 1.0001)
   })
 
   it("rows that are no time, name no model or measured nothing are left aside", () => {
@@ -128,42 +134,44 @@ describe("fit", () => {
       Object.assign({}, row, { precision: "f32" }),
       Object.assign({}, row, { precision: "int8" })
     ]
-    expect(fit(coral, odd, workloadOf, "test").stacks).toEqual([])
-    const { profile, stacks } = fit(coral, [row, ...odd], workloadOf, "test")
+    expect(fit([coral], odd, workloadOf, "test").stacks).toEqual([])
+    const { profiles, stacks } = fit([coral], [row, ...odd], workloadOf, "test")
     expect(stacks).toHaveLength(1)
-    expect(profile.fit).toMatchObject({ rows: 1, leaveOneOutMedianApePct: null })
+    expect(profiles[0]!.fit).toMatchObject({ rows: 1, leftOut: { networkApePct: null } })
   })
 
   it("a profile without measurements stays as it is", () => {
     const generic = load("generic-45nm")
-    expect(fit(generic, rows, workloadOf, "test")).toEqual({ profile: generic, stacks: [], rows: [] })
+    expect(fit([generic], rows, workloadOf, "test")).toEqual({ profiles: [generic], stacks: [], rows: [] })
   })
 })
 
-describe("pooling", () => {
-  const usual = Object.fromEntries(factorNames.map((name) => [name, 1])) as Parameters<typeof design>[1]
-  const stacks = [
-    { software: "a", native: "w8a8" },
-    { software: "b", native: "w8a8" }
-  ]
+describe("what stacks share", () => {
+  const of = covariances(new Set())
+  const key = (software: string, device = "d", native = "w8a8") => ({ device, software, native })
+  const dense = factorNames.indexOf("dense")
+  const shared = (a: ReturnType<typeof key>, b: ReturnType<typeof key>) => {
+    const { classes, own } = of(a, b)
+    return classes + own[dense]!
+  }
 
-  it("the device's effect moves every class of every stack alike, and nothing else", () => {
-    const plan = design(stacks, usual, new Set())
-    const values = new Float64Array(plan.effects.length)
-    values[0] = 0.3
-    const local = locals(plan, values)
-    const at = (stack: number, name: (typeof factorNames)[number]) =>
-      local[stack * factorNames.length + factorNames.indexOf(name)]
-    for (const stack of [0, 1]) {
-      expect(at(stack, "dense")).toBeCloseTo(0.3, 12)
-      expect(at(stack, "vector")).toBeCloseTo(0.3, 12)
-      expect(at(stack, "bandwidth")).toBe(0)
-    }
+  it("itself most, then its version at another point, its family, other software, another device's", () => {
+    const self = key("x-cube-ai-7.3@3.0V")
+    const order = [
+      self,
+      key("x-cube-ai-7.3@3.3V"),
+      key("x-cube-ai-8.0@3.0V"),
+      key("tflm"),
+      key("tflm", "other"),
+      key("tflm", "other", "f32")
+    ].map((each) => shared(self, each))
+    expect(order).toEqual(order.toSorted((a, b) => b - a))
+    expect(new Set(order).size).toBe(order.length)
   })
 
-  it("a single stack has no effects of software or precision to tell apart", () => {
-    expect(design(stacks.slice(0, 1), usual, new Set()).effects.length).toBeLessThan(
-      design(stacks, usual, new Set()).effects.length
+  it("a family without a version is as far from every version as another version is", () => {
+    expect(shared(key("x-cube-ai"), key("x-cube-ai-7.3"))).toBe(
+      shared(key("x-cube-ai-9"), key("x-cube-ai-7.3"))
     )
   })
 })
@@ -173,20 +181,20 @@ describe("what a row ran", () => {
 
   it("first and last layer at 8 bits where the note says so", () => {
     const network = residual()
-    const of = precisionsOf({ ...row, note: "first and last layer 8 bit" }, Precision.wa(4, 4), network)
+    const of = precisionsOf({ ...row, ends: "w8a8" }, Precision.wa(4, 4), network)
     const bits = (id: string) => of(network.steps.find((step) => step.id === id)!).weights.bits
     expect([bits("stem"), bits("depthwise"), bits("pointwise"), bits("classifier")]).toEqual([8, 4, 4, 8])
   })
 
   it("unpadded sequences are fewer positions of the same layers and samples", () => {
-    const bert = rows.find(({ note }) => note.includes("real lengths are shorter"))!
+    const bert = rows.find(({ share }) => Number(share) < 0.5)!
     const whole = workloadOf(bert.onnx, 16)
     const short = workloadOfRow(bert, workloadOf)
     if (typeof short === "string") throw new Error(short)
     expect(short.batch).toBe(whole.batch)
     const rowsOf = (work: (typeof whole.steps)[0]["work"]) => (work.kind === "matmul" ? work.m : 0)
     const index = whole.steps.findIndex(({ work }) => work.kind === "matmul" && work.constantWeights)
-    expect(rowsOf(short.steps[index]!.work)).toBeCloseTo((rowsOf(whole.steps[index]!.work) * 176) / 384, 9)
+    expect(rowsOf(short.steps[index]!.work)).toBeCloseTo((rowsOf(whole.steps[index]!.work) * 176) / 384, 1)
   })
 })
 
@@ -249,27 +257,39 @@ describe("pipelined devices", () => {
     const { totals } = Simulate.network(hailo, residual(), () => Precision.wa(8, 8))
     const frames = hailo.framesInFlight!.value
     expect(totals.throughputPerS * totals.latencyMs).toBeCloseTo(1000 * frames, 6)
-    const powerMw = hailo.energy?.kind === "power" ? hailo.energy.activeMw.value : 0
+    const powerMw = hailo.stacks![0]!.activeMw!.value
     expect(totals.energyMj! * totals.throughputPerS).toBeCloseTo(powerMw, 6)
   })
 })
 
-describe("unmeasured relatives", () => {
-  it("take the factors of the measured device, marked as assumed and without its errors", () => {
-    const [board, usb] = [load("coral-edgetpu-devboard"), load("coral-edgetpu-usb")]
-    const borrowed = borrowFactors(board, usb)
-    expect(borrowed.stacks![0]!.efficiency!.dense).toEqual({
-      value: usb.stacks![0]!.efficiency!.dense!.value,
-      source: "as fitted for coral-edgetpu-usb",
-      confidence: "assumed"
-    })
-    expect(borrowed.memory).toEqual(board.memory)
-    expect(stated(borrowed)).toBeNull()
+describe("related devices", () => {
+  const profiles = ["coral-edgetpu-devboard", "hailo-8", "coral-edgetpu-usb", "hailo-8l", "unpu"].map(load)
+
+  it("are fitted together, those without a relative alone", () => {
+    const names = relatedGroups(profiles).map((group) => group.map(({ id }) => id))
+    expect(names).toEqual([
+      ["coral-edgetpu-devboard", "coral-edgetpu-usb"],
+      ["hailo-8", "hailo-8l"],
+      ["unpu"]
+    ])
+    expect(relativesOf(profiles[2]!, profiles).map(({ id }) => id)).toEqual([
+      "coral-edgetpu-usb",
+      "coral-edgetpu-devboard"
+    ])
   })
 
-  it("another software's factors are no relative's", () => {
-    const unpu = load("unpu")
-    expect(borrowFactors(unpu, load("coral-edgetpu-usb"))).toEqual(unpu)
+  it("a device nobody measured takes its factors from a measured one, marked as derived and less sure", () => {
+    const [board, usb] = [load("coral-edgetpu-devboard"), load("coral-edgetpu-usb")]
+    const onlyUsb = rows.filter(({ device }) => device === usb.id)
+    const [fitted, measured] = fit([board, usb], onlyUsb, workloadOf, "test").profiles
+    const of = (profile: Profile.Profile) =>
+      profile.stacks!.find(({ software }) => software === "tflite-edgetpu-delegate")!
+    expect(of(fitted!).efficiency!.dense!.confidence).toBe("derived")
+    expect(of(fitted!).efficiency!.dense!.value).toBeCloseTo(of(measured!).efficiency!.dense!.value, 1)
+    expect(of(fitted!).fit).toBeUndefined()
+    expect(fitted!.memory).toEqual(board.memory)
+    expect(stated(fitted!)).toBeNull()
+    expect(of(fitted!).posterior!.covariance[0]!).toBeGreaterThan(of(measured!).posterior!.covariance[0]!)
   })
 })
 

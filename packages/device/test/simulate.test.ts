@@ -117,10 +117,8 @@ describe("notes", () => {
   const notes = (id: string) => Simulate.network(load(id), residual(), w8a8).notes.join("\n")
 
   it("say how far the times can be trusted: fitted, borrowed, or nothing but hardware", () => {
-    expect(notes("coral-edgetpu-usb")).toMatch(
-      /fitted on 6 measurements .* median error .* left out of the fit/
-    )
-    expect(notes("coral-edgetpu-devboard")).toContain("are those of coral-edgetpu-usb")
+    expect(notes("coral-edgetpu-usb")).toMatch(/fitted on 6 measurements .* median error/)
+    expect(notes("ethos-u65-256")).toContain("are inherited from related devices")
     expect(notes("tpu-v4i")).toContain("are assumed")
     expect(notes("generic-45nm")).toContain("no software factors are fitted")
   })
@@ -133,13 +131,16 @@ describe("stackFor", () => {
     return `${stack.software} ${stack.precisions!.join()}`
   }
 
-  it("takes the software and precision named, else the nearest of each", () => {
+  it("takes the software named, else another version, else its family, else what stands for any", () => {
     expect(chosen("qai-qnn-dlc", "w8a8")).toBe("qai-qnn-dlc w8a8")
-    expect(chosen("qai-qnn-dlc", "w4a16")).toBe("qai-qnn-dlc w8a16")
-    expect(chosen("qai-tflite", "w16a16")).toBe("qai-tflite w8a8")
+    expect(chosen("qai-qnn-dlc", "w4a16")).toBe("qai-qnn-dlc w4a16")
     expect(chosen("qai-onnx-1.19", "f16")).toBe("qai-onnx f16")
     expect(chosen(undefined, "f16")).toBe("qai-tflite f16")
-    expect(chosen("something else", "f16")).toBe("qai-tflite f16")
+    expect(chosen("something else", "f16")).toBe("* f16")
+    const m4 = load("cortex-m4-stm32l4r5")
+    expect(stackFor(m4, "x-cube-ai-99", "w8a8")!.software).toBe("x-cube-ai")
+    expect(stackFor(m4, "x-cube-ai-7.1@3.3V", "w8a8")!.software).toBe("x-cube-ai-7.1")
+    expect(stackFor(m4, "x-cube-ai-7.3@3.0V", "w8a8")!.software).toBe("x-cube-ai-7.3@3.0V")
   })
 })
 

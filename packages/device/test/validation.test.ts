@@ -3,9 +3,11 @@ import { Effect } from "effect"
 import { Model } from "@bitbudget/graph"
 import { describe, expect, it } from "vitest"
 import * as Profile from "../src/profile/Profile.ts"
-import { minimise } from "../src/validate/LeastSquares.ts"
+import { factorNames } from "../src/cost/Factors.ts"
+import { solve, type Problem } from "../src/validate/Posterior.ts"
+import { covariances } from "../src/validate/Prior.ts"
 import { layerIndex, parseMeasurements } from "../src/validate/Measurement.ts"
-import { median, spearman } from "../src/validate/Score.ts"
+import { median, spearman, timeScore } from "../src/validate/Score.ts"
 import { run, stated } from "../src/validate/Validation.ts"
 import { workloadAt } from "../src/work/Batch.ts"
 
@@ -20,9 +22,9 @@ describe("validation", () => {
   it.each(["coral-edgetpu-usb", "cortex-m7-stm32h743", "nvidia-t4"])(
     "%s: median error of time within 20 %, ranks nearly right",
     (id) => {
-      const { rows: predicted, summary } = run(load(id), rows, workloadOf)
-      const time = summary.find(({ metric }) => metric === "latency_ms" || metric === "cycles")!
-      expect(predicted.length).toBe(time.n)
+      const { rows: predicted } = run(load(id), rows, workloadOf)
+      const time = timeScore(id, predicted)
+      expect(time.n).toBe(predicted.length)
       expect(time.missing).toBe(0)
       expect(time.medianApePct!).toBeLessThan(20)
       expect(time.spearman!).toBeGreaterThan(0.85)
@@ -38,9 +40,9 @@ describe("validation", () => {
 
   it("states the error a profile was fitted with, and none where nothing was measured", () => {
     const tpu = stated(load("coral-edgetpu-usb"))!
-    expect(tpu.rows).toBe(6)
+    expect(tpu.rows).toBe(10)
     expect(tpu.medianApePct).toBeLessThan(20)
-    expect(tpu.leaveOneOutApePct).not.toBeNull()
+    expect(tpu.leftOut.networkApePct).not.toBeNull()
     expect(stated(load("generic-45nm"))).toBeNull()
     expect(stated(load("coral-edgetpu-usb"), "another software")).toBeNull()
   })
@@ -53,10 +55,37 @@ describe("validation", () => {
     expect(at("w4a16")).toBeCloseTo(4 * 345.6, 1)
   })
 
-  it("finds the layer of a row by number or by its note", () => {
+  it("finds the layer of a row by number or by its index", () => {
     expect(layerIndex({ ...rows[0]!, layer: "3" })).toBe(3)
-    expect(layerIndex({ ...rows[0]!, layer: "Conv1", note: "conv_index=7; clock" })).toBe(7)
+    expect(layerIndex({ ...rows[0]!, layer: "Conv1", layer_index: "7" })).toBe(7)
+    expect(layerIndex({ ...rows[0]!, layer: "Conv1", layer_index: "" })).toBe(-1)
     expect(layerIndex({ ...rows[0]!, layer: "" })).toBeUndefined()
+  })
+
+  it("reads older files, whose notes say what columns say now, to the same rows", () => {
+    const columns =
+      "device,software,network,onnx,layer,precision,batch,metric,value,unit,confidence,source,note"
+    const row = (layer: string, note: string) =>
+      `d,s,n,n.onnx,${layer},w4a4,1,latency_ms,3,ms,read,a paper,${note}`
+    const read = (...lines: ReadonlyArray<string>) =>
+      Effect.runSync(parseMeasurements(lines.join("\n"), "file")).map(({ note: _, ...rest }) => rest)
+    expect(
+      read(
+        columns,
+        row("Conv1", "conv_index=7; clock 370 MHz; supply 3.0V-smps"),
+        row("", "per image"),
+        row("", "first and last layer 8 bit"),
+        row("", "")
+      )
+    ).toEqual(
+      read(
+        `${columns},layer_index,per,share,ends,at`,
+        row("Conv1", ',7,,,,"clock=370MHz,vdd=3.0,smps"'),
+        row("", ",,image,,,"),
+        row("", ",,,1,w8a8,"),
+        row("", ",,batch,,,")
+      )
+    )
   })
 
   it("lists the faults of a measurements file", () => {
@@ -97,7 +126,7 @@ describe("validation", () => {
       workloadOf
     ).rows
     expect(validated[0]!.note).toBe("")
-    expect(validated[1]!.note).toMatch(/^no figures for software "tensorrt-99": predicted as tensorrt/)
+    expect(validated[1]!.note).toBe('no figures for software "tensorrt-99": predicted as tensorrt')
     expect(validated[2]).toMatchObject({ apePct: null, predicted: expect.any(Number) })
   })
 })
@@ -109,17 +138,50 @@ describe("scores and fits", () => {
     expect(spearman([1, 1], [1, 2])).toBeNull()
   })
 
-  it("least squares finds a line in spite of an outlier", () => {
-    const x = [0, 1, 2, 3, 4, 5, 6, 7]
-    const y = x.map((each) => (each === 5 ? 100 : 2 * each + 1))
-    const { parameters } = minimise(
-      ([slope, offset]) => Float64Array.from(x, (each, i) => slope! * each + offset! - y[i]!),
-      Float64Array.of(0, 0),
-      0,
-      0.5,
-      200
-    )
-    expect(parameters[0]).toBeCloseTo(2, 0)
-    expect(parameters[1]).toBeCloseTo(1, 0)
+  /** Observations of log(efficiency of dense layers) of stacks of one device. */
+  const problem = (values: ReadonlyArray<readonly [software: string, log: number]>): Problem => ({
+    stacks: values.map(([software]) => ({ device: "d", software, native: "w8a8" })),
+    usual: values.map(() => new Float64Array(factorNames.length)),
+    observations: values.map(([, log], stack) => ({ stack, log, spread: 0.1 })),
+    between: covariances(new Set()),
+    model: (_, logs) => {
+      const slopes = new Float64Array(factorNames.length)
+      slopes[factorNames.indexOf("dense")] = 1
+      return { log: logs[factorNames.indexOf("dense")]!, slopes }
+    }
+  })
+  const dense = factorNames.indexOf("dense")
+  const usual = new Float64Array(factorNames.length)
+
+  it("the posterior of one observation is the textbook's", () => {
+    const own = problem([["a-1", 0.5]])
+    const { classes, own: each } = own.between(own.stacks[0]!, own.stacks[0]!)
+    const prior = classes + each[dense]!
+    const { covariance, mean } = solve(own).at(own.stacks[0]!, usual)
+    expect(mean[dense]).toBeCloseTo((0.5 * prior) / (prior + 0.01), 4)
+    expect(covariance[dense * factorNames.length + dense]).toBeCloseTo((prior * 0.01) / (prior + 0.01), 4)
+  })
+
+  it("a version nobody measured lies among its siblings; one measured row calibrates it", () => {
+    const siblings: ReadonlyArray<readonly [string, number]> = [
+      ["a-1", 0.5],
+      ["a-2", 0.7],
+      ["a-3", 0.6]
+    ]
+    const at = (values: ReadonlyArray<readonly [string, number]>) =>
+      solve(problem(values)).at({ device: "d", software: "a-4", native: "w8a8" }, usual)
+    const [unmeasured, measured] = [at(siblings), at([...siblings, ["a-4", 0.1]])]
+    expect(unmeasured.mean[dense]).toBeGreaterThan(0.4)
+    expect(unmeasured.mean[dense]).toBeLessThan(0.7)
+    expect(measured.mean[dense]).toBeLessThan(0.2)
+    const variance = ({ covariance }: typeof measured) => covariance[dense * factorNames.length + dense]!
+    expect(variance(measured)).toBeLessThan(variance(unmeasured) / 4)
+  })
+
+  it("one wild observation bends the others' stack little", () => {
+    const many = [0.5, 0.52, 0.48, 0.51, 0.49].map((log) => ["a-1", log] as const)
+    const mean = (values: ReadonlyArray<readonly [string, number]>) =>
+      solve(problem(values)).at({ device: "d", software: "a-1", native: "w8a8" }, usual).mean[dense]!
+    expect(Math.abs(mean([...many, ["a-1", 5]]) - mean(many))).toBeLessThan(0.1)
   })
 })

@@ -4,26 +4,32 @@
  * `read` refuses what it cannot represent faithfully, naming every node; `survey` reads as much as it can and lists
  * the rest, for looking at a file.
  */
-import { fromBinary } from "@bufbuild/protobuf"
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import type { ModelProto } from "onnx-buf"
-import { ModelProtoSchema } from "onnx-buf"
+import { ModelProtoSchema, ValueInfoProtoSchema } from "onnx-buf"
+import type { Shape } from "./ir/Dim.ts"
 import type { Graph } from "./ir/Graph.ts"
 import { Refusal, refuse } from "./ir/Refusal.ts"
+import type { DType } from "./ir/Tensor.ts"
 import { isFill, isFloat } from "./ir/Tensor.ts"
+import { externalLoader } from "./onnx/external.ts"
 import { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
 import type { UnsupportedNode } from "./onnx/errors.ts"
 import { readModel } from "./onnx/read.ts"
-import type { LoadExternal } from "./onnx/tensorProto.ts"
+import type { WrittenTypes } from "./onnx/elementTypes.ts"
+import type { Quantization } from "./onnx/recognise.ts"
+import { recognise } from "./onnx/recognise.ts"
 import { writeModel } from "./onnx/write.ts"
 import { normalize } from "./passes/normalize.ts"
-import { layersOf } from "./work/Layer.ts"
+import { layersOf, unweighted } from "./work/Layer.ts"
 
 export { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
 export type { UnsupportedNode } from "./onnx/errors.ts"
+export type { Quantization, QuantizationKind, QuantizedLayer } from "./onnx/recognise.ts"
 
 export interface Model {
   readonly name: string
@@ -35,44 +41,34 @@ export interface Model {
   readonly graph: Graph
   /** Empty after `read`. */
   readonly unsupported: ReadonlyArray<UnsupportedNode>
+  /** Nodes kept as the file has them, because no table knows them: no gradient passes, costs are bytes moved. */
+  readonly carried: ReadonlyArray<UnsupportedNode>
+  /** Results of nodes of `unsupported` that would be carried if `ReadOptions.observed` gave their shapes. */
+  readonly unshaped: ReadonlyArray<string>
+  /** How the file's weights are quantized already, if they are. */
+  readonly quantization: Quantization | undefined
+  /** Sentences about what was read in another way than a reader of the file might expect. */
+  readonly notes: ReadonlyArray<string>
+  /** Input dimensions that are open (`ReadOptions.keepOpen`), by name. */
+  readonly openDims: ReadonlyArray<string>
 }
 
 export interface ReadOptions {
   /** Sizes of named input dimensions that are not the batch. */
   readonly dims?: ReadonlyMap<string, number>
+  /**
+   * Whether input dimensions without a size stay open, which is enough to pack weights and to run; else they are an
+   * error, because costs and gradients need numbers.
+   */
+  readonly keepOpen?: boolean
+  /**
+   * Types and shapes that a run of the file showed, by value; asked for where nothing else tells them
+   * (`Model.unshaped`). Dimensions may be multiples of the batch; numbers are taken for guesses.
+   */
+  readonly observed?: ReadonlyMap<string, { readonly dtype: DType; readonly shape: Shape }>
 }
 
 const LARGEST_FILE_BYTES = 2 ** 31
-
-/** Reads parts of files in the model's own folder; anything outside is refused. */
-const externalLoader = (modelFile: string, hash: (bytes: Uint8Array) => void): LoadExternal => {
-  const folder = path.dirname(path.resolve(modelFile))
-  return (location, offset, length) => {
-    const file = path.resolve(folder, location)
-    const outside = (candidate: string) =>
-      path.relative(folder, candidate).startsWith("..") || path.isAbsolute(location)
-    if (outside(file)) return refuse(`names external data outside the model's folder: ${location}`)
-    if (!fs.existsSync(file))
-      return refuse(`names the external data file ${location}, which is not beside the model`)
-    const real = fs.realpathSync(file)
-    if (path.relative(fs.realpathSync(folder), real).startsWith("..")) {
-      return refuse(`names external data that links outside the model's folder: ${location}`)
-    }
-    const available = fs.statSync(real).size - offset
-    const wanted = length ?? available
-    if (wanted > available)
-      return refuse(`needs ${wanted} bytes at ${offset} of ${location}, which has ${available} there`)
-    const bytes = new Uint8Array(wanted)
-    const descriptor = fs.openSync(real, "r")
-    try {
-      fs.readSync(descriptor, bytes, 0, wanted, offset)
-    } finally {
-      fs.closeSync(descriptor)
-    }
-    hash(bytes)
-    return bytes
-  }
-}
 
 /** NaN anywhere, or an infinite weight, makes every later figure meaningless. Masks may hold -Infinity. */
 const checkFinite = (graph: Graph): void => {
@@ -88,12 +84,20 @@ const checkFinite = (graph: Graph): void => {
   }
 }
 
+/** The carried nodes, with why. */
+const carriedOf = (graph: Graph): ReadonlyArray<UnsupportedNode> =>
+  graph.nodes.flatMap(({ op, name, attributes }) => {
+    if (op !== "Opaque") return []
+    const { domain, opType, why } = attributes
+    return [{ node: name, op: domain === "" ? opType : `${domain}.${opType}`, why }]
+  })
+
 const parseProto = (bytes: Uint8Array): ModelProto => {
   try {
     return fromBinary(ModelProtoSchema, bytes)
   } catch {
     // The parser's own message speaks of varints and wire types; what it means is this.
-    return refuse("is no ONNX model, or is damaged or truncated")
+    return refuse("is not an ONNX model, or is damaged or truncated")
   }
 }
 
@@ -108,16 +112,29 @@ export const decode = (
       const hash = createHash("sha256").update(bytes)
       const proto = parseProto(bytes)
       if (proto.graph === undefined || proto.irVersion === 0n)
-        return refuse("is no ONNX model (it contains no graph)")
+        return refuse("is not an ONNX model (it contains no graph)")
       const loadExternal = externalLoader(file, (part) => hash.update(part))
-      const { graph, opset, unsupported } = readModel(proto, {
+      const read = readModel(proto, {
         loadExternal,
-        dims: options.dims ?? new Map()
+        dims: options.dims ?? new Map(),
+        keepOpen: options.keepOpen ?? false,
+        observed: options.observed ?? new Map()
       })
-      const normal = unsupported.length === 0 ? normalize(graph) : graph
-      checkFinite(normal)
-      const name = path.basename(file).replace(/\.onnx$/, "")
-      return { name, file, sha256: hash.digest("hex"), opset, graph: normal, unsupported }
+      const graph = read.unsupported.length === 0 ? normalize(read.graph) : read.graph
+      checkFinite(graph)
+      return {
+        name: path.basename(file).replace(/\.onnx$/, ""),
+        file,
+        sha256: hash.digest("hex"),
+        opset: read.opset,
+        graph,
+        unsupported: read.unsupported,
+        carried: carriedOf(graph),
+        unshaped: read.unshaped,
+        quantization: recognise(proto),
+        notes: [...read.notes, ...unweighted(graph)],
+        openDims: read.openDims
+      }
     },
     catch: (cause) => {
       if (cause instanceof Refusal) return new MalformedModel({ file, why: cause.message })
@@ -157,5 +174,34 @@ export const read = Effect.fn("Model.read")(function* (file: string, options: Re
   return model
 })
 
-/** The graph as the bytes of an ONNX file. */
-export const encode = (graph: Graph): Uint8Array<ArrayBuffer> => writeModel(graph)
+/**
+ * The bytes of a file with some of its values as further outputs, so that a run shows their shapes
+ * (`ReadOptions.observed`). Weights kept as external data are not part of them.
+ */
+export const exposing = Effect.fn("Model.exposing")(function* (
+  file: string,
+  values: ReadonlyArray<string>
+): Effect.fn.Return<Uint8Array<ArrayBuffer>, ModelFileError | MalformedModel> {
+  const bytes = yield* readBytes(file)
+  return yield* Effect.try({
+    try: () => {
+      const proto = parseProto(bytes)
+      if (proto.graph === undefined) return refuse("is not an ONNX model (it contains no graph)")
+      const known = new Set(proto.graph.output.map(({ name }) => name))
+      for (const name of values)
+        if (!known.has(name)) proto.graph.output.push(create(ValueInfoProtoSchema, { name }))
+      return toBinary(ModelProtoSchema, proto)
+    },
+    catch: (cause) => {
+      if (cause instanceof Refusal) return new MalformedModel({ file, why: cause.message })
+      throw cause
+    }
+  })
+})
+
+/**
+ * The graph as the bytes of an ONNX file: `analysed` computes in float32 throughout, which is what sessions are fed;
+ * `file` has the float types of the file it came from, inputs and outputs included, as users want it back.
+ */
+export const encode = (graph: Graph, types: WrittenTypes = "analysed"): Uint8Array<ArrayBuffer> =>
+  writeModel(graph, types)

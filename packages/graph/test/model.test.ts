@@ -87,7 +87,7 @@ describe("faulty files", () => {
   })
   it("tells a file that is no model", () => {
     expect(messageOf(write("text.onnx", new TextEncoder().encode("hello, this is no model")))).toMatch(
-      /no ONNX model/
+      /not an ONNX model/
     )
   })
   it("tells a truncated file", () => {

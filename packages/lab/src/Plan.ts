@@ -1,7 +1,7 @@
 /**
  * The main job, from a network, a device and data to a measured, packed and logged mixed-precision network:
  *
- *   open → measure → tables → candidates → select → judge → record
+ *   open → cook → measure → tables → candidates → select (and refine, finish) → judge → record
  *
  * Every stage's result is stored under the hash of what it depends on, so that the same request finds it, an interrupted
  * one goes on behind it, and another budget or device measures only what is new. What cannot be met is refused before
@@ -11,15 +11,18 @@ import { Choice, PlanFile } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { candidates } from "./job/candidates.ts"
+import { cook } from "./job/cook.ts"
 import { costsOn } from "./job/costs.ts"
+import { finish } from "./job/finish.ts"
 import { judge } from "./job/judge.ts"
 import * as Job from "./job/job.ts"
 import { limitsOf } from "./job/limits.ts"
 import { measure } from "./job/measure.ts"
 import { open, type Opened } from "./job/open.ts"
 import { planOf, type Program, requireFeasible } from "./job/program.ts"
+import { refine } from "./job/refine.ts"
 import { record } from "./job/record.ts"
-import type { Request } from "./job/Request.ts"
+import { CALIBRATION_SAMPLES, type Request } from "./job/Request.ts"
 import { select, type Selected } from "./job/select.ts"
 import { runId, sha256 } from "./store/identity.ts"
 import { notingTheEnd, RunStore } from "./store/RunStore.ts"
@@ -40,6 +43,7 @@ const optionsOf = (request: Request, { layers, choices }: Opened) => ({
   front: request.front ?? null,
   samples: request.samples ?? null,
   calibration: request.calibration ?? null,
+  recipe: request.recipe ?? null,
   timeLimitSeconds: request.timeLimitSeconds ?? null,
   seed: request.seed
 })
@@ -90,11 +94,23 @@ export const search = Effect.fn("Plan.search")(function* (
     options: JSON.stringify({ ...options, out: request.out })
   })
   return yield* Effect.gen(function* () {
-    const measured = yield* measure(job, opened)
+    const cookery = yield* cook(job, opened)
+    const key = [cookery.recipe, request.calibration ?? CALIBRATION_SAMPLES]
+    const measured = yield* measure(job, opened, { ...cookery, key })
     const found = yield* candidates(job, program, measured.report, planOf(opened, reachable.choice))
-    const selected = yield* select(job, opened, measured, found)
+    const tried = yield* select(job, opened, cookery, measured, found)
+    const selected = yield* refine(job, program, cookery, measured, found.losses, tried)
     yield* announce({ opened, selected, plan: PlanFile.toDocument(model.sha256, selected.chosen.choices) })
-    const judgement = yield* judge(job, opened, measured.ranges, found, selected)
-    return yield* record(job, { opened, costs, limits, measured, candidates: found, selected, judgement })
+    const finished = yield* finish(job, opened, cookery, measured, selected)
+    const judgement = yield* judge(job, opened, cookery, finished, found, selected)
+    return yield* record(job, {
+      program,
+      cookery,
+      measured,
+      candidates: found,
+      selected,
+      finished,
+      judgement
+    })
   }).pipe(notingTheEnd(store, run))
 })

@@ -1,4 +1,4 @@
-export { ActivationFormat, Choice, WeightFormat, WeightKinds } from "@bitbudget/quant"
+export { ActivationFormat, Choice, Recipe, WeightFormat, WeightKinds } from "@bitbudget/quant"
 export * as Budget from "./Budget.ts"
 export { Infeasible, UnusableRequest } from "./errors.ts"
 export * as Files from "./files.ts"

@@ -70,7 +70,9 @@ describe("the main job", () => {
       })
     )
     expect(second.run).not.toBe(first.run)
-    const repeated = stages.filter(({ stage }) => stage.startsWith("sensitivity") || stage === "ranges")
+    const repeated = stages.filter(
+      ({ stage }) => stage.startsWith("sensitivity") || stage.startsWith("cooking w")
+    )
     expect(repeated.length).toBeGreaterThan(3)
     expect(repeated.every(({ seconds }) => seconds === 0)).toBe(true)
     const again = await Tiny.withStore(dir, search(dir))
@@ -91,7 +93,7 @@ describe("the main job", () => {
     const wanted = await Tiny.withStore(whole, search(whole))
     const dir = await Tiny.folder()
     let interrupted = 0
-    for (let after = 1; after < 40; after++) {
+    for (const after of [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233]) {
       const result = await Tiny.withStore(
         dir,
         Effect.gen(function* () {
@@ -154,8 +156,10 @@ describe("the main job", () => {
   it("a network with a fixed batch calibrates and is measured, like the same network with an open one", async () => {
     const [fixed, free] = [await Tiny.folder({ batch: 7 }), await Tiny.folder()]
     const [a, b] = [await Tiny.withStore(fixed, search(fixed)), await Tiny.withStore(free, search(free))]
-    expect(a.plan.layers).toEqual(b.plan.layers)
-    expect(a.measured["top1"]).toEqual(b.measured["top1"])
+    // 9 calibration samples are one batch of 7: the recipes see other samples, the float network the same.
+    const float = (result: Plan.SearchResult) => result.baselines.find(({ name }) => name === "f32")!.measured
+    expect(float(a)).toEqual(float(b))
+    expect(a.budgets[0]!.slack).toBeGreaterThanOrEqual(0)
   })
 
   it("a network that ends in Softmax is not softmaxed again", async () => {
@@ -272,7 +276,12 @@ describe("the certificate", () => {
           const costs = costsOn(request.profile, opened)
           const losses = opened.layers.map(({ id }, l) => {
             const own = opened.choices.get(id)!
-            return new Map(own.map((choice) => [Choice.show(choice), (l + 1.5) * 2 ** -choice.weights.bits]))
+            return new Map(
+              own.map((choice) => [
+                Choice.show(choice),
+                (l + 1.5) * 2 ** -Choice.precision(choice).weights.bits
+              ])
+            )
           })
           const plans = opened.layers.reduce<ReadonlyArray<ReadonlyArray<readonly [string, Choice.Choice]>>>(
             (before, { id }) =>

@@ -6,10 +6,11 @@
  */
 import { type Graph, type GraphBuilder, Tensor } from "@bitbudget/graph"
 import type { Choices } from "./format/Choice.ts"
+import { plain, type QuantizedNetwork } from "./QuantizedNetwork.ts"
 import type { Ranges } from "./Ranges.ts"
 import type { Activation } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
-import { rounded } from "./Weights.ts"
+import { dequantize } from "./weights/kinds.ts"
 
 /** Adds the rounded activation and returns its name. */
 export const roundedActivation = (
@@ -24,11 +25,14 @@ export const roundedActivation = (
   return builder.add("Mul", [clipped, step], {}, { name: `${value}/quantized` })
 }
 
-/** The network as it would compute under `choices`. `ranges` must cover the inputs of layers with integer activations. */
-export const rewrite = (graph: Graph.Graph, choices: Choices, ranges: Ranges): Graph.Graph =>
-  rewriteLayers(graph, choices, ranges, {
+/** The network as it would compute, weights and activations rounded. */
+export const simulate = (network: QuantizedNetwork): Graph.Graph =>
+  rewriteLayers(network, {
     form: () => "rounded",
-    weights: (builder, layer, { weights }) =>
-      builder.constant(rounded(graph, layer, weights), `${layer.weight}/rounded`),
+    weights: (builder, layer, encoded) => builder.constant(dequantize(encoded), `${layer.weight}/rounded`),
     activation: roundedActivation
   })
+
+/** The same with plain rounding. `ranges` must cover the inputs of layers with integer activations. */
+export const rewrite = (graph: Graph.Graph, choices: Choices, ranges: Ranges): Graph.Graph =>
+  simulate(plain(graph, choices, ranges))

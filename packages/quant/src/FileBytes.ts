@@ -1,99 +1,119 @@
 /**
- * Size of the packed file before it is written: what every layer takes in every format, and what the rest takes.
+ * Size of the packed file before it is written.
  *
- * Weights, scales and zero points are counted exactly. Around them a format brings nodes and names of its own
- * (quantization of the input, dequantization of the weights); what these take hardly depends on the layer, so it is
- * measured once a form on the whole network and shared out evenly.
+ * A whole plan is counted to the byte: the file's graph is made with weights that lack their numbers, and measured. For a
+ * search, whose size is a sum over layers, every layer has a least size in every format: what it brings alone, and its
+ * share of what others may bring too (the quantization of a value that several layers read, shared weights). No mixed plan's
+ * file is smaller than the sum.
  */
-import { Layer } from "@bitbudget/graph"
+import { Layer, type Tensor } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
-import * as Activation from "./format/ActivationFormat.ts"
 import * as Choice from "./format/Choice.ts"
-import * as Weight from "./format/WeightFormat.ts"
-import { encode } from "./Pack.ts"
-import { observedValues } from "./Ranges.ts"
+import { constantBytes, fileBytes, textBytes } from "./onnxBytes.ts"
+import { deploy } from "./Pack.ts"
+import { encodeLayers, type QuantizedNetwork } from "./QuantizedNetwork.ts"
+import { observedValues, type Ranges } from "./Ranges.ts"
 import { weightKey } from "./Weights.ts"
-import { hasIntegerKernels, storedBytes } from "./weights/kinds.ts"
-
-/** How a layer's weights stand in the file. */
-type Form = "plain" | "half" | "fusable" | "fusableWeightsOnly" | "scaled" | "weightsOnly"
-
-const formOf = (choice: Choice.Choice): Form => {
-  const { activations, weights } = choice
-  if (weights.kind === "float") return weights.bits === 32 ? "plain" : "half"
-  if (hasIntegerKernels(weights)) return activations.kind === "int" ? "fusable" : "fusableWeightsOnly"
-  return activations.kind === "int" ? "scaled" : "weightsOnly"
-}
-
-const examples: { readonly [F in Form]: Choice.Choice } = {
-  plain: Choice.f32,
-  half: Choice.f16,
-  fusable: Choice.wa(8, 8),
-  fusableWeightsOnly: Choice.make(Weight.int(8), Activation.float32),
-  scaled: Choice.wa(4, 8),
-  weightsOnly: Choice.make(Weight.int(4), Activation.float32)
-}
+import { blank, type Encoded, storedBytes } from "./weights/kinds.ts"
 
 /** Bytes of a layer's weights with their scales and zero points. */
 export const weightBytes = (layer: Layer.Layer, { weights }: Choice.Choice): number =>
   storedBytes({ shape: layer.weightShape, axis: layer.channelAxis }, weights)
 
-/** What the file takes besides weights. */
+/** A network as sizes are asked of it. */
 export interface Structure {
-  /** Bytes of the file without any layer's weights, all layers in float. */
+  /** Bytes of the file without any layer's weights, at the least. */
   readonly otherBytes: number
-  /** Bytes of nodes and names that a layer in this form adds. */
-  readonly addedBytes: { readonly [F in Form]: number }
+  readonly graph: Graph.Graph
+  readonly ranges: Ranges
+  readonly blanks: Map<string, Encoded>
+  readonly lower: Map<string, number>
 }
 
-/** Bytes of all layers' weights; layers that share a constant and a format share its bytes. */
-const allWeightBytes = (
-  layers: ReadonlyArray<Layer.Layer>,
-  choiceOf: (id: string) => Choice.Choice
-): number => {
-  const unique = new Map(
-    layers.map((layer) => [
-      weightKey(layer, choiceOf(layer.id).weights),
-      weightBytes(layer, choiceOf(layer.id))
-    ])
-  )
-  return [...unique.values()].reduce((a, b) => a + b, 0)
-}
+/** The float network with the sizes of its weights' constants. */
+const floatWeights = (graph: Graph.Graph): ReadonlyMap<string, Tensor.Tensor> =>
+  new Map(Layer.layersOf(graph).map(({ weight }) => [weight, graph.constants.get(weight)!]))
+
+/** A length that grows by its own length field is shorter in a smaller file. */
+const LENGTH_SLACK = 3
 
 export const structureOf = (graph: Graph.Graph): Structure => {
-  const layers = Layer.layersOf(graph)
-  // Any range will do: scales take four bytes whatever they are.
-  const ranges = new Map(observedValues(graph).map((value) => [value, { low: -1, high: 1 }]))
-  const bytesAs = (choice: Choice.Choice): number => {
-    const choices = new Map(layers.map(({ id }) => [id, choice]))
-    return encode(graph, choices, ranges).byteLength - allWeightBytes(layers, () => choice)
-  }
-  const otherBytes = bytesAs(examples.plain)
-  const added = (form: Form) => (bytesAs(examples[form]) - otherBytes) / Math.max(1, layers.length)
+  const weights = [...floatWeights(graph)].reduce((sum, [name, w]) => sum + constantBytes(name, w), 0)
   return {
-    otherBytes,
-    addedBytes: {
-      plain: 0,
-      half: added("half"),
-      fusable: added("fusable"),
-      fusableWeightsOnly: added("fusableWeightsOnly"),
-      scaled: added("scaled"),
-      weightsOnly: added("weightsOnly")
-    }
+    otherBytes: fileBytes(graph) - weights - LENGTH_SLACK,
+    graph,
+    // Any range will do: scales take four bytes whatever they are.
+    ranges: new Map(observedValues(graph).map((value) => [value, { low: -1, high: 1 }])),
+    blanks: new Map(),
+    lower: new Map()
   }
 }
 
-/** Bytes a layer adds to the file in a format: its weights and what stands around them. */
-export const layerBytes = (structure: Structure, layer: Layer.Layer, choice: Choice.Choice): number =>
-  weightBytes(layer, choice) + structure.addedBytes[formOf(choice)]
+const blankNetwork = (structure: Structure, choices: Choice.Choices): QuantizedNetwork => {
+  const { graph, ranges, blanks } = structure
+  const encoded = encodeLayers(graph, choices, (layer, { weights }) => {
+    const key = weightKey(layer, weights)
+    const made = blanks.get(key) ?? blank({ shape: layer.weightShape, axis: layer.channelAxis }, weights)
+    blanks.set(key, made)
+    return made
+  })
+  return { graph, choices, ranges, encoded }
+}
 
 /** Bytes of the packed file; layers without an entry in `choices` stay float. */
 export const predict = (
   structure: Structure,
-  layers: ReadonlyArray<Layer.Layer>,
+  _layers: ReadonlyArray<Layer.Layer>,
   choices: Choice.Choices
-): number => {
-  const choiceOf = (id: string) => choices.get(id) ?? Choice.f32
-  const added = layers.reduce((sum, { id }) => sum + structure.addedBytes[formOf(choiceOf(id))], 0)
-  return Math.round(structure.otherBytes + allWeightBytes(layers, choiceOf) + added)
+): number => fileBytes(deploy(blankNetwork(structure, choices)))
+
+/** What the writer may share between layers: constants for shapes, axes and bounds, and their names. */
+const shareable: { readonly [op: string]: number } = { Reshape: 120, Transpose: 0, Slice: 240, Clip: 60 }
+
+/** Bytes of the nodes and constants whose names start with `prefix`, without what others may share. */
+const exclusiveBytes = (graph: Graph.Graph, prefix: string): number => {
+  const nodes = graph.nodes.filter(({ outputs }) => outputs[0]!.startsWith(prefix))
+  const own = { ...graph, inputs: [], outputs: [], nodes }
+  const empty = { ...own, nodes: [], constants: new Map<string, Tensor.Tensor>() }
+  const bytes = fileBytes({ ...own, constants: new Map() }) - fileBytes(empty)
+  const shared = nodes.reduce((sum, { op }) => sum + (shareable[op] ?? 0), 0)
+  const constants = [...graph.constants].filter(([name]) => name.startsWith(prefix))
+  return Math.max(
+    0,
+    bytes - shared - LENGTH_SLACK + constants.reduce((sum, [name, c]) => sum + constantBytes(name, c), 0)
+  )
+}
+
+const leastBytes = (structure: Structure, layer: Layer.Layer, choice: Choice.Choice): number => {
+  const { graph } = structure
+  const layers = Layer.layersOf(graph)
+  const sharers = (of: (other: Layer.Layer) => string) =>
+    layers.filter((other) => of(other) === of(layer)).length
+  const alone = deploy(blankNetwork(structure, new Map([[layer.id, choice]])))
+  const node = alone.nodes.find(({ name }) => name === layer.id)!
+  const [weight, input] = [node.inputs[layer.weightInput]!, node.inputs[1 - layer.weightInput]!]
+  const renamed = textBytes(weight) - textBytes(layer.weight) + textBytes(input) - textBytes(layer.input)
+  const ownWeights =
+    weight === layer.weight
+      ? constantBytes(weight, graph.constants.get(weight)!)
+      : exclusiveBytes(alone, `${layer.weight}/`)
+  const ownInput = input === layer.input ? 0 : exclusiveBytes(alone, `${layer.input}/`)
+  return (
+    ownWeights / sharers(({ weight }) => weight) +
+    ownInput / sharers(({ input }) => input) +
+    Math.max(0, renamed)
+  )
+}
+
+/**
+ * Least bytes that a layer adds to the file in a format. Their sum over all layers, with `otherBytes`, never exceeds the
+ * file of any plan.
+ */
+export const layerBytes = (structure: Structure, layer: Layer.Layer, choice: Choice.Choice): number => {
+  const key = `${layer.id}|${Choice.show(choice)}`
+  const known = structure.lower.get(key)
+  if (known !== undefined) return known
+  const bytes = leastBytes(structure, layer, choice)
+  structure.lower.set(key, bytes)
+  return bytes
 }

@@ -1,24 +1,34 @@
 /**
  * Value ranges of activations: which tensors need one, and a network that also reports their extremes.
  *
- * Quantized is what a layer reads, so ranges belong to the inputs of layers. The extremes are computed by the
+ * Quantized is what a layer reads, and what sums that it reads are made of (`stream.ts`). The extremes are computed by the
  * runtime itself (ReduceMin, ReduceMax as extra outputs), so that activations never leave it.
  */
 import { GraphBuilder, Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
+import { operandsOf } from "./stream.ts"
 
-export interface Range {
+export interface Bounds {
   readonly low: number
   readonly high: number
+}
+
+/** Extremes of an activation, and by bits what serves codes of that width better. */
+export interface Range extends Bounds {
+  readonly clipped?: ReadonlyMap<number, Bounds>
 }
 
 /** Ranges by value name. */
 export type Ranges = ReadonlyMap<string, Range>
 
-/** Names of the activations whose ranges a quantized network needs, in order, each once. */
-export const observedValues = (graph: Graph.Graph): ReadonlyArray<string> => [
-  ...new Set(Layer.layersOf(graph).map(({ input }) => input))
-]
+/** Where codes of so many bits begin and end. */
+export const boundsAt = (range: Range, bits: number): Bounds => range.clipped?.get(bits) ?? range
+
+/** Names of the activations whose ranges a quantized network needs, each once: inputs of layers, operands of sums. */
+export const observedValues = (graph: Graph.Graph): ReadonlyArray<string> => {
+  const inputs = new Set(Layer.layersOf(graph).map(({ input }) => input))
+  return [...new Set([...inputs, ...operandsOf(graph, inputs)])]
+}
 
 export interface Observed {
   readonly graph: Graph.Graph

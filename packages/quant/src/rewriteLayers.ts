@@ -1,14 +1,16 @@
 /**
  * The walk that fake quantization and packing share: every layer's weights and input activation are replaced, once
- * for each format in which they are read.
+ * for each format in which they are read, and what flows between integer layers is quantized too (`stream.ts`).
  */
 import { GraphBuilder, Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
 import { affineParameters } from "./Affine.ts"
 import type { ActivationFormat } from "./format/ActivationFormat.ts"
-import type { Choice, Choices } from "./format/Choice.ts"
-import type { Ranges } from "./Ranges.ts"
-import { weightKey } from "./Weights.ts"
+import type { Choice } from "./format/Choice.ts"
+import type { QuantizedNetwork } from "./QuantizedNetwork.ts"
+import { boundsAt } from "./Ranges.ts"
+import { STREAM_BITS, streamed } from "./stream.ts"
+import type { Encoded } from "./weights/kinds.ts"
 
 /** An activation to be quantized, with its parameters. */
 export interface Activation {
@@ -19,10 +21,10 @@ export interface Activation {
 }
 
 export interface LayerRewriter {
-  /** How the weights stand in the network: layers that read one constant share it where format and form are equal. */
+  /** How the weights stand in the network: layers that share an encoding share its form where that is equal. */
   readonly form: (choice: Choice) => string
   /** Adds the weights in their format and returns the name of their float value. */
-  readonly weights: (builder: GraphBuilder, layer: Layer.Layer, choice: Choice) => string
+  readonly weights: (builder: GraphBuilder, layer: Layer.Layer, encoded: Encoded, choice: Choice) => string
   /** Adds the quantized activation and returns the name of its float value. */
   readonly activation: (builder: GraphBuilder, activation: Activation) => string
 }
@@ -34,9 +36,7 @@ const roundedToHalf = (builder: GraphBuilder, value: string): string => {
 }
 
 export const rewriteLayers = (
-  graph: Graph.Graph,
-  choices: Choices,
-  ranges: Ranges,
+  { graph, choices, ranges, encoded }: QuantizedNetwork,
   rewriter: LayerRewriter
 ): Graph.Graph => {
   const layers = new Map(Layer.layersOf(graph).map((layer) => [layer.id, layer]))
@@ -46,32 +46,45 @@ export const rewriteLayers = (
     done.set(key, made)
     return made
   }
+  /** Equal for layers that share an encoding. */
+  const numbers = new Map([...new Set(encoded.values())].map((shared, i) => [shared, i]))
   const builder = GraphBuilder.over(graph)
 
-  const activation = (layer: Layer.Layer, { kind, bits }: ActivationFormat): string => {
-    if (kind === "float") {
-      return bits === 16
-        ? once(`${layer.input}|half`, () => roundedToHalf(builder, layer.input))
-        : layer.input
-    }
-    const range = ranges.get(layer.input)
-    if (range === undefined) throw new Error(`no range for ${layer.input}, the input of layer ${layer.id}`)
-    const parameters = affineParameters(range.low, range.high, bits)
-    return once(`${layer.input}|${bits}`, () =>
-      rewriter.activation(builder, { value: layer.input, bits, ...parameters })
-    )
+  const quantized = (value: string, bits: number, reader: string): string => {
+    const range = ranges.get(value)
+    if (range === undefined) throw new Error(`no range for ${value}, which ${reader} reads`)
+    const { low, high } = boundsAt(range, bits)
+    const parameters = affineParameters(low, high, bits)
+    return once(`${value}|${bits}`, () => rewriter.activation(builder, { value, bits, ...parameters }))
   }
 
+  const activation = ({ id, input }: Layer.Layer, { kind, bits }: ActivationFormat): string => {
+    if (kind === "int") return quantized(input, bits, `layer ${id}`)
+    return bits === 16 ? once(`${input}|half`, () => roundedToHalf(builder, input)) : input
+  }
+
+  const stream = streamed(graph, choices)
   for (const node of graph.nodes) {
     const layer = layers.get(node.name)
     const choice = layer === undefined ? undefined : choices.get(layer.id)
-    if (layer === undefined || choice === undefined) {
+    if (layer === undefined) {
+      const inputs = node.inputs.map((value) =>
+        stream.has(value) && ranges.has(value) ? quantized(value, STREAM_BITS, node.name) : value
+      )
+      builder.push({ ...node, inputs })
+      continue
+    }
+    if (choice === undefined) {
       builder.push(node)
       continue
     }
-    const isFloat32 = choice.weights.kind === "float" && choice.weights.bits === 32
-    const key = `${weightKey(layer, choice.weights)}|${rewriter.form(choice)}`
-    const weights = isFloat32 ? layer.weight : once(key, () => rewriter.weights(builder, layer, choice))
+    const own = encoded.get(layer.id)
+    const weights =
+      own === undefined
+        ? layer.weight
+        : once(`${numbers.get(own)}|${rewriter.form(choice)}`, () =>
+            rewriter.weights(builder, layer, own, choice)
+          )
     const inputs = [...node.inputs]
     inputs[layer.weightInput] = weights
     inputs[1 - layer.weightInput] = activation(layer, choice.activations)

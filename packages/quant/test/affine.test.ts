@@ -1,7 +1,7 @@
 import { Tensor } from "@bitbudget/graph"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { Affine, WeightFormat, WeightKinds } from "../src/index.ts"
+import { Affine, Fitting, WeightFormat, WeightKinds } from "../src/index.ts"
 import { int } from "../src/weights/integer.ts"
 import * as arbitrary from "./arbitraries.ts"
 
@@ -17,7 +17,7 @@ const roundTrip = (tensor: Tensor.Tensor, axis: number, format: WeightFormat.Wei
 describe("integers", () => {
   it("a case by hand: 3 bits, codes −3…3, one scale a row", () => {
     const tensor = Tensor.float32([2, 3], [3, -1.5, 0.4, 0.3, -0.3, 0.05])
-    const q = int.quantize(tensor, 0, WeightFormat.int(3))
+    const q = int.quantize(tensor, 0, WeightFormat.int(3), Fitting.extremes)
     expect([...q.codes]).toEqual([3, -2, 0, 3, -3, 0])
     expect([...q.scales]).toEqual([1, Math.fround(Math.fround(0.3) / 3)])
   })
@@ -25,7 +25,7 @@ describe("integers", () => {
   it("a case by hand: blocks of two along the reduction, columns as channels", () => {
     // Channel 0 reads 1, 2 | 3; channel 1 reads 10, 20 | 30. A block's largest value has the code 1.
     const tensor = Tensor.float32([3, 2], [1, 10, 2, 20, 3, 30])
-    const q = int.quantize(tensor, 1, WeightFormat.int(2, { block: 2 }))
+    const q = int.quantize(tensor, 1, WeightFormat.int(2, { block: 2 }), Fitting.extremes)
     expect([...q.scales]).toEqual([2, 3, 20, 30])
     expect([...q.codes]).toEqual([0, 0, 1, 1, 1, 1])
     expect(int.storedBytes({ shape: [3, 2], axis: 1 }, q.format)).toBe(2 + 16)
@@ -46,7 +46,7 @@ describe("integers", () => {
         fc.pre(format.bits > 1 || format.zeroPoint)
         const tensor = Tensor.float32([4, 6], data)
         const back = roundTrip(tensor, axis, format)
-        const q = int.quantize(tensor, axis, format)
+        const q = int.quantize(tensor, axis, format, Fitting.extremes)
         const step = Math.max(...q.scales)
         // A zero point is rounded too, which may cost another half step at the ends.
         const worst = step * (format.zeroPoint ? 1 : 0.5) * (1 + 1e-3)

@@ -1,61 +1,22 @@
 /** Packed files computed by ONNX Runtime, against the simulation of the same choices. */
-import { GraphBuilder, Layer, Model, Tensor } from "@bitbudget/graph"
+import { GraphBuilder, Model, Tensor } from "@bitbudget/graph"
 import * as fc from "fast-check"
 import * as ort from "onnxruntime-node"
 import { describe, expect, it } from "vitest"
-import { Choice, FakeQuant, FileBytes, Pack, WeightFormat, WeightKinds, Weights } from "../src/index.ts"
+import {
+  Choice,
+  FakeQuant,
+  FileBytes,
+  Pack,
+  QuantizedNetwork,
+  WeightFormat,
+  WeightKinds,
+  Weights
+} from "../src/index.ts"
 import * as arbitrary from "./arbitraries.ts"
+import { everyLayout, wave } from "./networks.ts"
 
-const wave = (length: number, phase: number): number[] =>
-  Array.from({ length }, (_, i) => Math.sin(1.7 * i + phase) * (1 + (i % 5)))
-
-/** conv → relu → transposed conv → flatten → gemm: every layout of weights there is. */
-const network = () => {
-  const builder = new GraphBuilder("every layout")
-  const x = builder.input("x", "float32", [2, 3, 6, 6])
-  const conv = builder.add(
-    "Conv",
-    [x, builder.constant(Tensor.float32([4, 3, 3, 3], wave(108, 0)), "w1")],
-    { groups: 1, kernel: [3, 3], strides: [1, 1], dilations: [1, 1], pads: [1, 1, 1, 1] },
-    { name: "conv" }
-  )
-  const relu = builder.add("Relu", [conv], {}, { name: "relu" })
-  const up = builder.add(
-    "ConvTranspose",
-    [relu, builder.constant(Tensor.float32([4, 2, 2, 2], wave(32, 1)), "w2")],
-    {
-      groups: 1,
-      kernel: [2, 2],
-      strides: [2, 2],
-      dilations: [1, 1],
-      pads: [0, 0, 0, 0],
-      outputPadding: [0, 0]
-    },
-    { name: "up" }
-  )
-  const flat = builder.add("Flatten", [up], { axis: 1 }, { name: "flat" })
-  const matmul = builder.add(
-    "MatMul",
-    [flat, builder.constant(Tensor.float32([288, 10], wave(2880, 2)), "w3")],
-    {},
-    {
-      name: "matmul"
-    }
-  )
-  const y = builder.add(
-    "Gemm",
-    [matmul, builder.constant(Tensor.float32([5, 10], wave(50, 3)), "w4")],
-    { alpha: 1, beta: 1, transA: false, transB: true },
-    { name: "gemm" }
-  )
-  return builder.finish([y])
-}
-
-const graph = network()
-const layers = Layer.layersOf(graph)
-const ranges = new Map(
-  layers.map(({ input }, i) => [input, i === 0 ? { low: -2, high: 2 } : { low: -60, high: 90 }])
-)
+const { graph, layers, ranges } = everyLayout()
 const input = new ort.Tensor(
   "float32",
   Float32Array.from(wave(216, 4), (v) => v / 3),
@@ -114,8 +75,10 @@ describe("a packed file", () => {
   })
 
   it("a layer alone at a choice is the uniform plan's layer", () => {
-    const uniform = Pack.rewrite(graph, new Map(layers.map(({ id }) => [id, Choice.wa(4, 8)])), ranges)
-    const alone = Pack.rewrite(graph, new Map([[layers[0]!.id, Choice.wa(4, 8)]]), ranges)
+    const deployed = (ids: ReadonlyArray<string>) =>
+      Pack.deploy(QuantizedNetwork.plain(graph, new Map(ids.map((id) => [id, Choice.wa(4, 8)])), ranges))
+    const uniform = deployed(layers.map(({ id }) => id))
+    const alone = deployed([layers[0]!.id])
     expect(alone.constants.get("w1/int4")).toEqual(uniform.constants.get("w1/int4"))
   })
 })

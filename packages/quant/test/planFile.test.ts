@@ -86,4 +86,11 @@ describe("a plan file", () => {
       "body/b": "f16"
     })
   })
+
+  it("says by which recipe it is carried out, and refuses one that does not exist", () => {
+    const choices = PlanFile.uniform(graph, Choice.wa(4, 8))
+    const result = decode(PlanFile.toDocument("abc", choices, "best"))
+    expect(result._tag === "Success" ? result.success.recipe : "failed").toBe("best")
+    expect(faults({ version: 2, recipe: "bset", layers: {} }).join()).toContain("recipe")
+  })
 })

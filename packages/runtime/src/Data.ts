@@ -7,8 +7,8 @@ import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import type { Hash } from "node:crypto"
 import { createReadStream } from "node:fs"
-import { readdir, stat } from "node:fs/promises"
-import { basename, dirname, isAbsolute, join, resolve } from "node:path"
+import { readdir, realpath, stat } from "node:fs/promises"
+import { basename, delimiter, dirname, isAbsolute, join, relative, resolve, sep } from "node:path"
 import { pipeline } from "node:stream/promises"
 import * as ArrayFile from "./data/ArrayFile.ts"
 import * as Blob from "./data/Blob.ts"
@@ -25,6 +25,8 @@ export type { Batch, Dataset, Split } from "./data/Dataset.ts"
 export type { SplitName } from "./data/Descriptor.ts"
 export type { Labels } from "./data/Source.ts"
 export { Descriptor } from "./data/Descriptor.ts"
+export type { Output } from "./data/Descriptor.ts"
+export { Limit as UnpackLimit } from "./data/Archive.ts"
 
 export interface Options {
   /** Tokens the model sees at once, for a bare text file; 128 when absent. A descriptor says it itself. */
@@ -32,6 +34,10 @@ export interface Options {
 }
 
 const defaultWindow = 128
+
+const howToGive =
+  "Data are a folder of images with labels.csv, an .npz file, x.npy,y.npy, images.gz,labels.gz (IDX), " +
+  "a text file, or a descriptor .json"
 
 // What a name stands for ---------------------------------------------------------------------------------
 
@@ -75,24 +81,30 @@ const isThere = (path: string) =>
 interface Recognised {
   readonly name: string
   readonly file: string
+  /** Paths in the descriptor are relative to it. */
   readonly folder: string
+  /** Whether the paths come from a file, which may name its own folder only, or from the user. */
+  readonly confined: boolean
   readonly descriptor: Descriptor.Descriptor
 }
 
 const recognise = (spec: string, options: Options): Effect.Effect<Recognised, DataFailure> =>
   Effect.gen(function* () {
+    if (spec === "")
+      return yield* new DataFailure({ file: "data", problem: "the name is empty", mend: howToGive })
     const info = yield* isThere(spec)
     const bare = (source: Descriptor.Source): Recognised => ({
       name: basename(spec),
       file: spec,
       folder: ".",
+      confined: false,
       descriptor: { version: 1, sources: { data: source } }
     })
     if (info?.isDirectory()) return bare({ kind: "images", folder: spec, shuffle: 0 })
     if (info !== undefined && spec.toLowerCase().endsWith(".json")) {
       const descriptor = yield* Descriptor.parse(spec, Buffer.from(yield* Blob.whole(spec)).toString("utf8"))
       const name = descriptor.name ?? basename(spec).replace(/\.json$/i, "")
-      return { name, file: spec, folder: dirname(spec), descriptor }
+      return { name, file: spec, folder: dirname(spec), confined: true, descriptor }
     }
     if (info !== undefined) return bare(yield* recogniseFile(spec, undefined, options))
     const [first, second, ...more] = spec.split(",")
@@ -101,9 +113,7 @@ const recognise = (spec: string, options: Options): Effect.Effect<Recognised, Da
     return yield* new DataFailure({
       file: spec,
       problem: "there is no such file or folder",
-      mend:
-        "Data are a folder of images with labels.csv, an .npz file, x.npy,y.npy, images.gz,labels.gz (IDX), " +
-        "a text file, or a descriptor .json"
+      mend: howToGive
     })
   })
 
@@ -132,16 +142,32 @@ const withPaths = (source: Descriptor.Source, path: (file: string) => string): D
 const openNpz = (spec: Descriptor.SourceOf<"npz">, classes: number | undefined) =>
   Effect.gen(function* () {
     const arrays = yield* ArrayFile.npz(spec.file)
-    const x = arrays.get(spec.x ?? "x")
-    const y = arrays.get(spec.y ?? "y")
-    const missing = x === undefined ? (spec.x ?? "x") : y === undefined ? spec.y : undefined
-    if (x === undefined || missing !== undefined)
-      return yield* new DataFailure({
-        file: spec.file,
-        problem: `there is no array "${missing}" in it, only ${[...arrays.keys()].join(", ") || "none"}`,
-        mend: "Save it with numpy.savez(file, x=…, y=…), or name the arrays in a descriptor"
-      })
-    return yield* Source.fromArrays(x, y, spec.layout, classes)
+    const failure = (problem: string, mend: string) => new DataFailure({ file: spec.file, problem, mend })
+    const missing = (name: string) =>
+      failure(
+        `there is no array "${name}" in it, only ${[...arrays.keys()].join(", ") || "none"}`,
+        "Save it with numpy.savez(file, x=…, y=…), or name the arrays in a descriptor"
+      )
+    const array = (name: string) => {
+      const found = arrays.get(name)
+      return found === undefined ? Effect.fail(missing(name)) : Effect.succeed(found)
+    }
+    const y = spec.y === undefined ? arrays.get("y") : yield* array(spec.y)
+    // Without a word about them, all arrays but the labels are inputs under their own names.
+    const inputs =
+      spec.inputs ??
+      Object.fromEntries(
+        [...arrays.keys()].filter((name) => name !== (spec.y ?? "y")).map((name) => [name, name])
+      )
+    const named = new Map<string, ArrayFile.ArrayFile>()
+    for (const [input, name] of Object.entries(inputs)) named.set(input, yield* array(name))
+    const alone = spec.x ?? (arrays.has("x") || named.size === 0 ? "x" : undefined)
+    const first = alone === undefined ? [...named.values()][0]! : yield* array(alone)
+    const source = yield* Source.fromArrays(first, y, spec.layout, classes)
+    // Beside an `x`, what has another number of rows (names of the classes) is no input.
+    if (spec.inputs === undefined && alone !== undefined)
+      for (const [name, { shape }] of named) if (shape[0] !== source.size) named.delete(name)
+    return named.size > 1 || spec.inputs !== undefined ? yield* Source.withNamed(source, named) : source
   })
 
 const openArray = (
@@ -174,11 +200,45 @@ const openSource = (
     return resize === undefined && crop === undefined ? source : yield* Images.resized(source, input)
   })
 
-const openDescriptor = ({ name, file, folder, descriptor }: Recognised) =>
+/** Folders beside its own that the files of a descriptor may lie in: the current one, and those the user names. */
+const userFolders = (): ReadonlyArray<string> => [
+  ".",
+  ...(process.env["BITBUDGET_DATA"] ?? "").split(delimiter).filter((folder) => folder !== "")
+]
+
+/** Refuses a file, links resolved, that lies in no folder the user has to do with: a descriptor may come from anywhere. */
+const confine = Effect.fn(function* (descriptor: string, folder: string, path: string) {
+  const real = (name: string) =>
+    Effect.promise(() =>
+      realpath(name).then(
+        (found) => found,
+        () => undefined
+      )
+    )
+  const target = yield* real(path)
+  if (target === undefined) return
+  for (const allowed of [folder, ...userFolders()]) {
+    const root = yield* real(allowed)
+    if (root === undefined) continue
+    const way = relative(root, target)
+    if (way === "" || (way !== ".." && !way.startsWith(`..${sep}`) && !isAbsolute(way))) return
+  }
+  return yield* new DataFailure({
+    file: descriptor,
+    problem: `it names ${path}, which lies outside its folder`,
+    mend: "Move the file into the descriptor's folder, or allow its folder with BITBUDGET_DATA=FOLDER"
+  })
+})
+
+const openDescriptor = ({ name, file, folder, confined, descriptor }: Recognised) =>
   Effect.gen(function* () {
     const path = against(folder)
-    const sources: Record<string, Descriptor.Source> = {}
-    for (const [key, source] of Object.entries(descriptor.sources)) sources[key] = withPaths(source, path)
+    const sources = Object.fromEntries(
+      Object.entries(descriptor.sources).map(([key, source]) => [key, withPaths(source, path)])
+    )
+    if (confined)
+      for (const source of Object.values(sources))
+        for (const each of Descriptor.filesOf(source)) yield* confine(file, folder, each)
     const parts = new Map<string, Dataset.Part>()
     for (const [key, spec] of Object.entries(sources)) {
       const source = yield* openSource(spec, descriptor.input ?? {}, descriptor.classes)
@@ -201,7 +261,13 @@ export const openDescribed = (
   folder = "."
 ): Effect.Effect<Dataset.Dataset, DataFailure> =>
   Effect.flatMap(Descriptor.decode("descriptor", descriptor), (descriptor) =>
-    openDescriptor({ name: descriptor.name ?? "data", file: "descriptor", folder, descriptor })
+    openDescriptor({
+      name: descriptor.name ?? "data",
+      file: "descriptor",
+      folder,
+      confined: false,
+      descriptor
+    })
   )
 
 // Identity -----------------------------------------------------------------------------------------------

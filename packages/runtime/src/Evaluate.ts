@@ -51,6 +51,8 @@ export interface RunOptions extends Options {
   readonly metrics?: ReadonlyArray<Metric>
   /** Name of the output to score; the first when absent. */
   readonly output?: string
+  /** Axis of the classes within one sample, where it cannot be told from the labels. */
+  readonly axis?: number
   /** What a classifier's output is; logits when absent. */
   readonly scores?: Classification.Output
   /** Range of the pixels of image outputs, for PSNR and SSIM; 1 when absent. */
@@ -74,6 +76,8 @@ const isFloats = (data: Value.Data): data is Float32Array | Float64Array =>
 
 /** Accumulates batches; made by the first one, which shows the output's shape. */
 interface Scorer {
+  /** Undefined where values are predicted. */
+  readonly classes: number | undefined
   /** The position of the first sample whose output is not a number, if there is one. */
   readonly score: (output: Float32Array | Float64Array, batch: Batch) => number | undefined
   /** The metrics asked for when nothing is said. */
@@ -85,37 +89,77 @@ interface Scorer {
 
 const squeezed = (shape: ReadonlyArray<number>): ReadonlyArray<number> => shape.filter((dim) => dim !== 1)
 
+/** Axis of one sample's output along which its classes lie, such that the others are the labels' axes; −1 if there is none. */
+const classAxis = (
+  sampleShape: ReadonlyArray<number>,
+  labelShape: ReadonlyArray<number> | undefined,
+  stated: number | undefined
+): number => {
+  const last = sampleShape.length - 1
+  // Without labels: images keep their channels first.
+  if (labelShape === undefined) return stated ?? (sampleShape.length === 3 ? 0 : last)
+  const wanted = squeezed(labelShape).join()
+  const fits = (axis: number) => squeezed(sampleShape.toSpliced(axis, 1)).join() === wanted
+  // Classes come last (texts) or first (images); anything else is no custom, but can be told from the labels.
+  const usual = [last, ...sampleShape.keys()].filter((axis, i, all) => all.indexOf(axis) === i)
+  const axes = stated === undefined ? usual : [stated]
+  const found = axes.filter(fits)
+  // A sample without axes is a single score.
+  return sampleShape.length === 0 ? last : (found.find((axis) => sampleShape[axis]! > 1) ?? found[0] ?? -1)
+}
+
+/** One sample's elements with its classes along the last axis. */
+const classesLast = (
+  data: Float32Array | Float64Array,
+  shape: ReadonlyArray<number>,
+  axis: number
+): Float32Array | Float64Array => {
+  const inner = Dim.elements(shape.slice(axis + 1))
+  if (inner === 1) return data
+  const classes = shape[axis]!
+  const block = classes * inner
+  return data.map((_, i) => {
+    const [outer, within] = [Math.floor(i / block), i % block]
+    return data[outer * block + (within % classes) * inner + Math.floor(within / classes)]!
+  })
+}
+
 const classScorer = (
   samples: number,
   sampleShape: ReadonlyArray<number>,
   split: Split,
-  kind: Classification.Output
+  kind: Classification.Output,
+  stated: number | undefined
 ): Scorer | string => {
-  const labelShape = split.labels?.shape ?? sampleShape.slice(0, -1)
-  const targets = Dim.elements(labelShape)
-  const [outputDims, labelDims] = [squeezed(sampleShape), squeezed(labelShape)]
-  const classes = outputDims.at(-1) ?? 1
-  if (outputDims.slice(0, -1).join() !== labelDims.join())
+  const axis = classAxis(sampleShape, split.labels?.shape, stated)
+  const targets = Dim.elements(split.labels?.shape ?? sampleShape.toSpliced(axis, 1))
+  if (axis < 0 && sampleShape.length > 0)
     return (
       `the output has [${sampleShape.join(",")}] numbers a sample, which is not one row of class scores for each ` +
       `of the ${targets} label${targets === 1 ? "" : "s"} a sample`
     )
+  const classes = sampleShape[axis] ?? 1
+  const perPixel = axis >= 0 && axis < sampleShape.length - 1 && Dim.elements(sampleShape.slice(axis + 1)) > 1
   const scores = Classification.make(samples, targets, classes, split.hasLabels)
   return {
+    classes,
     score: (output, batch) => {
       const labels = batch.labels?.kind === "classes" ? batch.labels.data : undefined
       for (let i = 0; i < batch.to - batch.from; i++) {
-        const start = i * targets * classes
-        if (!Classification.score(scores, batch.from + i, kind, output, start, labels, i * targets))
+        const row = output.subarray(i * targets * classes, (i + 1) * targets * classes)
+        const rows = classesLast(row, sampleShape, axis)
+        if (!Classification.score(scores, batch.from + i, kind, rows, 0, labels, i * targets))
           return batch.from + i
       }
       return undefined
     },
     usual: !split.hasLabels
       ? []
-      : labelShape.length === 0
+      : split.labels?.shape.length === 0
         ? ["top1", "top5", "loss", "f1Macro", "f1Weighted"]
-        : ["top1", "top5", "loss", "perplexity", "bitsPerToken"],
+        : perPixel
+          ? ["top1", "loss", "meanIou"]
+          : ["top1", "top5", "loss", "perplexity", "bitsPerToken"],
     metric: (name) =>
       Classification.isMetric(name) && scores.labelled !== undefined
         ? Classification.metrics[name](scores, scores.labelled)
@@ -147,6 +191,7 @@ const valueScorer = (
   const scores = Regression.make(samples, planes)
   const length = Dim.elements(sampleShape)
   return {
+    classes: undefined,
     score: (output, batch) => {
       if (batch.labels?.kind !== "values") throw new Error("valueScorer: the split has values as labels")
       for (let i = 0; i < batch.to - batch.from; i++) {
@@ -179,7 +224,7 @@ export const labelBeyond = (
     model,
     file: split.file,
     problem: `the label ${data[index]!} of sample ${sample} (counted from 0) is beyond the ${classes} classes of output '${output}'`,
-    mend: "Mend the label, or take the model that was trained on these classes"
+    mend: "Fix the label, or take the model that was trained on these classes"
   })
 }
 
@@ -218,13 +263,14 @@ const measure = (session: Session, split: Split, options: RunOptions): Effect.Ef
           const made =
             split.labels?.kind === "values"
               ? valueScorer(n, sampleShape, split, options.peak ?? 1)
-              : classScorer(n, sampleShape, split, options.scores ?? "logits")
+              : classScorer(n, sampleShape, split, options.scores ?? "logits", options.axis)
           if (typeof made === "string")
-            return yield* mismatch(`${made} (output '${name}')`, "Mend the labels, or name another output")
+            return yield* mismatch(`${made} (output '${name}')`, "Fix the labels, or name another output")
           scorer = made
         }
-        const classes = squeezed(sampleShape).at(-1) ?? 1
-        const beyond = labelBeyond(session.name, split, batch, name, classes)
+        const classes = scorer.classes
+        const beyond =
+          classes === undefined ? undefined : labelBeyond(session.name, split, batch, name, classes)
         if (beyond !== undefined) return yield* beyond
         const broken = scorer.score(data, batch)
         if (broken !== undefined)
@@ -238,6 +284,7 @@ const measure = (session: Session, split: Split, options: RunOptions): Effect.Ef
     const metrics: { -readonly [K in Metric]?: Intervals.Estimate } = {}
     for (const name of options.metrics ?? scorer.usual) {
       const estimate = scorer.metric(name)
+      if (estimate === undefined && options.metrics === undefined) continue
       if (estimate === undefined) return yield* unmeasurable(name)
       metrics[name] = estimate
     }

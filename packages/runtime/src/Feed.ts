@@ -38,6 +38,8 @@ export interface Options {
   readonly limit?: number
   /** Name under which progress is reported. */
   readonly stage?: string
+  /** Whether no progress is reported: the caller reports its own. */
+  readonly silent?: boolean
   /**
    * What becomes of the rows that fill up the last batch of a model with a fixed batch: their results are dropped, or
    * kept where outputs reduce over the batch in a way that repeated samples do not change (extremes). Default: drop.
@@ -48,46 +50,109 @@ export interface Options {
 const usualBatchSize = 128
 const batchBytes = 64 * 2 ** 20
 
-/** Why the split's samples cannot be fed to the input, if they cannot. */
-const misfit = (input: Port, split: Split): string | undefined => {
+/** A field of a sample: what a batch of it is, and what it is called where samples have several. */
+interface Field {
+  readonly name: string | undefined
+  readonly dtype: Value.DType
+  /** One sample's shape. */
+  readonly shape: ReadonlyArray<number>
+}
+
+const isInteger = (dtype: string): boolean => /^u?int/.test(dtype) || dtype === "bool"
+
+/** Why a field of the samples cannot be fed to the input, if it cannot. Named integers may be widened. */
+const misfit = (input: Port, { name, dtype, shape }: Field): string | undefined => {
   const sample = input.shape.slice(1)
   const fits =
-    input.dtype === split.dtype &&
-    input.shape.length === split.inputShape.length + 1 &&
-    sample.every((dim, i) => typeof dim === "string" || dim === split.inputShape[i])
+    (input.dtype === dtype || (name !== undefined && isInteger(input.dtype) && isInteger(dtype))) &&
+    input.shape.length === shape.length + 1 &&
+    sample.every((dim, i) => typeof dim === "string" || dim === shape[i])
   if (fits) return undefined
   return (
     `the model's input '${input.name}' is ${Value.describe(input.dtype, input.shape)}, but the samples are ` +
-    Value.describe(split.dtype, ["N", ...split.inputShape])
+    Value.describe(dtype, ["N", ...shape])
   )
 }
 
-/** The input the samples go to, checked against them. */
-const inputFor = (
+/** The setting that makes them fit, where one is known to. */
+const mendOf = (input: Port, { shape }: Field): string => {
+  const [a, b, c] = shape
+  const [, ...wanted] = input.shape
+  const channels = shape.length === 3 && wanted.length === 3 && wanted[0] !== a
+  if (channels && wanted[0] === 1 && a === 3)
+    return 'Images are read in colour: set "channels": "gray" in the data set\'s descriptor'
+  if (channels && wanted[0] === 3 && a === 1)
+    return 'Images are read grey: set "channels": "rgb" in the data set\'s descriptor'
+  if (channels && wanted[0] === b && wanted[1] === c && wanted[2] === a)
+    return 'Set "layout": "NHWC" in the input of the data set\'s descriptor'
+  return "Fix layout, dtype, resize or reshape in the data set's descriptor"
+}
+
+/** A model's input and how its values are taken from a batch. */
+interface Feeding {
+  readonly port: Port
+  readonly of: (batch: Batch) => Value.Value
+}
+
+/** Integers as the input's type; the caller has checked that both are integers. */
+const widened = (value: Value.Value, dtype: Value.DType): Value.Value => {
+  if (value.dtype === dtype) return value
+  const data = Value.zeros(dtype, value.data.length)
+  if (Value.isNumeric(data)) data.set(Array.from(value.data, Number))
+  else data.set(Array.from(value.data, BigInt))
+  return Value.make(dtype, value.shape, data)
+}
+
+/** Every input the samples go to, checked against them. */
+const feedingsOf = (
   session: Session,
   split: Split,
-  name: string | undefined
-): Effect.Effect<Port, Mismatch> => {
-  const mismatch = (problem: string, mend: string) =>
-    Effect.fail(new Mismatch({ model: session.name, file: split.file, problem, mend }))
-  const names = session.inputs.map((input) => input.name).join(", ")
-  const input = name === undefined ? session.inputs[0] : session.inputs.find((input) => input.name === name)
-  if (input === undefined) return mismatch(`the model has no input '${name}'`, `Name one of ${names}`)
-  if (name === undefined && session.inputs.length > 1)
-    return mismatch(
-      `the model has ${session.inputs.length} inputs (${names}), and a data set feeds one`,
-      "Make the others constants of the model"
-    )
-  if (!Value.isDType(input.dtype))
-    return mismatch(
-      `the model's input '${input.name}' holds ${input.dtype}, which ONNX Runtime's Node binding cannot be fed`,
-      "Export the model with float32 inputs"
-    )
-  const problem = misfit(input, split)
-  return problem === undefined
-    ? Effect.succeed(input)
-    : mismatch(problem, "Mend layout, dtype, resize or reshape in the data set's descriptor")
-}
+  { input: wanted, feeds }: Options
+): Effect.Effect<ReadonlyArray<Feeding>, Mismatch> =>
+  Effect.gen(function* () {
+    const mismatch = (problem: string, mend: string) =>
+      new Mismatch({ model: session.name, file: split.file, problem, mend })
+    const names = session.inputs.map((input) => input.name).join(", ")
+    const feedingOf = (port: Port, field: Field, of: Feeding["of"]): Effect.Effect<Feeding, Mismatch> => {
+      if (!Value.isDType(port.dtype))
+        return mismatch(
+          `the model's input '${port.name}' holds ${port.dtype}, which ONNX Runtime's Node binding cannot be fed`,
+          "Export the model with float32 inputs"
+        )
+      const { dtype } = port
+      const problem = misfit(port, field)
+      return problem === undefined
+        ? Effect.succeed({ port, of: (batch) => widened(of(batch), dtype) })
+        : mismatch(problem, mendOf(port, field))
+    }
+    const whole: Field = { name: undefined, dtype: split.dtype, shape: split.inputShape }
+    const [only, ...others] = session.inputs
+    const fed =
+      wanted === undefined
+        ? others.length === 0
+          ? only
+          : undefined
+        : session.inputs.find(({ name }) => name === wanted)
+    if (wanted !== undefined && fed === undefined)
+      return yield* mismatch(`the model has no input '${wanted}'`, `Name one of ${names}`)
+    if (fed !== undefined && !split.named.some(({ name }) => name === fed.name))
+      return [yield* feedingOf(fed, whole, ({ inputs }) => inputs)]
+    if (feeds === undefined && split.named.length === 0)
+      return yield* mismatch(
+        `the model has ${session.inputs.length} inputs (${names}), and these data have one array a sample`,
+        "Give an .npz file whose arrays have the names of the inputs, or make the others constants of the model"
+      )
+    const ports = fed === undefined ? session.inputs : [fed]
+    return yield* Effect.forEach(ports, (port) => {
+      const field = split.named.find(({ name }) => name === port.name)
+      return field === undefined
+        ? mismatch(
+            `there is no array for the model's input '${port.name}', only ${split.named.map(({ name }) => name).join(", ")}`,
+            `Save the arrays under the names of the inputs (${names}), or name them in a descriptor's "inputs"`
+          )
+        : feedingOf(port, field, ({ named }) => named.get(port.name)!)
+    })
+  })
 
 /** The usual batch, or as many samples as leave the outputs within bounds. */
 const batchSizeFor = (session: Session, split: Split, outputs: ReadonlyArray<string>): number => {
@@ -132,19 +197,23 @@ export const eachBatch = <E>(
   use: (results: Readonly<Record<string, Value.Value>>, batch: Batch) => Effect.Effect<void, E>
 ): Effect.Effect<void, Failure | E> =>
   Effect.gen(function* () {
-    const input = yield* inputFor(session, split, options.input)
+    const feedings = yield* feedingsOf(session, split, options)
     const total = Math.min(split.size, options.limit ?? split.size)
-    const fixed = typeof input.shape[0] === "number" ? input.shape[0] : undefined
+    const fixed = feedings.map(({ port }) => port.shape[0]).find((rows) => typeof rows === "number")
     const batchSize = fixed ?? options.batchSize ?? batchSizeFor(session, split, outputs)
     if (!(batchSize >= 1)) throw new Error(`eachBatch: a batch of ${batchSize} samples`)
     const stage = options.stage ?? `${session.name} on ${split.name}`
+    const report = (done: number) =>
+      options.silent === true ? Effect.void : Progress.step({ stage, done, total })
     for (let from = 0; from < total; from += batchSize) {
-      yield* Progress.step({ stage, done: from, total })
+      yield* report(from)
       const batch = yield* split.batch(from, Math.min(from + batchSize, total))
       const samples = batch.to - batch.from
       const short = fixed !== undefined && samples < fixed
-      const feed = short ? padded(batch.inputs, fixed) : batch.inputs
-      const feeds = { ...options.feeds?.(batch), [input.name]: feed }
+      const fed = feedings.map(
+        ({ port, of }) => [port.name, short ? padded(of(batch), fixed) : of(batch)] as const
+      )
+      const feeds = { ...options.feeds?.(batch), ...Object.fromEntries(fed) }
       const results = yield* session.run(feeds, outputs)
       if (!short || options.filling === "keep") {
         yield* use(results, batch)
@@ -166,5 +235,5 @@ export const eachBatch = <E>(
       }
       yield* use(kept, batch)
     }
-    yield* Progress.step({ stage, done: total, total })
+    yield* report(total)
   })

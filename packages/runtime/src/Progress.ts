@@ -5,6 +5,7 @@
  * file, CI) a plain line every few seconds; always on stderr, since stdout belongs to results. The time
  * left is the time so far times what is left over what is done.
  */
+import { Printable } from "@bitbudget/words"
 import { Clock, Context, Effect, Layer } from "effect"
 
 export interface Step {
@@ -76,7 +77,9 @@ export const layer = ({ sink, environment, quiet }: Options): Layer.Layer<never>
   const set = (name: string) => (environment[name] ?? "") !== ""
   const terminal = sink.isTTY === true && !set("CI")
   const started = new Map<string, { at: number; shown: number }>()
-  const draw = (step: Step, now: number) => {
+  const draw = (reported: Step, now: number) => {
+    // File names and layers stand in it.
+    const step = { ...reported, stage: Printable.line(reported.stage) }
     const known = started.get(step.stage)
     const stage = known ?? { at: now, shown: -Infinity }
     if (known === undefined) started.set(step.stage, stage)

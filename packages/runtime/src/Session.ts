@@ -8,7 +8,7 @@
  */
 import { Effect, Schema } from "effect"
 import type { Scope } from "effect"
-import * as ort from "onnxruntime-node"
+import type * as ort from "onnxruntime-node"
 import * as Value from "./Value.ts"
 
 export class RuntimeFailure extends Schema.TaggedError<RuntimeFailure>()("RuntimeFailure", {
@@ -57,7 +57,8 @@ const ports = (metadata: ReadonlyArray<ort.InferenceSession.ValueMetadata>): Rea
       : { name: port.name, dtype: "sequence or map", shape: [] }
   )
 
-const toOrt = (value: Value.Value): ort.Tensor => new ort.Tensor(value.dtype, value.data, value.shape)
+/** The native library takes a while to load, and most commands run no network. */
+const runtime = (): Promise<typeof ort> => import("onnxruntime-node")
 
 const fromOrt = (name: string, tensor: ort.OnnxValue): Value.Value => {
   if (!Value.isDType(tensor.type) || Array.isArray(tensor.data))
@@ -84,10 +85,12 @@ export const make = (
     ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads })
   }
   const load = Effect.tryPromise({
-    try: () =>
-      typeof model === "string"
-        ? ort.InferenceSession.create(model, sessionOptions)
-        : ort.InferenceSession.create(model, sessionOptions),
+    try: async () => {
+      const { InferenceSession } = await runtime()
+      return typeof model === "string"
+        ? InferenceSession.create(model, sessionOptions)
+        : InferenceSession.create(model, sessionOptions)
+    },
     catch: failure("load")
   })
   return Effect.acquireRelease(load, (session) => Effect.promise(() => session.release())).pipe(
@@ -98,7 +101,10 @@ export const make = (
       run: (feeds, outputs = session.outputNames) =>
         Effect.tryPromise({
           try: async () => {
-            const tensors = Object.entries(feeds).map(([name, value]) => [name, toOrt(value)] as const)
+            const { Tensor } = await runtime()
+            const tensors = Object.entries(feeds).map(
+              ([name, { dtype, data, shape }]) => [name, new Tensor(dtype, data, shape)] as const
+            )
             const results = await session.run(Object.fromEntries(tensors), outputs)
             return Object.fromEntries(outputs.map((name) => [name, fromOrt(name, results[name]!)]))
           },

@@ -220,6 +220,21 @@ describe("image folders", () => {
 })
 
 describe("preprocessing of arrays", () => {
+  it("a folder of grey images has one channel, unless the descriptor says otherwise", () =>
+    inFolder(async (folder) => {
+      for (let i = 0; i < 3; i++)
+        await sharp(new Uint8Array(6).fill(20 * i), { raw: { width: 3, height: 2, channels: 1 } })
+          .toColourspace("b-w")
+          .png()
+          .toFile(join(folder, `${i}.png`))
+      expect((await wholeOf(folder)).inputShape).toEqual([1, 2, 3])
+      await writeFile(
+        join(folder, "colour.json"),
+        JSON.stringify({ version: 1, sources: { a: { kind: "images", folder: ".", channels: "rgb" } } })
+      )
+      expect((await wholeOf(join(folder, "colour.json"))).inputShape).toEqual([3, 2, 3])
+    }))
+
   it("moves channels of NHWC and NCHW arrays, and reshapes", () =>
     inFolder(async (folder) => {
       const shape = [1, 2, 3, 2]

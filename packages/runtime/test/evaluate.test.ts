@@ -229,7 +229,7 @@ describe("models and data that do not fit", () => {
       model: identity,
       x: npy("<f4", [1, 3], new Float32Array(3)),
       message:
-        /^model on .*x\.npy: the model's input 'x' is float32 \[N,2\], but the samples are float32 \[N,3\]\. Mend layout/
+        /^model on .*x\.npy: the model's input 'x' is float32 \[N,2\], but the samples are float32 \[N,3\]\. Fix layout/
     },
     {
       what: "types",
@@ -245,7 +245,7 @@ describe("models and data that do not fit", () => {
         [float("y")]
       ),
       x: logits(1),
-      message: /the model has 2 inputs \(a, b\), and a data set feeds one/
+      message: /the model has 2 inputs \(a, b\), and these data have one array a sample/
     },
     {
       what: "an input the model lacks",

@@ -3,8 +3,8 @@
  * never from a solver's scaled copy of them: this is the referee every solver's answer must pass.
  */
 import { attributeOf } from "./Attribute.ts"
-import { choicesOf } from "./Dense.ts"
 import { exactSum, sumAgainst } from "@bitbudget/numerics"
+import { finderOf } from "./Dense.ts"
 import { weightsOf } from "./Objective.ts"
 import { quantitiesOf, type Problem } from "./Problem.ts"
 
@@ -25,22 +25,37 @@ export const evaluator = (problem: Problem): ((assignment: Assignment) => Evalua
   const names = quantitiesOf(problem)
   const budgets = Object.entries(problem.budgets ?? {})
   const limitOf = new Map(budgets)
-  const groups = problem.groups.map((group) => ({ id: group.id, choices: choicesOf(group) }))
-  const byId = new Map(groups.map(({ id, choices }) => [id, choices]))
+  const groups = problem.groups.map((group) => ({ id: group.id, find: finderOf(group) }))
+  const byId = new Map(groups.map(({ id, find }) => [id, find]))
+  const indexOf = new Map(
+    (problem.interactions ?? []).flatMap(({ between }) =>
+      between.map((id) => {
+        const { choices } = problem.groups.find((group) => group.id === id)!
+        return [id, new Map(choices.map((choice, c) => [choice.id, c]))] as const
+      })
+    )
+  )
   return (assignment) => {
     const terms = new Map(names.map((name) => [name, new Array<number>()]))
-    for (const { id, choices } of groups) {
-      const choice = choices.get(assignment[id]!)
+    for (const { id, find } of groups) {
+      const choice = find(assignment[id]!)
       if (choice === undefined)
         throw new Error(`group ${id} is assigned ${assignment[id]}, which it does not offer`)
       terms.get("loss")!.push(choice.loss)
       for (const name of Object.keys(choice.costs)) terms.get(name)!.push(choice.costs[name]!)
     }
     for (const { from, to, cost, whenDifferent } of problem.transitions ?? []) {
-      const [a, b] = [byId.get(from)!.get(assignment[from]!)!, byId.get(to)!.get(assignment[to]!)!]
+      const [a, b] = [byId.get(from)!(assignment[from]!)!, byId.get(to)!(assignment[to]!)!]
       if (attributeOf(a, whenDifferent) === attributeOf(b, whenDifferent)) continue
       for (const [name, amount] of Object.entries(cost)) terms.get(name)!.push(amount)
     }
+    for (const {
+      between: [a, b],
+      loss
+    } of problem.interactions ?? [])
+      terms
+        .get("loss")!
+        .push(loss[indexOf.get(a)!.get(assignment[a]!)!]![indexOf.get(b)!.get(assignment[b]!)!]!)
     const totals = new Map(
       names.map((name) => [name, sumAgainst(terms.get(name)!, limitOf.get(name) ?? NaN)])
     )

@@ -12,7 +12,7 @@
  * Deterministic: no clock and no randomness decide anything but when to stop.
  */
 import { Frontier } from "./Frontier.ts"
-import { oracle } from "./Lagrangian.ts"
+import { oracle, type Minimiser } from "./Lagrangian.ts"
 import { raised } from "./lattice.ts"
 import { polisher } from "./Polish.ts"
 import { relax, type Relaxation } from "./Relaxation.ts"
@@ -28,6 +28,8 @@ export interface Search {
   /** Proven lower bound in solver units; +Infinity: nothing fits. */
   readonly bound: number
   readonly nodes: number
+  /** The tree, where nodes were recorded. */
+  readonly proof: Proof | null
 }
 
 /** accepted · refused for good · not looked at, since no more evaluations are allowed. */
@@ -43,6 +45,36 @@ export interface Request {
   readonly start: ReadonlyArray<Int32Array>
   /** Whether time is up; asked within a node. */
   readonly expired: () => boolean
+  /** Of a program with interactions: its objective, and lower bounds of it that are linear. */
+  readonly beyond?: Beyond | undefined
+  /** Nodes to keep for a proof; 0: none. */
+  readonly recorded: number
+}
+
+/** A node of the tree as a proof keeps it: the prices that bound it, how it was split, what came of it. */
+export interface Proof {
+  prices: Float64Array
+  /** The prices prove that nothing fits, whatever the objective. */
+  nothingFits: boolean
+  /** The first child takes decision's choices in `first`, the other the rest; indices of the whole problem. */
+  split: { readonly decision: number; readonly first: ReadonlyArray<number> } | null
+  /** null: closed by this node's own prices. */
+  children: readonly [Proof | null, Proof | null]
+}
+
+const proofOf = (prices: Float64Array): Proof => ({
+  prices,
+  nothingFits: false,
+  split: null,
+  children: [null, null]
+})
+
+/** All in solver units; x are shares of the choices. */
+export interface Beyond {
+  readonly valueOf: (picks: Int32Array) => number
+  readonly tangentAt: (x: Float64Array) => { readonly objective: Float64Array; readonly constant: number }
+  /** How far from x towards y the convex bound falls, between 0 and 1. */
+  readonly stepTowards: (x: Float64Array, y: Float64Array) => number
 }
 
 interface Node {
@@ -50,6 +82,7 @@ interface Node {
   readonly size: number
   readonly bound: number
   readonly prices: Float64Array
+  readonly proof: Proof | null
 }
 
 /** Choices of the first child's side of a split: 1 there, 0 on the other side; other decisions untouched. */
@@ -142,8 +175,9 @@ const splitRefused = (sub: Subproblem, picks: Int32Array, regrets: Float64Array)
 /** Plans whose verdict is remembered, of problems up to so many decisions. */
 const rememberedDecisions = 4096
 
-/** Nodes whose mix is rounded and polished: at first all, then fewer. */
-const isPolished = (node: number): boolean => node <= 8 || node % 64 === 0
+/** Nodes whose mix is rounded and polished: none of a search that ends soon, of a long one now and then. */
+const isPolished = (node: number, choices: number): boolean =>
+  choices <= 2e5 && (node === 16 || node % 128 === 0)
 
 /** Every decision's choice with the most weight in the mix, as picks of the whole problem. */
 const rounded = (sub: Subproblem, mix: Relaxation["mix"]): Int32Array => {
@@ -158,8 +192,37 @@ const rounded = (sub: Subproblem, mix: Relaxation["mix"]): Int32Array => {
   return full
 }
 
+/** Tangents tried at a node. */
+const tangents = 12
+
+/** Shares of the whole problem's choices in a node's mix. */
+const sharesOf = (root: Subproblem, sub: Subproblem, mix: Relaxation["mix"]): Float64Array => {
+  const x = new Float64Array(root.objective.length)
+  for (const i of sub.picks) if (i >= 0) x[i] = 1
+  const weights = mix.reduce((sum, { weight }) => sum + weight, 0)
+  for (const { minimiser, weight } of mix)
+    for (const i of minimiser.picks) x[sub.choices[i]!]! += weight / weights
+  return x
+}
+
+/** The whole problem's choices that a node leaves. */
+const keptOf = (root: Subproblem, sub: Subproblem): Uint8Array => {
+  const keep = new Uint8Array(root.objective.length)
+  for (const i of sub.picks) if (i >= 0) keep[i] = 1
+  for (const i of sub.choices) keep[i] = 1
+  return keep
+}
+
 /** One node a step: yields after each, and stops when the driver answers false. */
-export function* search({ scaled, gap, judge, start, expired }: Request): Generator<void, Search, boolean> {
+export function* search({
+  scaled,
+  gap,
+  judge,
+  start,
+  expired,
+  beyond,
+  recorded
+}: Request): Generator<void, Search, boolean> {
   let best: Int32Array | null = null
   let incumbent = Infinity
   /** A bound at or above this promises nothing better, or nothing better than the gap. */
@@ -187,22 +250,28 @@ export function* search({ scaled, gap, judge, start, expired }: Request): Genera
   }
   const root = whole(scaled)
   for (const picks of start) {
-    const { objective } = totals(root, picks)
+    const objective = beyond?.valueOf(picks) ?? totals(root, picks).objective
     if (objective < incumbent) take(picks, objective)
   }
 
-  const offer = (sub: Subproblem, picks: Int32Array): void => {
-    const { objective, costs } = totals(sub, picks)
+  const offer = (
+    sub: Subproblem,
+    picks: Int32Array,
+    { objective, costs }: Pick<Minimiser, "objective" | "costs"> = totals(sub, picks)
+  ): void => {
     if (sub.constant + objective >= incumbent - resolution) return
     if (costs.some((cost, k) => cost > sub.limits[k]!)) return
     const full = sub.picks.slice()
     picks.forEach((i, d) => (full[sub.decisions[d]!] = sub.choices[i]!))
+    const value = beyond?.valueOf(full) ?? sub.constant + objective
+    if (value >= incumbent - resolution) return
     const verdict = verdictOf(full)
-    if (verdict === "accepted") take(full, sub.constant + objective)
+    if (verdict === "accepted") take(full, value)
     // A plan nobody looked at may be better than all that are known.
     if (verdict === "unknown") floor = Math.min(floor, sub.constant + objective)
   }
 
+  let kept = 0
   const frontier = new Frontier<Node>()
   /** Whether the bound leaves hope of something better. */
   const open = (bound: number): boolean => {
@@ -216,33 +285,63 @@ export function* search({ scaled, gap, judge, start, expired }: Request): Genera
     if (sub === null) return null
     const bound = raised(Math.max(above, sub.constant), scaled.objectiveStep)
     if (sub.decisions.length === 0) offer(sub, new Int32Array(0))
-    else if (open(bound)) return { sub, size: sub.choices.length, bound, prices }
+    else if (open(bound)) {
+      const proof = kept < recorded ? proofOf(prices) : null
+      if (proof !== null) kept++
+      return { sub, size: sub.choices.length, bound, prices, proof }
+    }
     return null
   }
   const prices = new Float64Array(scaled.limits.length)
   const everything = new Uint8Array(root.objective.length).fill(1)
-  frontier.branch(nodeOf(restrict(root, everything), -Infinity, prices), null)
+  const top = nodeOf(restrict(root, everything), -Infinity, prices)
+  const tree = recorded > 0 ? (top?.proof ?? proofOf(prices)) : null
+  frontier.branch(top, null)
   const polish = polisher(scaled)
   for (let node = frontier.next(); node !== undefined; node = frontier.next()) {
     if (!open(node.bound)) continue
     nodes++
-    const { sub } = node
-    const ask = oracle(sub)
-    const {
-      bound: above,
-      prices,
-      mix
-    } = relax({
-      oracle: ask,
-      limits: sub.limits,
-      prices: node.prices,
-      cutoff: cutoff - sub.constant - 0.9 * scaled.objectiveStep,
-      found: ({ picks }) => offer(sub, picks),
-      expired
-    })
-    const bound = sub.constant + above
+    let { sub } = node
+    let ask = oracle(sub)
+    const relaxed = (prices: Float64Array): Relaxation =>
+      relax({
+        oracle: ask,
+        limits: sub.limits,
+        prices,
+        cutoff: cutoff - sub.constant - 0.9 * scaled.objectiveStep,
+        found: (minimiser) => offer(sub, minimiser.picks, sub.edges.length === 0 ? minimiser : undefined),
+        expired
+      })
+    let { bound: above, prices, mix } = relaxed(node.prices)
+    let bound = sub.constant + above
+    if (beyond !== undefined) {
+      // Frank–Wolfe on the convex bound: tangents at the mix, each a program of its own.
+      let x = sharesOf(root, sub, mix)
+      for (let step = 0; step < tangents && open(bound) && mix.length > 0 && !expired(); step++) {
+        const tangent = beyond.tangentAt(x)
+        const next = restrict({ ...root, ...tangent }, keptOf(root, sub))
+        if (next === null || next.decisions.length === 0) break
+        const before = { sub, ask, above, prices, bound, mix }
+        sub = next
+        ask = oracle(sub)
+        const found = relaxed(prices)
+        const reached = sub.constant + found.bound
+        const y = sharesOf(root, sub, found.mix)
+        const towards = beyond.stepTowards(x, y)
+        const gained = reached - bound
+        ;({ bound: above, prices, mix } = found)
+        if (gained > 0) bound = reached
+        else ({ sub, ask, above, prices, bound, mix } = before)
+        if (gained < 0.01 * (cutoff - bound) && step > 1) break
+        x = x.map((share, i) => share + towards * (y[i]! - share))
+      }
+    }
+    if (node.proof !== null) {
+      node.proof.prices = prices
+      node.proof.nothingFits = above === Infinity
+    }
     if (!open(bound)) continue
-    if (isPolished(nodes) && mix.length > 0) {
+    if (isPolished(nodes, root.objective.length) && mix.length > 0) {
       const polished = polish(rounded(sub, mix), incumbent)
       if (polished !== null) offer(root, polished)
       if (!open(bound)) continue
@@ -263,9 +362,17 @@ export function* search({ scaled, gap, judge, start, expired }: Request): Genera
       }
       return nodeOf(restrict(sub, keep), Math.max(parent, bound + least), prices)
     }
-    frontier.branch(child(true), child(false))
+    const [one, other] = [child(true), child(false)]
+    if (node.proof !== null) {
+      node.proof.split = {
+        decision: sub.decisions[decision]!,
+        first: Array.from(first, (i) => sub.choices[i]!)
+      }
+      node.proof.children = [one?.proof ?? null, other?.proof ?? null]
+    }
+    frontier.branch(one, other)
     const goOn = yield
-    if (!goOn) return { picks: best, bound: Math.min(frontier.bound(), floor, incumbent), nodes }
+    if (!goOn) return { picks: best, bound: Math.min(frontier.bound(), floor, incumbent), nodes, proof: tree }
   }
-  return { picks: best, bound: Math.min(floor, incumbent), nodes }
+  return { picks: best, bound: Math.min(floor, incumbent), nodes, proof: tree }
 }

@@ -29,6 +29,19 @@ export interface Dense {
   /** `costs[i * rows.length + k]`: what choice i adds to row k. */
   readonly costs: Float64Array
   readonly edges: ReadonlyArray<Edge>
+  /** Losses of two decisions together. */
+  readonly pairs: ReadonlyArray<Pair>
+  /** What the objective takes of the pairs' loss. */
+  readonly pairWeight: number
+  /** Index of each choice before any was dropped. */
+  readonly origin: Int32Array
+}
+
+export interface Pair {
+  readonly a: number
+  readonly b: number
+  /** `losses[i * choices of b + j]` */
+  readonly losses: Float64Array
 }
 
 /** Paid when the two decisions' choices carry different labels; forbidden then, if `hard`. */
@@ -44,11 +57,17 @@ export interface Edge {
   readonly costs: Float64Array
 }
 
-/** A group's choices by id. */
-export type Choices = ReadonlyMap<string, Choice>
+/** A group's choice by its id. */
+export type Finder = (id: string) => Choice | undefined
 
-export const choicesOf = (group: Group): Choices =>
-  new Map(group.choices.map((choice) => [choice.id, choice]))
+/** Up to so many choices are looked through rather than indexed. */
+const fewChoices = 24
+
+export const finderOf = ({ choices }: Group): Finder => {
+  if (choices.length <= fewChoices) return (id) => choices.find((choice) => choice.id === id)
+  const byId = new Map(choices.map((choice) => [choice.id, choice]))
+  return (id) => byId.get(id)
+}
 
 export const quantityOf = (choice: Choice, name: string): number =>
   name === "loss" ? choice.loss : Object.hasOwn(choice.costs, name) ? choice.costs[name]! : 0
@@ -94,11 +113,11 @@ export const compile = (problem: Problem): Dense => {
   const rows = Object.keys(problem.budgets ?? {})
   const fixed = problem.fixed ?? {}
   const sets = tiedSets(problem)
-  const choices = new Map<string, Choices>()
-  for (const group of problem.groups) choices.set(group.id, choicesOf(group))
+  const finders = new Map<string, Finder>()
+  for (const group of problem.groups) finders.set(group.id, finderOf(group))
   const decisionOf = new Map(sets.flatMap((set, d) => set.map((group) => [group.id, d] as const)))
   const valueOf = (group: string, id: string, attribute: string): Attribute | undefined =>
-    attributeOf(choices.get(group)!.get(id)!, attribute)
+    attributeOf(finders.get(group)!(id)!, attribute)
 
   const ties = attributeTies(problem)
   const offered: Array<ReadonlyArray<string>> = sets.map((set) => {
@@ -129,10 +148,11 @@ export const compile = (problem: Problem): Dense => {
   const total = starts[decisions]!
   const objective = new Float64Array(total)
   const costs = new Float64Array(total * rows.length)
-  sets.forEach((set, d) =>
+  sets.forEach((set, d) => {
+    const all = set.length === 1 && offered[d]!.length === set[0]!.choices.length ? set[0]!.choices : null
     offered[d]!.forEach((id, c) => {
       const i = starts[d]! + c
-      const chosen = set.map((group) => choices.get(group.id)!.get(id)!)
+      const chosen = all === null ? set.map((group) => finders.get(group.id)!(id)!) : [all[c]!]
       const [only] = chosen
       const sum = (name: string): number =>
         chosen.length === 1
@@ -144,7 +164,7 @@ export const compile = (problem: Problem): Dense => {
           : exactSum(chosen.flatMap((choice) => weights.map(([name, w]) => w * quantityOf(choice, name))))
       rows.forEach((name, k) => (costs[i * rows.length + k] = sum(name)))
     })
-  )
+  })
 
   const nothing = new Float64Array(rows.length)
   const edges: Array<Edge> = []
@@ -187,7 +207,46 @@ export const compile = (problem: Problem): Dense => {
     else
       edges.push({ a: a.d, b: b.d, hard: false, labelsA, labelsB, objective: addObjective, costs: addCosts })
   }
+  const pairs = new Map<string, Pair>()
+  const indexOf = new Map(
+    (problem.interactions ?? []).flatMap(({ between }) =>
+      between.map((id) => {
+        const { choices } = problem.groups.find((group) => group.id === id)!
+        return [id, new Map(choices.map((choice, c) => [choice.id, c]))] as const
+      })
+    )
+  )
+  const lossWeight = weights.find(([name]) => name === "loss")?.[1] ?? 0
+  const lossRow = rows.indexOf("loss")
+  for (const { between, loss } of problem.interactions ?? []) {
+    const [x, y] = between
+    const [dx, dy] = [decisionOf.get(x)!, decisionOf.get(y)!]
+    const lossOf = (cx: string, cy: string): number =>
+      loss[indexOf.get(x)!.get(cx)!]![indexOf.get(y)!.get(cy)!]!
+    if (dx === dy) {
+      offered[dx]!.forEach((id, c) => {
+        const i = starts[dx]! + c
+        objective[i]! += lossWeight * lossOf(id, id)
+        if (lossRow >= 0) costs[i * rows.length + lossRow]! += lossOf(id, id)
+      })
+      continue
+    }
+    const [a, b] = dx < dy ? [dx, dy] : [dy, dx]
+    const losses = Float64Array.from(
+      offered[a]!.flatMap((ca) => offered[b]!.map((cb) => (dx < dy ? lossOf(ca, cb) : lossOf(cb, ca))))
+    )
+    const key = `${a} ${b}`
+    const before = pairs.get(key)
+    pairs.set(key, {
+      a,
+      b,
+      losses: before === undefined ? losses : losses.map((v, i) => v + before.losses[i]!)
+    })
+  }
   return {
+    pairs: [...pairs.values()],
+    pairWeight: lossWeight,
+    origin: Int32Array.from({ length: total }, (_, i) => i),
     members: [...sets.map((set) => set.map((group) => group.id)), ...hubs.map(() => [])],
     starts,
     choiceIds: [...offered, ...hubs.map(({ values }) => values.map(String))].flat(),

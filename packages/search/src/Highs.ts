@@ -3,7 +3,8 @@
  * own branch and bound, and a solver for whoever trusts a general one more.
  *
  * Columns: one binary per choice, then one "agree" column w per edge and label; a tie on an attribute asks its
- * members for as much of each label as its hub takes. A transition costs
+ * members for as much of each label as its hub takes. A pair of choices that lose together has a column that
+ * adds up to either choice (the first level of Sherali and Adams 1990). A transition costs
  * c·(1 − Σ w) with w ≤ (the decision's choices of that label) at both ends: the local polytope of a Potts
  * term, tighter than one difference variable per edge. Solver binaries are read with tolerance (the largest
  * of a decision wins); what they round to is checked against every budget, and an assignment that breaks
@@ -38,7 +39,10 @@ interface Entry {
   readonly value: number
 }
 
-const modelOf = ({ starts, objective, rows, costs, limits, edges }: Scaled): ModelData => {
+const modelOf = (
+  { starts, objective, objectiveUnit, rows, costs, limits, edges }: Scaled,
+  { pairs, pairWeight }: Dense
+): ModelData => {
   const decisions = starts.length - 1
   const choices = starts[decisions]!
   const columns: Array<Array<Entry>> = Array.from({ length: choices }, () => [])
@@ -85,6 +89,23 @@ const modelOf = ({ starts, objective, rows, costs, limits, edges }: Scaled): Mod
       columns.push(column)
       colCost.push(-edge.objective * objectiveScale)
     }
+  }
+  for (const { a, b, losses } of pairs) {
+    const rowOf = (i: number): number => {
+      const row = rowLower.push(0) - 1
+      rowUpper.push(0)
+      columns[i]!.push({ row, value: -1 })
+      return row
+    }
+    const ends = [a, b].map((d) =>
+      Array.from({ length: starts[d + 1]! - starts[d]! }, (_, c) => rowOf(starts[d]! + c))
+    )
+    let at = 0
+    for (const rowA of ends[0]!)
+      for (const rowB of ends[1]!) {
+        columns.push([rowA, rowB].map((row) => ({ row, value: 1 })))
+        colCost.push((pairWeight * losses[at++]! * objectiveScale) / objectiveUnit)
+      }
   }
   const columnStarts = [0]
   for (const column of columns) columnStarts.push(columnStarts.at(-1)! + column.length)
@@ -175,6 +196,13 @@ export const solveHighs = (
   const deadline = performance.now() + options.seconds * 1e3
   const { accept = () => true } = options
   const dense = compile(problem)
+  if (dense.pairs.length > 0 && dense.rows.includes("loss"))
+    return Effect.fail(
+      new SolverFailure({
+        method: "highs",
+        why: "a limit on the loss together with interactions is no linear program; use the method ilp"
+      })
+    )
   const dominance = options.accept === undefined
   return Effect.scoped(
     Effect.gen(function* () {
@@ -193,11 +221,12 @@ export const solveHighs = (
           let last: Outcome = { assignment: null, bound: Infinity, resolution: 0, nodes: 0, evaluations: 0 }
           let upper = Infinity
           for (let range = Infinity; ;) {
-            const reduced = presolve(dense, { upper, dominance })
+            // Bounds by columns say nothing where pairs lose together.
+            const reduced = dense.pairs.length > 0 ? dense : presolve(dense, { upper, dominance })
             const scaled = reduced === null ? null : scale(reduced)
             if (reduced === null || scaled === null || scaled.objectiveRange >= range / 2) return last
             range = scaled.objectiveRange
-            model.passModel(modelOf(scaled))
+            model.passModel(modelOf(scaled, reduced))
             last = run({ problem, dense: reduced, scaled, accept, deadline }, model)
             if (last.assignment === null || performance.now() >= deadline) return last
             upper = objectiveOf(problem, evaluate(problem, last.assignment))

@@ -1,30 +1,26 @@
 /**
- * The methods behind one signature: a checked problem to what the method knows when it stops.
+ * The methods behind one signature: a checked problem, limits and perhaps an oracle to what the method knows
+ * when it stops. `ilp` and `highs` prove; the rivals (`Rivals`) only search.
  *
- * The exact search is driven in slices, so that a fiber running it can be interrupted and other work goes
- * on. The baselines prove nothing themselves: their bound is the search's root bound.
+ * The exact search is driven in slices, so that a fiber running it can be interrupted and other work goes on.
  */
 import { Effect } from "effect"
-import { evaluate } from "./Assignment.ts"
-import { compile, expand } from "./Dense.ts"
 import { exact, type Request } from "./Exact.ts"
-import { greedy } from "./Greedy.ts"
 import { solveHighs } from "./Highs.ts"
 import type { Problem } from "./Problem.ts"
-import { scale } from "./Scaled.ts"
-import type { Method, Outcome, SolverFailure } from "./Solution.ts"
-import { best } from "./Uniform.ts"
+import { drive, type Limits as RivalLimits } from "./Rivals.ts"
+import { rivals, type Method, type Outcome, type Rival, type SolverFailure } from "./Solution.ts"
 
-export interface Limits extends Pick<Request, "gap" | "accept" | "start" | "evaluations"> {
-  readonly seconds: number
-}
+export interface Limits extends Pick<Request, "gap" | "accept" | "start" | "evaluations">, RivalLimits {}
 
 /** Milliseconds of search between two looks at the fiber. */
 const sliceMs = 50
 
-const branchAndBound = Effect.fnUntraced(function* (problem: Problem, { gap, seconds, ...rest }: Limits) {
+const branchAndBound = Effect.fnUntraced(function* (problem: Problem, limits: Limits) {
+  const { gap, seconds, accept, start, evaluations } = limits
   const deadline = performance.now() + seconds * 1e3
-  const run = exact({ problem, gap, expired: () => performance.now() >= deadline, ...rest })
+  const expired = (): boolean => performance.now() >= deadline
+  const run = exact({ problem, gap, expired, accept, start, evaluations })
   let state = run.next(true)
   while (state.done !== true) {
     const until = Math.min(deadline, performance.now() + sliceMs)
@@ -35,37 +31,36 @@ const branchAndBound = Effect.fnUntraced(function* (problem: Problem, { gap, sec
   return state.value
 })
 
-/** The bound of the search's root. */
-const rootBound = (problem: Problem): Outcome => {
-  const run = exact({ problem, gap: 0, expired: () => false })
-  let state = run.next(true)
-  while (state.done !== true) state = run.next(false)
-  return state.value
-}
+type Run = (problem: Problem, limits: Limits) => Effect.Effect<Outcome, SolverFailure>
 
-const baseline = (problem: Problem, method: "greedy" | "uniform"): Outcome => {
-  const root = rootBound(problem)
-  const dense = compile(problem)
-  const picks = method === "greedy" ? greedy(scale(dense)) : null
-  const proposed = picks === null ? null : expand(dense, picks)
-  const kept = proposed !== null && evaluate(problem, proposed).feasible ? proposed : null
-  return { ...root, assignment: method === "uniform" ? (best(problem)?.choice ?? null) : kept }
-}
+const rival =
+  (method: Rival): Run =>
+  (problem, limits) =>
+    drive(method, problem, limits)
 
-export const run: {
-  readonly [M in Method]: (problem: Problem, limits: Limits) => Effect.Effect<Outcome, SolverFailure>
-} = {
+export const run: { readonly [M in Method]: Run } = {
   ilp: branchAndBound,
   highs: (problem, limits) => Effect.suspend(() => solveHighs(problem, limits)),
-  greedy: (problem) => Effect.sync(() => baseline(problem, "greedy")),
-  uniform: (problem) => Effect.sync(() => baseline(problem, "uniform"))
+  uniform: rival("uniform"),
+  random: rival("random"),
+  greedy: rival("greedy"),
+  "greedy-gain": rival("greedy-gain"),
+  "one-budget": rival("one-budget"),
+  "trace-rank": rival("trace-rank"),
+  "lp-rounding": rival("lp-rounding"),
+  annealing: rival("annealing"),
+  nsga2: rival("nsga2"),
+  tpe: rival("tpe"),
+  "policy-gradient": rival("policy-gradient")
 }
 
+const isRival = (method: Method): method is Rival => rivals.some((name) => name === method)
+
 /** Why a method ended with neither an assignment nor a proof. */
-export const unanswered: { readonly [M in Method]: string } = {
-  ilp: "found no assignment within the budgets in the time given, nor a proof that there is none; allow more time",
-  highs:
-    "found no assignment within the budgets in the time given, nor a proof that there is none; allow more time",
-  greedy: "no single change brings it nearer to the budgets, which proves nothing; use an exact method",
-  uniform: "no choice taken everywhere keeps the budgets; mix choices with another method"
+export const unanswered = (method: Method): string => {
+  if (method === "uniform")
+    return "no choice taken everywhere keeps the budgets; mix choices with another method"
+  if (!isRival(method))
+    return "found no assignment within the budgets in the time given, nor a proof that there is none; allow more time"
+  return "found no plan within the budgets, which proves nothing; use an exact method (ilp)"
 }

@@ -31,3 +31,35 @@ export const nameOf = (problem: Pick<Problem, "minimise">): string => {
     .map(([name, weight]) => (weight === 1 ? name : `${weight}·${name}`))
     .join(" + ")
 }
+
+/** The name under which a weighted sum can be budgeted. */
+const sumName = "weighted sum"
+
+/** The same problem with what is minimised as one quantity, so that it can be limited too. */
+export const asQuantity = (
+  problem: Problem
+): { readonly problem: Problem & { readonly minimise: string }; readonly name: string } => {
+  const weights = weightsOf(problem)
+  const [only] = weights
+  if (weights.length === 1 && only![1] === 1)
+    return { problem: { ...problem, minimise: only![0] }, name: only![0] }
+  const sum = (amount: (name: string) => number): number =>
+    weights.reduce((total, [name, weight]) => total + weight * amount(name), 0)
+  const groups = problem.groups.map(({ id, choices }) => ({
+    id,
+    choices: choices.map((choice) =>
+      Object.assign({}, choice, {
+        costs: {
+          ...choice.costs,
+          [sumName]: sum((name) => (name === "loss" ? choice.loss : (choice.costs[name] ?? 0)))
+        }
+      })
+    )
+  }))
+  const transitions = (problem.transitions ?? []).map((transition) =>
+    Object.assign({}, transition, {
+      cost: { ...transition.cost, [sumName]: sum((name) => transition.cost[name] ?? 0) }
+    })
+  )
+  return { problem: { ...problem, groups, transitions, minimise: sumName }, name: sumName }
+}

@@ -10,6 +10,8 @@ import type { Scaled } from "./Scaled.ts"
 /** Exchanges of two are tried up to so many pairs of choices a round. */
 const mostPairs = 4e6
 const mostRounds = 200
+/** Choices looked at in all rounds together. */
+const mostLooks = 2e7
 
 /** Picks of the whole problem that keep its limits and are better than `incumbent`, if it finds such. */
 export const polisher = (scaled: Scaled) => {
@@ -17,6 +19,7 @@ export const polisher = (scaled: Scaled) => {
   const rows = limits.length
   const decisions = starts.length - 1
   const choices = objective.length
+  const rounds = Math.min(mostRounds, Math.ceil(mostLooks / choices))
   const edgesOf = new Map<number, Array<(typeof edges)[number]>>()
   for (const edge of edges)
     for (const end of [edge.a, edge.b]) edgesOf.set(end, [...(edgesOf.get(end) ?? []), edge])
@@ -79,7 +82,7 @@ export const polisher = (scaled: Scaled) => {
         rate = cost
         best = i
       }
-      if (best < 0 || ++round > mostRounds) return null
+      if (best < 0 || ++round > rounds) return null
       move(decisionOf[best]!, best)
     }
 
@@ -136,7 +139,7 @@ export const polisher = (scaled: Scaled) => {
       if (pair !== null) for (const i of pair) move(decisionOf[i]!, i)
       return pair !== null
     }
-    for (let round = 0; round < mostRounds && (single() || double()); round++);
+    for (let round = 0; round < rounds && (single() || double()); round++);
     return value < incumbent ? picks : null
   }
 }

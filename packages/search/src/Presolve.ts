@@ -138,6 +138,7 @@ const subset = (dense: Dense, keep: Uint8Array): Dense => {
     choiceIds: at.map((i) => choiceIds[i]!),
     objective: Float64Array.from(at, (i) => objective[i]!),
     costs: fewer,
+    origin: Int32Array.from(at, (i) => dense.origin[i]!),
     edges: edges.map(({ a, b, hard, labelsA, labelsB, objective: hop, costs: amounts }) => ({
       a,
       b,

@@ -7,7 +7,8 @@
  * (types, NaN), then, once the shape is right, the faults of reference (unknown names, empty ties).
  * "loss" is a quantity like any cost: it may be budgeted, and any cost may be minimised instead.
  */
-import { Effect, Result, Schema, SchemaIssue } from "effect"
+import { Faults } from "@bitbudget/words"
+import { Effect, Result, Schema } from "effect"
 import { attributeOf } from "./Attribute.ts"
 import { orderOf, weightsOf } from "./Objective.ts"
 
@@ -18,6 +19,8 @@ export const Choice = Schema.Struct({
   loss: Schema.Finite,
   /** A cost named by one choice of a group must be named by all of them. */
   costs: Quantities,
+  /** Standard errors of the loss and of costs, by name. */
+  stdErr: Schema.optionalKey(Quantities),
   /** What `whenDifferent` compares; weightBits and activationBits are read from ids like w4a8. */
   attributes: Schema.optionalKey(Schema.Record(Schema.String, Schema.Union([Schema.Finite, Schema.String])))
 })
@@ -35,6 +38,18 @@ export const Transition = Schema.Struct({
   whenDifferent: Schema.String
 })
 
+/** Loss of two groups together, on top of their own: a row for each choice of the first, in order. */
+export const Interaction = Schema.Struct({
+  between: Schema.Tuple([Schema.String, Schema.String]),
+  loss: Schema.Array(Schema.Array(Schema.Finite))
+})
+
+/** P(cost ≤ limit) ≥ p; all costs of the quantity may share a relative error on top of their own. */
+export const Chance = Schema.Union([
+  Schema.Finite,
+  Schema.Struct({ probability: Schema.Finite, sharedRelativeStdErr: Schema.Finite })
+])
+
 /** The groups' choices agree in this attribute, whatever else they differ in. */
 export const AttributeTie = Schema.Struct({
   groups: Schema.Array(Schema.String),
@@ -49,6 +64,9 @@ const Shape = Schema.Struct({
   budgets: Schema.optionalKey(Quantities),
   fixed: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
   transitions: Schema.optionalKey(Schema.Array(Transition)),
+  /** Budgets that hold with a probability, by name. */
+  chances: Schema.optionalKey(Schema.Record(Schema.String, Chance)),
+  interactions: Schema.optionalKey(Schema.Array(Interaction)),
   /** "loss" unless told. A quantity; weights by quantity; or a list, later ones deciding among equals. */
   minimise: Schema.optionalKey(
     Schema.Union([Schema.String, Schema.Array(Schema.String).check(Schema.isMinLength(1)), Quantities])
@@ -90,11 +108,13 @@ const repeats = <T>(items: ReadonlyArray<T>, idOf: (item: T) => string): Readonl
   })
 }
 
-/** Every quantity the problem speaks of: "loss" first, then the costs in order of appearance. */
+/**
+ * Every quantity a checked problem speaks of: "loss" first, then the costs in order of appearance. The
+ * choices of a group name the same costs.
+ */
 export const quantitiesOf = (problem: Problem): ReadonlyArray<string> => {
   const names = new Set(["loss"])
-  for (const group of problem.groups)
-    for (const choice of group.choices) for (const name of Object.keys(choice.costs)) names.add(name)
+  for (const group of problem.groups) for (const name of Object.keys(group.choices[0]!.costs)) names.add(name)
   for (const transition of problem.transitions ?? [])
     for (const name of Object.keys(transition.cost)) names.add(name)
   return [...names]
@@ -172,12 +192,21 @@ const checkGroups = (problem: Problem, report: Report): void => {
         ["groups", g, "choices", c, "id"],
         `a second choice "${group.choices[c]!.id}" in group "${group.id}"; ids must be unique`
       )
-    const named = new Set(group.choices.flatMap((choice) => Object.keys(choice.costs)))
+    const named = new Set<string>()
+    for (const { costs } of group.choices) for (const name of Object.keys(costs)) named.add(name)
     group.choices.forEach((choice, c) => {
       const path = ["groups", g, "choices", c, "costs"]
       for (const name of named)
         if (!Object.hasOwn(choice.costs, name))
           report(path, `no "${name}", which other choices of "${group.id}" have; write 0 if it costs nothing`)
+      for (const [name, error] of Object.entries(choice.stdErr ?? {}))
+        if (error < 0)
+          report(
+            ["groups", g, "choices", c, "stdErr", name],
+            `${error} is negative; a standard error is at least 0`
+          )
+        else if (name !== "loss" && !Object.hasOwn(choice.costs, name))
+          report(["groups", g, "choices", c, "stdErr", name], `"${choice.id}" has no cost "${name}"`)
       if (Object.hasOwn(choice.costs, "loss"))
         report([...path, "loss"], `"loss" is the loss, not a cost name`)
     })
@@ -223,6 +252,32 @@ const checkReferences = (problem: Problem, report: Report): void => {
     for (const [name, cost] of Object.entries(transition.cost))
       if (cost < 0)
         report(["transitions", t, "cost", name], `${cost} is negative; a transition cannot pay back`)
+  })
+}
+
+const checkInteractions = (problem: Problem, report: Report): void => {
+  const byId = new Map(problem.groups.map((group) => [group.id, group]))
+  problem.interactions?.forEach(({ between, loss }, n) => {
+    const sizes = between.map((id, end) => {
+      if (!byId.has(id))
+        report(["interactions", n, "between", end], `no group "${id}"; the groups are ${quoted(byId.keys())}`)
+      return byId.get(id)?.choices.length ?? null
+    })
+    if (between[0] === between[1])
+      report(
+        ["interactions", n, "between"],
+        `"${between[0]}" twice; what a group loses alone is the loss of its choices`
+      )
+    const [rows, columns] = sizes
+    if (typeof rows === "number" && loss.length !== rows)
+      report(["interactions", n, "loss"], `${loss.length} rows; "${between[0]}" has ${rows} choices`)
+    loss.forEach((row, r) => {
+      if (typeof columns === "number" && row.length !== columns)
+        report(
+          ["interactions", n, "loss", r],
+          `${row.length} numbers; "${between[1]}" has ${columns} choices`
+        )
+    })
   })
 }
 
@@ -278,6 +333,18 @@ const checkQuantities = (problem: Problem, report: Report): void => {
     if (limit < 0 && name !== "loss")
       report(["budgets", name], `${limit} is negative; a budget is at least 0`)
   }
+  for (const [name, chance] of Object.entries(problem.chances ?? {})) {
+    const probability = typeof chance === "number" ? chance : chance.probability
+    if (problem.budgets?.[name] === undefined)
+      report(["chances", name], `there is no budget on "${name}"; add its limit under "budgets"`)
+    if (!(probability > 0 && probability < 1))
+      report(["chances", name], `the probability ${probability} is not between 0 and 1, both excluded`)
+    const negative = (group: Group): boolean => group.choices.some((choice) => (choice.costs[name] ?? 0) < 0)
+    if (problem.groups.some(negative))
+      report(["chances", name], `a choice has a negative "${name}", which a probability cannot be given for`)
+    if (typeof chance !== "number" && chance.sharedRelativeStdErr < 0)
+      report(["chances", name, "sharedRelativeStdErr"], `${chance.sharedRelativeStdErr} is negative`)
+  }
   const order = orderOf(problem)
   for (const name of order.length > 0 ? order : weightsOf(problem).map(([name]) => name))
     if (!names.includes(name))
@@ -293,6 +360,7 @@ const references = Schema.makeFilter<Problem>((problem) => {
   const report: Report = (path, issue) => issues.push({ path, issue })
   checkGroups(problem, report)
   checkReferences(problem, report)
+  checkInteractions(problem, report)
   if (issues.length === 0) {
     checkTies(problem, report)
     checkAttributeTies(problem, report)
@@ -303,31 +371,16 @@ const references = Schema.makeFilter<Problem>((problem) => {
 
 export const Problem = Shape.check(references)
 
-const formatPath = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>): string =>
-  path
-    .map((part) => (typeof part === "object" ? part.key : part))
-    .map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`))
-    .join("")
-    .replace(/^\./, "")
-
 const decoder = Schema.decodeUnknownResult(Problem, { errors: "all", onExcessProperty: "error" })
-const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
 /** A checked problem, or every fault with its path. */
 export const decode = (input: unknown): Result.Result<Problem, InvalidProblem> =>
-  Result.mapError(decoder(input), (failure) => {
-    const issues = format(failure.issue).issues
-    return new InvalidProblem({
-      faults: issues.map(({ path, message }) => ({ path: formatPath(path ?? []), message }))
-    })
-  })
+  Result.mapError(decoder(input), (error) => new InvalidProblem({ faults: Faults.of(error, input) }))
 
 /** `decode` of JSON text. */
-export const fromJson = (text: string): Effect.Effect<Problem, InvalidProblem> =>
-  Effect.try({
-    try: (): unknown => JSON.parse(text),
-    catch: (cause) =>
-      new InvalidProblem({
-        faults: [{ path: "", message: `not JSON: ${cause instanceof Error ? cause.message : cause}` }]
-      })
-  }).pipe(Effect.flatMap((input) => Effect.fromResult(decode(input))))
+export const fromJson = (text: string): Effect.Effect<Problem, InvalidProblem> => {
+  const json = Faults.parseJson(text)
+  return "why" in json
+    ? Effect.fail(new InvalidProblem({ faults: [{ path: "", message: `it ${json.why}` }] }))
+    : Effect.fromResult(decode(json.value))
+}

@@ -5,8 +5,7 @@
  *   min Σ μₚ·objectiveₚ   s.t.  Σ μₚ·costₚ + slack = limits,  Σ μₚ = 1,  μ, slack ≥ 0,
  *
  * and its duals are the prices under which the oracle looks for a better assignment to mix in. The basis has
- * (budgets + 1)² entries however many layers there are, so it is inverted afresh at every step: no updates,
- * no drift. Every oracle call bounds the problem from below (Lasdon), so stopping early is always safe.
+ * (budgets + 1)² entries however many layers there are, so it is often inverted afresh and does not drift. Every oracle call bounds the problem from below (Lasdon), so stopping early is always safe.
  *
  * Of many budgets few bind, so a master over some rows is solved first and the rows its mix overruns join it.
  *
@@ -47,6 +46,8 @@ const fewRows = 12
 
 const tolerance = 1e-11
 const maxSteps = 400
+/** The inverse is taken afresh after so many exchanges, so that rounding does not drift. */
+const freshly = 16
 
 /** Inverse of an n×n row-major matrix by Gauss–Jordan with row pivoting; null if singular. */
 const inverse = (matrix: Float64Array, n: number): Float64Array | null => {
@@ -75,6 +76,17 @@ const inverse = (matrix: Float64Array, n: number): Float64Array | null => {
     }
   }
   return inv
+}
+
+/** The inverse after column `leave` of the basis was replaced by one that is `directions` in the old basis. */
+const exchange = (inv: Float64Array, n: number, leave: number, directions: Float64Array): void => {
+  const pivot = 1 / directions[leave]!
+  for (let k = 0; k < n; k++) inv[leave * n + k]! *= pivot
+  for (let j = 0; j < n; j++) {
+    const factor = directions[j]!
+    if (j === leave || factor === 0) continue
+    for (let k = 0; k < n; k++) inv[j * n + k]! -= factor * inv[leave * n + k]!
+  }
 }
 
 /** The master over the rows in `active`. */
@@ -124,13 +136,18 @@ const master = (
     return column.kind === "artificial" && !feasible ? 1 : 0
   }
 
+  let inv: Float64Array | null = null
+  const directions = new Float64Array(n)
   for (let step = 0; step < maxSteps; step++) {
-    basis.forEach((column, j) => fill(column, matrix, j, n))
-    const inv = inverse(matrix, n)
-    if (inv === null) break
+    if (step % freshly === 0 || inv === null) {
+      basis.forEach((column, j) => fill(column, matrix, j, n))
+      inv = inverse(matrix, n)
+      if (inv === null) break
+    }
+    const inverted: Float64Array = inv
     for (let j = 0; j < n; j++) {
-      let value = inv[j * n + rows]!
-      for (let k = 0; k < rows; k++) value += inv[j * n + k]! * limits[k]!
+      let value = inverted[j * n + rows]!
+      for (let k = 0; k < rows; k++) value += inverted[j * n + k]! * limits[k]!
       values[j] = value
     }
     if (!feasible && basis.every(({ kind }, j) => kind !== "artificial" || values[j]! <= tolerance))
@@ -138,7 +155,7 @@ const master = (
     duals.fill(0)
     basis.forEach((column, j) => {
       const cost = costOf(column)
-      if (cost !== 0) for (let k = 0; k < n; k++) duals[k]! += cost * inv[j * n + k]!
+      if (cost !== 0) for (let k = 0; k < n; k++) duals[k]! += cost * inverted[j * n + k]!
     })
 
     // A positive dual is a negative price: its slack should enter. Else the oracle offers an assignment.
@@ -170,7 +187,8 @@ const master = (
     let least = Infinity
     for (let j = 0; j < n; j++) {
       let direction = 0
-      for (let k = 0; k < n; k++) direction += inv[j * n + k]! * entering[k]!
+      for (let k = 0; k < n; k++) direction += inverted[j * n + k]! * entering[k]!
+      directions[j] = direction
       const idle = feasible && basis[j]!.kind === "artificial" && Math.abs(direction) > 1e-9
       if (!idle && direction <= 1e-12) continue
       const ratio = idle ? 0 : Math.max(0, values[j]!) / direction
@@ -181,6 +199,8 @@ const master = (
     }
     if (leave < 0) break
     basis[leave] = enter
+    if (Math.abs(directions[leave]!) < 1e-7) inv = null
+    else exchange(inverted, n, leave, directions)
   }
   const mix = basis.flatMap((column, j) =>
     column.kind === "assignment" && values[j]! > 1e-9

@@ -19,9 +19,13 @@ export interface Scaled {
   /** `costs[i * rows.length + k]` */
   readonly costs: Float64Array
   readonly limits: Float64Array
+  /** Of each row: its quantity in the problem's units per unit of the row. */
+  readonly rowUnits: Float64Array
   readonly edges: ReadonlyArray<ScaledEdge>
   /** objective in the problem's units = objectiveBase + objectiveUnit × scaled objective */
   readonly objectiveBase: number
+  /** Least objective of each decision, in the problem's units: they add up to the base. */
+  readonly objectiveLeast: Float64Array
   readonly objectiveUnit: number
   /** How far apart objectives can be, in the problem's units; 0: all are equal. */
   readonly objectiveRange: number
@@ -112,7 +116,8 @@ const undominated = (rows: ReadonlyArray<number>, rowOf: (k: number) => Row): Re
   return rows.filter((_, r) => !dropped.has(r))
 }
 
-export const scale = (dense: Dense): Scaled => {
+/** `steps` false: limits and bounds are left where they are between the steps of their sums. */
+export const scale = (dense: Dense, steps = true): Scaled => {
   const { starts, edges, rows: names } = dense
   const objective = normalise(
     starts,
@@ -129,7 +134,10 @@ export const scale = (dense: Dense): Scaled => {
   const limitOf = (k: number): number => {
     const { least, unit, step, band } = all[k]!
     const rest = exactSum([dense.limits[k]!, band, ...least.map((value) => -value)])
-    return (lowered(rest, step) + band) / unit + 1e-13
+    return (
+      (lowered(rest, !steps || (dense.pairs.length > 0 && names[k] === "loss") ? 0 : step) + band) / unit +
+      1e-13
+    )
   }
   const limits = names.map((_, k) => limitOf(k))
   const rows = undominated(
@@ -148,6 +156,7 @@ export const scale = (dense: Dense): Scaled => {
     rows,
     costs,
     limits: Float64Array.from(rows, (k) => limits[k]!),
+    rowUnits: Float64Array.from(rows, (k) => all[k]!.unit),
     edges: edges.map((edge) => ({
       a: edge.a,
       b: edge.b,
@@ -158,9 +167,10 @@ export const scale = (dense: Dense): Scaled => {
       costs: Float64Array.from(rows, (k) => edge.costs[k]! / all[k]!.unit)
     })),
     objectiveBase: exactSum(objective.least),
+    objectiveLeast: objective.least,
     objectiveUnit: objective.unit,
     objectiveRange: objective.range,
     objectiveBand: objective.band,
-    objectiveStep: objective.step / objective.unit
+    objectiveStep: !steps || dense.pairs.length > 0 ? 0 : objective.step / objective.unit
   }
 }

@@ -4,15 +4,30 @@
  */
 import { Schema } from "effect"
 import { evaluate, objectiveOf, type Assignment } from "./Assignment.ts"
+import type { Tree } from "./Certificate.ts"
 import { nameOf } from "./Objective.ts"
 import type { Problem } from "./Problem.ts"
 
-export const methods = ["ilp", "highs", "greedy", "uniform"] as const
+/** Searches without a proof, to compare with: see `searchers/`. */
+export const rivals = [
+  "uniform",
+  "random",
+  "greedy",
+  "greedy-gain",
+  "one-budget",
+  "trace-rank",
+  "lp-rounding",
+  "annealing",
+  "nsga2",
+  "tpe",
+  "policy-gradient"
+] as const
 
-/**
- * `ilp`: exact, own branch and bound. `highs`: exact, the same program given to HiGHS. `greedy`: the
- * field's usual baseline. `uniform`: the best assignment with one choice everywhere.
- */
+export type Rival = (typeof rivals)[number]
+
+/** `ilp`: exact, own branch and bound. `highs`: exact, the same program given to HiGHS. */
+export const methods = ["ilp", "highs", ...rivals] as const
+
 export type Method = (typeof methods)[number]
 
 export interface Solution {
@@ -27,8 +42,12 @@ export interface Solution {
   /** (objective − bound) / max(|objective|, |bound|) */
   readonly gap: number | null
   readonly nodes: number
-  /** How often the caller was asked to accept an assignment. */
+  /** Whole plans judged: by `accept`, by the oracle, or by the tables. */
   readonly evaluations: number
+  /** What the oracle measured of the plan; null without an oracle. */
+  readonly measured: number | null
+  /** What each judged plan of a rival was worth, in order: its learning curve. */
+  readonly history: ReadonlyArray<number>
   readonly seconds: number
   readonly choice: Assignment
   readonly loss: number | null
@@ -53,16 +72,17 @@ export interface Outcome {
   /** The bound holds up to this: rounding, and objectives that are one to the solver. */
   readonly resolution: number
   readonly nodes: number
-  /** How often the caller was asked whether it accepts an assignment. */
+  /** Whole plans judged. */
   readonly evaluations: number
+  readonly measured?: number | null
+  readonly history?: ReadonlyArray<number>
+  /** The tree of a proof, where it was recorded. */
+  readonly tree?: Tree | null
 }
-
-/** Relative precision of a proof: the own search's, and what HiGHS's tolerances allow. */
-const precision: { readonly [M in Method]: number } = { ilp: 1e-9, highs: 1e-6, greedy: 1e-9, uniform: 1e-9 }
 
 /** Whether a bound that holds up to `resolution` is as good as exact beside the objective. */
 export const isFine = (method: Method, resolution: number, objective: number): boolean =>
-  resolution <= precision[method] * Math.abs(objective)
+  resolution <= (method === "highs" ? 1e-6 : 1e-9) * Math.abs(objective)
 
 export const gapOf = (objective: number, bound: number): number =>
   objective <= bound ? 0 : (objective - bound) / Math.max(Math.abs(objective), Math.abs(bound))
@@ -70,7 +90,7 @@ export const gapOf = (objective: number, bound: number): number =>
 export const infeasible = (
   problem: Problem,
   method: Method,
-  { nodes, evaluations }: Outcome,
+  { nodes, evaluations, history = [] }: Outcome,
   seconds: number
 ): Solution => ({
   status: "infeasible",
@@ -81,6 +101,8 @@ export const infeasible = (
   gap: null,
   nodes,
   evaluations,
+  measured: null,
+  history,
   seconds,
   choice: {},
   loss: null,
@@ -92,7 +114,15 @@ export const infeasible = (
 export const solution = (
   problem: Problem,
   method: Method,
-  { assignment, bound, resolution, nodes, evaluations }: Outcome & { readonly assignment: Assignment },
+  {
+    assignment,
+    bound,
+    resolution,
+    nodes,
+    evaluations,
+    measured = null,
+    history = []
+  }: Outcome & { readonly assignment: Assignment },
   allowedGap: number,
   seconds: number
 ): Solution => {
@@ -113,6 +143,8 @@ export const solution = (
     gap,
     nodes,
     evaluations,
+    measured,
+    history,
     seconds,
     choice: assignment,
     loss: evaluation.loss,

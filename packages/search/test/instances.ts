@@ -58,10 +58,17 @@ interface Kind {
   readonly transitions: boolean
   /** Ties on an attribute as well. */
   readonly agreements?: boolean
+  /** Losses of pairs of groups as well, of either sign. */
+  readonly interactions?: boolean
 }
 
 /** Ties, fixed choices, up to three budgets from hopeless to slack, optionally transitions and other objectives. */
-export const problems = ({ maxGroups, transitions, agreements = false }: Kind): fc.Arbitrary<P> =>
+export const problems = ({
+  maxGroups,
+  transitions,
+  agreements = false,
+  interactions = false
+}: Kind): fc.Arbitrary<P> =>
   fc
     .record({
       sizes: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: maxGroups }),
@@ -89,6 +96,10 @@ export const problems = ({ maxGroups, transitions, agreements = false }: Kind): 
               )
               .map((choices) => ({ id: `g${g}`, choices }))
           )
+        ),
+        pairs: fc.array(
+          fc.tuple(id, id, fc.array(fc.integer({ min: -3, max: 3 }), { minLength: 16, maxLength: 16 })),
+          { maxLength: interactions ? 8 : 0 }
         ),
         agreement: !agreements
           ? fc.constant(undefined)
@@ -119,22 +130,31 @@ export const problems = ({ maxGroups, transitions, agreements = false }: Kind): 
           : fc.constant([])
       })
     })
-    .map(({ groups: list, tie, agreement, fixed, tightness, budgeted, minimise, transitions: hops }) => {
-      const within = (name: string, share: number): number => {
-        const values = list.map(({ choices }) =>
-          choices.map((c) => (name === "loss" ? c.loss : c.costs[name]!))
-        )
-        const low = values.reduce((sum, v) => sum + Math.min(...v), 0)
-        const high = values.reduce((sum, v) => sum + Math.max(...v), 0)
-        return low + (high - low) * share
+    .map(
+      ({ groups: list, tie, agreement, pairs, fixed, tightness, budgeted, minimise, transitions: hops }) => {
+        const within = (name: string, share: number): number => {
+          const values = list.map(({ choices }) =>
+            choices.map((c) => (name === "loss" ? c.loss : c.costs[name]!))
+          )
+          const low = values.reduce((sum, v) => sum + Math.min(...v), 0)
+          const high = values.reduce((sum, v) => sum + Math.max(...v), 0)
+          return low + (high - low) * share
+        }
+        const sizeOf = (id: string) => list.find((group) => group.id === id)!.choices
+        return {
+          groups: list,
+          ties: [...(tie === undefined ? [] : [tie]), ...(agreement === undefined ? [] : [agreement])],
+          // The first choice of every group has the same id, so it is always open to a tied group.
+          fixed: fixed === undefined ? {} : { [fixed]: formats[0]! },
+          budgets: Object.fromEntries(budgeted.map((name, k) => [name, within(name, tightness[k] ?? 0.5)])),
+          transitions: hops,
+          interactions: pairs
+            .filter(([a, b]) => a !== b)
+            .map(([a, b, values]) => ({
+              between: [a, b] as const,
+              loss: sizeOf(a).map((_, i) => sizeOf(b).map((__, j) => values[4 * i + j]!))
+            })),
+          minimise
+        }
       }
-      return {
-        groups: list,
-        ties: [...(tie === undefined ? [] : [tie]), ...(agreement === undefined ? [] : [agreement])],
-        // The first choice of every group has the same id, so it is always open to a tied group.
-        fixed: fixed === undefined ? {} : { [fixed]: formats[0]! },
-        budgets: Object.fromEntries(budgeted.map((name, k) => [name, within(name, tightness[k] ?? 0.5)])),
-        transitions: hops,
-        minimise
-      }
-    })
+    )

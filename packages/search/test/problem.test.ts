@@ -65,7 +65,6 @@ describe("Problem.decode", () => {
       "fixed.conv9",
       "fixed.conv2",
       "transitions[0].from",
-      "transitions[0].from",
       "transitions[0].to",
       "transitions[0].cost.latencyMs",
       "budgets.latencyMs",
@@ -105,6 +104,6 @@ describe("Problem.decode", () => {
 
   it("says where JSON text is not JSON", async () => {
     const error = await Effect.runPromise(Effect.flip(Problem.fromJson("{ groups }")))
-    expect(error.message).toContain("not JSON")
+    expect(error.message).toContain("not valid JSON")
   })
 })

@@ -1,7 +1,7 @@
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { Assignment, Solution, Solver, Uniform, type Problem } from "../src/index.ts"
+import { Assignment, Solver, Uniform, type Problem } from "../src/index.ts"
 import { bruteForce, problems } from "./instances.ts"
 
 const solve = (problem: Problem.Problem, options?: Solver.Options) =>
@@ -108,8 +108,7 @@ describe("solve", () => {
           : group
       )
     }
-    for (const method of Solution.methods) {
-      if (method === "uniform") continue
+    for (const method of ["ilp", "highs", "greedy", "greedy-gain", "one-budget", "lp-rounding"] as const) {
       const { choice, status } = await solve(upside, { method })
       expect(status).toBe("optimal")
       for (const { id, choices } of upside.groups) {
@@ -225,6 +224,46 @@ describe("solve", () => {
     const error = await Effect.runPromise(Effect.flip(Solver.solve(problem)))
     expect(error._tag).toBe("InvalidProblem")
     expect(error.message).toContain("budgets.latency")
+  })
+})
+
+describe("certificates hold at any scaling", () => {
+  it("penalties up to 1e15 on choices that need not be used leave the optimum proved", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        problems({ maxGroups: 5, transitions: true, agreements: true }),
+        fc.integer({ min: 3, max: 15 }),
+        fc.constantFrom("loss", "latencyMs", "both"),
+        fc.integer({ min: 0, max: 3 }),
+        async (drawn, decades, where, which) => {
+          const bigM = 10 ** decades
+          const problem: Problem.Problem = {
+            ...drawn,
+            minimise: "loss",
+            groups: drawn.groups.map((group, g) => ({
+              id: group.id,
+              choices: group.choices.map((choice, c) => {
+                if (c === 0 || (c + g + which) % 2 === 0) return choice
+                const loss = where === "latencyMs" ? choice.loss : bigM
+                const costs = where === "loss" ? choice.costs : { ...choice.costs, latencyMs: bigM }
+                return { id: choice.id, loss, costs }
+              })
+            }))
+          }
+          const expected = bruteForce(problem)
+          const solution = await solve(problem)
+          if (expected === null) expect(solution.status).toBe("infeasible")
+          else {
+            expect(solution.bound).toBeLessThanOrEqual(expected * (1 + 1e-9) + 1e-12)
+            expect(Math.abs(solution.objective! - expected)).toBeLessThanOrEqual(
+              1e-9 * Math.max(1e-6, expected)
+            )
+            expect(solution.status).toBe("optimal")
+          }
+        }
+      ),
+      { seed: 9, numRuns: 300 }
+    )
   })
 })
 

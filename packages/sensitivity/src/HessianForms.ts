@@ -36,7 +36,7 @@ export const hessianForms = (
 ): Effect.Effect<ReadonlyArray<LayerForms>, Evaluate.Failure | Gradient.NotDifferentiable> =>
   Effect.scoped(
     Effect.gen(function* () {
-      const { graph, layers, choices } = options
+      const { graph, layers, choices, rounder = Rounding.nearest(graph) } = options
       const { samples, lossy, threads } = yield* Setting.open(options, COPIES, LARGEST_BATCH)
       const stage = "Hessian forms of the rounding errors"
 
@@ -51,10 +51,10 @@ export const hessianForms = (
               ...threads
             })
             const formats = new Map(
-              Rounding.choicesOf(choices, layer).map(({ weights }) => [WeightKinds.show(weights), weights])
+              Rounding.choicesOf(choices, layer).map((choice) => [WeightKinds.show(choice.weights), choice])
             )
-            const errors = [...formats.values()].map((format) =>
-              Value.float32(layer.weightShape, Rounding.roundingError(graph, layer, format))
+            const errors = [...formats.values()].map((choice) =>
+              Value.float32(layer.weightShape, Rounding.weightError(graph, layer, rounder(layer, choice)))
             )
             const forms = errors.map(() => new Float64Array(samples.count))
             yield* Samples.each(samples, (batch) =>

@@ -10,7 +10,7 @@
 import { Means } from "@bitbudget/numerics"
 import type { Graph } from "@bitbudget/graph"
 import { Gradient, Layer, Model } from "@bitbudget/graph"
-import { ActivationFormat, Choice, FakeQuant, type Ranges, WeightFormat, Weights } from "@bitbudget/quant"
+import { ActivationFormat, Choice, FakeQuant, type Ranges, WeightFormat } from "@bitbudget/quant"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
@@ -27,6 +27,8 @@ export interface Options {
   readonly choices: Rounding.LayerChoices
   /** Of layers' inputs; those of integer activations are needed. */
   readonly ranges: Ranges.Ranges
+  /** How layers are rounded; to nearest when absent. */
+  readonly rounder?: Rounding.Rounder
   readonly split: Data.Split
   /** Position of the first sample in the split; 0 when absent. */
   readonly from?: number
@@ -111,7 +113,7 @@ export const lossIncrease = Effect.fn("Measured.lossIncrease")(function* (option
 
 const measure = (options: Options) =>
   Effect.gen(function* () {
-    const { graph, split, choices, ranges } = options
+    const { graph, split, choices, ranges, rounder = Rounding.nearest(graph) } = options
     const layers = options.layers ?? Layer.layersOf(graph)
     const loss = options.loss ?? defaultFor(split)
     const threads = options.threads === undefined ? {} : { threads: options.threads }
@@ -157,14 +159,22 @@ const measure = (options: Options) =>
       Effect.scoped(
         Effect.gen(function* () {
           const read = new Map([[layer.id, Choice.make(WeightFormat.float32, alike[0]!.activations)]])
-          const freed = Gradient.freeConstants(FakeQuant.rewrite(lossy.graph, read, ranges), [layer.weight])
+          const candidates = alike.map((choice) => {
+            const { weights, bias } = rounder(layer, choice)
+            const moved = bias === undefined ? {} : { [bias.constant]: Value.fromTensor(bias.values) }
+            return {
+              choice,
+              constants: { [layer.weight]: Value.fromTensor(weights), ...moved },
+              losses: new Float64Array(samples.count),
+              comparison: outputComparison(samples.count, classAxis)
+            }
+          })
+          const names = [...new Set(candidates.flatMap(({ constants }) => Object.keys(constants)))]
+          const unmoved = Object.fromEntries(
+            names.map((name) => [name, Value.fromTensor(graph.constants.get(name)!)])
+          )
+          const freed = Gradient.freeConstants(FakeQuant.rewrite(lossy.graph, read, ranges), names)
           const session = yield* Session.make(Model.encode(freed), { name: graph.name, ...threads })
-          const candidates = alike.map((choice) => ({
-            choice,
-            weights: Value.fromTensor(Weights.rounded(graph, layer, choice.weights)),
-            losses: new Float64Array(samples.count),
-            comparison: outputComparison(samples.count, classAxis)
-          }))
           yield* Samples.each(samples, (batch) =>
             Effect.gen(function* () {
               const feeds = feedsOf(batch)
@@ -173,8 +183,8 @@ const measure = (options: Options) =>
                   ? (yield* run(floatSession, feeds, [lossy.output]))[lossy.output]
                   : undefined
               const wanted = reference === undefined ? [lossy.losses] : [lossy.losses, lossy.output]
-              for (const { weights, losses, comparison } of candidates) {
-                const results = yield* run(session, { ...feeds, [layer.weight]: weights }, wanted)
+              for (const { constants, losses, comparison } of candidates) {
+                const results = yield* run(session, { ...feeds, ...unmoved, ...constants }, wanted)
                 put(losses, batch, results[lossy.losses]!)
                 if (reference !== undefined) comparison.add(batch, reference, results[lossy.output]!)
               }

@@ -10,14 +10,7 @@
 import { Means } from "@bitbudget/numerics"
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Dim, Gradient, GraphBuilder, Model, Tensor } from "@bitbudget/graph"
-import {
-  ActivationFormat,
-  Choice,
-  type Ranges,
-  type WeightFormat,
-  WeightKinds,
-  Weights
-} from "@bitbudget/quant"
+import { ActivationFormat, Choice, type Ranges } from "@bitbudget/quant"
 import type { Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
@@ -77,41 +70,44 @@ interface Made {
   readonly inputs: ReadonlyArray<string>
 }
 
+/** A number an output channel, as it is added to a layer's output. */
+const alongChannels = (e: Gradient.Algebra, { op }: Layer.Layer, values: Float32Array): string =>
+  e.constant(
+    Tensor.float32(
+      op === "Conv" || op === "ConvTranspose" ? [1, values.length, 1, 1] : [values.length],
+      values
+    )
+  )
+
 /**
- * Δy of a layer for each of its choices: op(x̂, Ŵ) − op(x, W) = op(x̂ − x, Ŵ) + op(x, ΔW), since the layer is bilinear.
- * Parts are shared between choices that have them in common.
+ * Δy of a layer for each of its choices: op(x̂, Ŵ) − op(x, W) = op(x̂ − x, Ŵ) + op(x, ΔW), since the layer is bilinear,
+ * and Δb where a recipe moves the bias too. The errors of inputs are shared between choices.
  */
 const displacements = (
   e: Gradient.Algebra,
   builder: GraphBuilder,
   layer: Layer.Layer,
-  { graph, choices, ranges }: Options
+  { graph, choices, ranges, rounder = Rounding.nearest(graph) }: Options
 ): ReadonlyArray<string> => {
-  const parts = new Map<string, string>()
-  const once = (key: string, make: () => string): string => {
-    const made = parts.get(key) ?? make()
-    parts.set(key, made)
+  const errors = new Map<string, string>()
+  const inputError = (format: ActivationFormat.ActivationFormat): string => {
+    const key = ActivationFormat.show(format)
+    const made = errors.get(key) ?? e.sub(Rounding.roundedInput(builder, layer, format, ranges), layer.input)
+    errors.set(key, made)
     return made
   }
-  const ofWeights = (format: WeightFormat.WeightFormat) =>
-    once(WeightKinds.show(format), () =>
-      responseTo(
-        e,
-        layer,
-        e.constant(Tensor.float32(layer.weightShape, Rounding.roundingError(graph, layer, format)))
-      )
-    )
-  const inputError = (format: ActivationFormat.ActivationFormat) =>
-    once(ActivationFormat.show(format), () =>
-      e.sub(Rounding.roundedInput(builder, layer, format, ranges), layer.input)
-    )
-  return Rounding.choicesOf(choices, layer).map(({ weights, activations }) => {
-    if (Rounding.isFloat32(activations)) return ofWeights(weights)
-    const rounded = Rounding.isFloat32(weights)
-      ? layer.weight
-      : once(`${WeightKinds.show(weights)}/rounded`, () => e.constant(Weights.rounded(graph, layer, weights)))
-    const ofInput = responseTo(e, layer, rounded, inputError(activations))
-    return Rounding.isFloat32(weights) ? ofInput : e.add(ofInput, ofWeights(weights))
+  const constant = (values: Float32Array) => e.constant(Tensor.float32(layer.weightShape, values))
+  return Rounding.choicesOf(choices, layer).map((choice) => {
+    const rounded = rounder(layer, choice)
+    const bias = Rounding.biasError(graph, rounded)
+    const parts = [
+      responseTo(e, layer, constant(Rounding.weightError(graph, layer, rounded))),
+      ...(Rounding.isFloat32(choice.activations)
+        ? []
+        : [responseTo(e, layer, e.constant(rounded.weights), inputError(choice.activations))]),
+      ...(bias === undefined ? [] : [alongChannels(e, layer, bias)])
+    ]
+    return parts.reduce((a, b) => e.add(a, b))
   })
 }
 

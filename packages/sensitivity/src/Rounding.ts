@@ -27,18 +27,34 @@ export const choicesOf = (choices: LayerChoices, layer: Layer.Layer): ReadonlyAr
 export const isFloat32 = (format: WeightFormat.WeightFormat | ActivationFormat.ActivationFormat): boolean =>
   format.kind === "float" && format.bits === 32
 
-/** ΔW, in the weights' own layout. */
-export const roundingError = (
-  graph: Graph.Graph,
-  layer: Layer.Layer,
-  format: WeightFormat.WeightFormat
-): Float32Array => {
-  const weights = Tensor.values(Weights.weightsOf(graph, layer))
-  const rounded = Tensor.values(Weights.rounded(graph, layer, format))
-  const error = new Float32Array(rounded.length)
-  for (let i = 0; i < error.length; i++) error[i] = rounded[i]! - weights[i]!
+/** What a layer becomes at a choice: weights as the device sees them, and its bias where a recipe moves it too. */
+export interface Rounded {
+  readonly weights: Tensor.Tensor
+  readonly bias?: { readonly constant: string; readonly values: Tensor.Tensor }
+}
+
+/** How layers are rounded: by the recipe that will be applied. */
+export type Rounder = (layer: Layer.Layer, choice: Choice.Choice) => Rounded
+
+/** Plain rounding. */
+export const nearest =
+  (graph: Graph.Graph): Rounder =>
+  (layer, { weights }) => ({ weights: Weights.rounded(graph, layer, weights) })
+
+const difference = (after: Tensor.Tensor, before: Tensor.Tensor): Float32Array => {
+  const [x, y] = [Tensor.values(after), Tensor.values(before)]
+  const error = new Float32Array(x.length)
+  for (let i = 0; i < error.length; i++) error[i] = x[i]! - y[i]!
   return error
 }
+
+/** ΔW, in the weights' own layout. */
+export const weightError = (graph: Graph.Graph, layer: Layer.Layer, { weights }: Rounded): Float32Array =>
+  difference(weights, Weights.weightsOf(graph, layer))
+
+/** Δb, one number an output channel, zeros where the bias stays; undefined where there is none to move. */
+export const biasError = (graph: Graph.Graph, { bias }: Rounded): Float32Array | undefined =>
+  bias === undefined ? undefined : difference(bias.values, graph.constants.get(bias.constant)!)
 
 export const squaredNorm = (values: ArrayLike<number>): number => {
   let sum = 0

@@ -22,7 +22,7 @@ import * as Referee from "./Referee.ts"
 import { interactionsOf, layerReports, remarks } from "./layerReports.ts"
 import * as Network from "./network.ts"
 import { inputRanges } from "./InputRanges.ts"
-import type * as Rounding from "./Rounding.ts"
+import * as Rounding from "./Rounding.ts"
 import * as Projections from "./Projections.ts"
 import type { SensitivityReport } from "./Report.ts"
 import * as TopEigenvalue from "./TopEigenvalue.ts"
@@ -71,6 +71,8 @@ export interface Options<F = never> {
   readonly samples: number
   /** What is asked of each layer. */
   readonly choices: Rounding.LayerChoices
+  /** How layers are rounded: by the recipe that will be applied; to nearest when absent. */
+  readonly rounder?: Rounding.Rounder
   /** Calibrated ranges of layers' inputs; the extremes over the samples when absent. */
   readonly ranges?: Ranges.Ranges
   readonly metrics?: ReadonlyArray<Metric>
@@ -144,6 +146,7 @@ export const analyze: <F = never>(
   const whenUnavailable = options.whenUnavailable ?? (options.metrics === undefined ? "note" : "fail")
   const tolerance = options.tolerance ?? 0.05
   const notes = [...known]
+  const rounder = options.rounder ?? Rounding.nearest(graph)
   const common = {
     graph,
     split,
@@ -151,6 +154,7 @@ export const analyze: <F = never>(
     samples,
     loss,
     seed,
+    rounder,
     ...(options.batchSize === undefined ? {} : { batchSize: options.batchSize }),
     ...(options.threads === undefined ? {} : { threads: options.threads })
   }
@@ -221,7 +225,17 @@ export const analyze: <F = never>(
         })
       )
     : undefined
-  const found = { statement, traces, eigenvalues, fisher, projections, hessianForms, measured, inputs }
+  const found = {
+    rounder,
+    statement,
+    traces,
+    eigenvalues,
+    fisher,
+    projections,
+    hessianForms,
+    measured,
+    inputs
+  }
   const reports = layerReports(graph, choices, found)
   notes.push(...remarks(reports, tolerance))
 

@@ -9,6 +9,7 @@ import type { Scope } from "effect"
 import { Effect } from "effect"
 import type { LossName } from "./Loss.ts"
 import { batchSizeFor } from "./Memory.ts"
+import type * as Rounding from "./Rounding.ts"
 import * as Samples from "./Samples.ts"
 
 export interface Setting {
@@ -21,6 +22,8 @@ export interface Setting {
   /** Samples a run; what memory allows when absent. */
   readonly batchSize?: number
   readonly threads?: number
+  /** How layers are rounded; to nearest when absent. */
+  readonly rounder?: Rounding.Rounder
 }
 
 export interface Opened {

@@ -20,6 +20,7 @@ import type { LayerTrace } from "./Traces.ts"
 
 /** What the stages found, layers in execution order; undefined where a stage was not asked for or does not apply. */
 export interface Found {
+  readonly rounder: Rounding.Rounder
   readonly statement: Statement
   readonly traces: ReadonlyArray<LayerTrace> | undefined
   readonly eigenvalues: ReadonlyArray<LayerEigenvalue> | undefined
@@ -42,7 +43,8 @@ const formatReport = (
   choice: Choice.Choice
 ): FormatReport => {
   const key = Choice.show(choice)
-  const deltaWeightSq = Rounding.squaredNorm(Rounding.roundingError(graph, layer, choice.weights))
+  const rounded = found.rounder(layer, choice)
+  const deltaWeightSq = Rounding.squaredNorm(Rounding.weightError(graph, layer, rounded))
   const perWeight = deltaWeightSq / layer.weightElements
   const increase = found.measured?.layers[l]?.byChoice[key]
   const report: FormatReport = {

@@ -32,7 +32,13 @@ test("forms, interactions and slopes of a tiny network against differences in fl
     })
   )
   const choices = layers.flatMap((layer, l) =>
-    bits.map((width) => ({ l, width, error: Rounding.roundingError(graph, layer, WeightFormat.int(width)) }))
+    bits.map((width) => ({
+      l,
+      width,
+      error: Rounding.weightError(graph, layer, {
+        weights: Weights.rounded(graph, layer, WeightFormat.int(width))
+      })
+    }))
   )
   for (const [a, { l, width, error }] of choices.entries()) {
     const { quadratic, linear } = found.layers[l]!.byChoice[`w${width}`]!
@@ -68,7 +74,9 @@ test("the form of the Hessian itself, which is not Gauss-Newton's here", async (
   )
   for (const [l, layer] of layers.entries())
     for (const width of [2, 4]) {
-      const error = Rounding.roundingError(graph, layer, WeightFormat.int(width))
+      const error = Rounding.weightError(graph, layer, {
+        weights: Weights.rounded(graph, layer, WeightFormat.int(width))
+      })
       const truth = 0.5 * Tiny.form(Tiny.hessianBlock(l, l), error, error)
       const { hessianQuadratic, hessianQuadraticStdErr } = found[l]!.byChoice[`w${width}`]!
       close(hessianQuadratic!, truth, 1e-4, `layer ${l}, ${width} bits`)

@@ -137,6 +137,7 @@ export const splitOf = (
     size: count!,
     dtype: "float32",
     inputShape,
+    named: [],
     hasLabels: true,
     labels: { kind: isClasses ? "classes" : "values", shape: labelShape },
     sampleAt: (position) => position,
@@ -144,6 +145,7 @@ export const splitOf = (
       Effect.succeed({
         from,
         to: Math.min(to, count!),
+        named: new Map(),
         inputs: Value.float32(
           [Math.min(to, count!) - from, ...inputShape],
           Float32Array.from(rows(x.data, inputShape, from, Math.min(to, count!)))

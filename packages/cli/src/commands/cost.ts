@@ -11,7 +11,8 @@ import {
   listFlag,
   print,
   profiles,
-  readingOf
+  readingOf,
+  textFlag
 } from "../shared.ts"
 
 export const simulate = Command.make(
@@ -19,33 +20,47 @@ export const simulate = Command.make(
   {
     model: costModelArgument,
     device: deviceFlag,
-    plan: Flag.String("plan").pipe(
+    plan: textFlag("plan").pipe(
       Flag.withDefault("w8a8"),
       Flag.withDescription("Shorthand or plan.json (default w8a8)")
     ),
     batch: batchFlag,
-    software: Flag.String("software").pipe(
+    software: textFlag("software").pipe(
       Flag.optional,
       Flag.withDescription("One of the device's software stacks (default: its first)")
     ),
+    at: Flag.String("at").pipe(
+      Flag.optional,
+      Flag.withDescription(
+        "Operating point: clock=370MHz, vdd=0.8, threads=1, or a point of the device (usb2)"
+      )
+    ),
+    why: Flag.Boolean("why").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("For each layer, what fewer bits would buy and what holds them back")
+    ),
     dim: dimFlag
   },
-  ({ dim, software, ...request }) =>
+  ({ at, dim, software, ...request }) =>
     Effect.gen(function* () {
       const result = yield* Tasks.simulate({
         ...request,
         software: Option.getOrUndefined(software),
+        at: Option.getOrUndefined(at),
         reading: yield* readingOf(dim),
         profiles
       })
       yield* print(result, Tables.simulate)
     })
 ).pipe(
-  Command.withDescription("Cost of a network on a device"),
   Command.withExamples([
     {
       command: "bitbudget simulate model.onnx --device coral-edgetpu-usb",
       description: "8-bit cost on the Edge TPU"
+    },
+    {
+      command: "bitbudget simulate model.onnx --device gap9 --at clock=370MHz,vdd=0.8 --why",
+      description: "at another clock and supply, and what fewer bits would buy"
     }
   ])
 )
@@ -75,9 +90,6 @@ export const compare = Command.make(
       yield* print(result, Tables.compare)
     })
 ).pipe(
-  Command.withDescription(
-    "A network on several devices, under several plans, beside each device's known error"
-  ),
   Command.withExamples([
     {
       command: "bitbudget compare m.onnx --devices coral-edgetpu-usb,ethos-u65-256 --plans w8a8,w4a8",

@@ -92,7 +92,4 @@ const ops = Command.make("ops", { device }, ({ device }) =>
   Effect.flatMap(Tasks.opTable({ device, profiles }), (result) => print(result, Tables.ops))
 ).pipe(Command.withDescription("Energy and area of each operation, against 32-bit float"))
 
-export const devices = Command.make("devices").pipe(
-  Command.withDescription("Device profiles"),
-  Command.withSubcommands([list, show, validate, fit, ops])
-)
+export const devices = Command.make("devices").pipe(Command.withSubcommands([list, show, validate, fit, ops]))

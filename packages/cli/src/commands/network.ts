@@ -4,6 +4,7 @@ import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
+  calibrationFlag,
   costModelArgument,
   countFlag,
   dataFlag,
@@ -11,6 +12,8 @@ import {
   modelArgument,
   print,
   readingOf,
+  recipeFlag,
+  textFlag,
   threadsFlag,
   withProgress
 } from "../shared.ts"
@@ -19,28 +22,31 @@ export const inspect = Command.make("inspect", { model: costModelArgument, dim: 
   Effect.gen(function* () {
     yield* print(yield* Tasks.inspect(model, yield* readingOf(dim)), Tables.inspect)
   })
-).pipe(
-  Command.withDescription("Layers, shapes and work of a network"),
-  Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }])
-)
+).pipe(Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }]))
 
 export const evaluate = Command.make(
   "evaluate",
   {
     model: modelArgument,
     data: dataFlag,
-    plan: Flag.String("plan").pipe(
+    plan: textFlag("plan").pipe(
       Flag.optional,
       Flag.withDescription("Shorthand or plan.json (default: as the file is)")
+    ),
+    output: textFlag("output").pipe(
+      Flag.optional,
+      Flag.withDescription("The one output to judge (default all)")
     ),
     samples: countFlag("samples").pipe(
       Flag.optional,
       Flag.withDescription("Only the first so many (default all)")
     ),
+    recipe: recipeFlag,
+    calibration: calibrationFlag,
     threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, samples, threads, dim }) =>
+  ({ model, data, plan, output, samples, recipe, calibration, threads, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
@@ -48,6 +54,9 @@ export const evaluate = Command.make(
           reading: yield* readingOf(dim),
           data,
           plan: Option.getOrUndefined(plan),
+          output: Option.getOrUndefined(output),
+          recipe: Option.getOrUndefined(recipe),
+          calibration: Option.getOrUndefined(calibration),
           samples: Option.getOrUndefined(samples),
           threads: Option.getOrUndefined(threads)
         })
@@ -55,7 +64,6 @@ export const evaluate = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription("Measured metrics with 95 % intervals"),
   Command.withExamples([
     {
       command: "bitbudget evaluate m.onnx --data d.json --plan w4a8",
@@ -68,21 +76,30 @@ export const quantize = Command.make(
   "quantize",
   {
     model: modelArgument,
-    plan: Flag.String("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
+    plan: textFlag("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
     data: dataFlag.pipe(Flag.optional),
-    out: Flag.String("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
+    recipe: recipeFlag,
+    calibration: calibrationFlag,
+    out: textFlag("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
     dim: dimFlag
   },
-  ({ model, plan, data, out, dim }) =>
+  ({ model, plan, data, recipe, calibration, out, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const reading = yield* readingOf(dim)
-        const request = { model, reading, plan, data: Option.getOrUndefined(data), out }
+        const request = {
+          model,
+          reading,
+          plan,
+          data: Option.getOrUndefined(data),
+          recipe: Option.getOrUndefined(recipe),
+          calibration: Option.getOrUndefined(calibration),
+          out
+        }
         yield* print(yield* Tasks.quantize(request), Tables.quantize)
       })
     )
 ).pipe(
-  Command.withDescription("Write a packed, deployable ONNX file"),
   Command.withExamples([
     {
       command: "bitbudget quantize m.onnx --plan out/plan.json --data d.json -o mixed.onnx",

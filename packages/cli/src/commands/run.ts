@@ -1,10 +1,12 @@
 /** `run`: a sweep, every cell of its plan.json that the store lacks. */
+import { Printable } from "@bitbudget/words"
 import { Sweep, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as path from "node:path"
-import { countFlag, print, profiles, shared, threadsFlag, withServices } from "../shared.ts"
+import { shared } from "../root.ts"
+import { countFlag, print, profiles, threadsFlag, withServices } from "../shared.ts"
 
 /** Time left, from what the cells that were worked on took. */
 const remaining = (startedMs: number, worked: number, left: number): string => {
@@ -67,7 +69,7 @@ export const run = Command.make(
               const word = outcome?.status ?? "begins"
               const left = outcome === undefined ? "" : remaining(startedMs, worked, of - finished)
               process.stderr.write(
-                Tables.visible(`cell ${index + 1} of ${of} ${word}: ${what}${left}`) + "\n"
+                Printable.line(`cell ${index + 1} of ${of} ${word}: ${what}${left}`) + "\n"
               )
             })
         )

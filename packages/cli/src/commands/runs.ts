@@ -5,7 +5,6 @@ import { repeat } from "./runs/repeat.ts"
 import { exportRuns, gc, importRuns, merge, note, rm, tag } from "./runs/write.ts"
 
 export const runs = Command.make("runs").pipe(
-  Command.withDescription("Past results"),
   Command.withSubcommands([
     list,
     show,

@@ -15,6 +15,8 @@ import {
   print,
   profiles,
   readingOf,
+  recipeFlag,
+  textFlag,
   seedFlag,
   threadsFlag,
   weightFormats,
@@ -102,13 +104,14 @@ export const search = Command.make(
       Flag.optional,
       Flag.withDescription(`Samples for activation ranges (default ${Plan.CALIBRATION_SAMPLES})`)
     ),
+    recipe: recipeFlag,
     metric: Flag.Literals("metric", ["auto", ...Plan.metricChoices]).pipe(
       Flag.withDefault("auto" as const),
       Flag.withDescription("What is minimised (default auto: what ranks best on data kept apart)")
     ),
     seed: seedFlag,
     threads: threadsFlag,
-    out: Flag.String("out").pipe(
+    out: textFlag("out").pipe(
       Flag.withDefault("out"),
       Flag.withDescription("Folder for plan.json and mixed.onnx (default out)")
     ),
@@ -162,6 +165,7 @@ export const search = Command.make(
             front: Option.isSome(pareto)
               ? { points: pareto.value, over: Option.getOrElse(over, () => "latency" as const) }
               : undefined,
+            recipe: Option.getOrUndefined(flags.recipe),
             timeLimitSeconds,
             samples: Option.getOrUndefined(flags.samples),
             calibration: Option.getOrUndefined(flags.calibration),
@@ -176,9 +180,6 @@ export const search = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription(
-    "Choose formats under budgets, measure them, write the packed network, log the run"
-  ),
   Command.withExamples([
     {
       command:

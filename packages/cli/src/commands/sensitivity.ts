@@ -88,7 +88,6 @@ export const sensitivity = Command.make(
       })
     )
 ).pipe(
-  Command.withDescription("How much each layer suffers from each format, each figure with its error"),
   Command.withExamples([
     {
       command: "bitbudget sensitivity m.onnx --data d.json --bits 2,4,8",

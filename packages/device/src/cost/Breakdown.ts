@@ -31,9 +31,10 @@ const partMj = (layers: ReadonlyArray<StepCost>, part: keyof Breakdown["energyMj
 export const breakdownOf = (network: PreparedNetwork, layers: ReadonlyArray<StepCost>): Breakdown => {
   const latencyMs: Record<string, number> = { compute: 0, overhead: network.perInferenceMs }
   const latencyMsByClass: Record<string, number> = { inference: network.perInferenceMs }
-  for (const { inFlight, machine, physical } of network.flows) {
+  for (const { inFlight, machine, parts, physical } of network.flows) {
     const timed = time(machine, physical)
-    const [ms, overheadMs] = [timed.latencyMs * inFlight, timed.overheadMs * inFlight]
+    const times = inFlight * parts
+    const [ms, overheadMs] = [timed.latencyMs * times, timed.overheadMs * times]
     const { busiest } = timed
     latencyMs[busiest] = (latencyMs[busiest] ?? 0) + ms - overheadMs
     latencyMs["overhead"]! += overheadMs

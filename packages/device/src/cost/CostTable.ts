@@ -14,7 +14,7 @@ import type { Profile } from "../profile/Profile.ts"
 import { ridersOf } from "../work/Riders.ts"
 import { nothing, sum, type LayerCost } from "./LayerCost.ts"
 import { lowerBounds, type LowerBounds } from "./LowerBounds.ts"
-import { make as makeMemo } from "./Memo.ts"
+import { make as makeMemo, partOf } from "./Memo.ts"
 import { momentsOf, type Moment } from "./MemoryMoments.ts"
 import { stepBytes } from "./ModelSize.ts"
 import { dramBytesOf, flowFigures, prepare, type Options, type PreparedNetwork } from "./Prepare.ts"
@@ -73,7 +73,7 @@ const column = (
     costs.set(layer, sum(costs.get(layer) ?? nothing, cost))
   }
   for (const prepared of network.flows) {
-    const { flow, machine, physical, precision } = prepared
+    const { flow, machine, parts, physical, precision } = prepared
     const { energyPj, latencyMs } = flowFigures(prepared)
     const weights = Work.isLayer(flow.step) ? precision.weights : precision.activations
     charge(flow.step.id, {
@@ -81,7 +81,7 @@ const column = (
       energyMj: energyPj.total === null ? null : energyPj.total / 1e9,
       sizeBytes: 0,
       dramBytes: machine.levels.length === 0 ? null : dramBytesOf(prepared),
-      bops: physical.macs * weights.bits * precision.activations.bits,
+      bops: parts * physical.macs * weights.bits * precision.activations.bits,
       peakActivationBytes: prepared.liveBytes
     })
   }
@@ -103,7 +103,7 @@ export const costTable = (
   const riders = ridersOf(workload)
   const sizes = new Map<string, ReturnType<typeof sizesOf>>()
   const columns = choices.map((choice) => {
-    if (!canHold(profile, choice).held) return null
+    if (!canHold(profile, choice, options.software).held) return null
     const network = prepare(profile, workload, () => choice, shared)
     const { weights } = choice
     const format = JSON.stringify(weights)
@@ -135,6 +135,7 @@ export const costTable = (
     layers,
     fixed,
     lower: () => (lower ??= lowerBounds(profile, workload, choices, layers, fixed, riders, shared)),
-    moments: () => (moments ??= momentsOf(profile, workload, riders, shared.memo))
+    moments: () =>
+      (moments ??= momentsOf(profile, partOf(shared.memo, workload, workload.batch), riders, shared.memo))
   }
 }

@@ -60,10 +60,20 @@ const usesWinograd = (machine: Machine, { C, M, R, S, groups, strideH }: Loops):
 /** Weights of F(2×2, 3×3) are stored transformed: 4×4 for 3×3. */
 const winogradWeights = 16 / 9
 
-const mappedProduct = (machine: Machine, loops: Loops, path: Datapath): Mapped => {
+const mappedProduct = (
+  machine: Machine,
+  loops: Loops,
+  path: Datapath
+): Mapped & { readonly multipliers: number } => {
   const direct = map(machine.compute, loops, path)
   const gain = usesWinograd(machine, loops) ? machine.stack!.winograd!.value : 1
-  return { ...direct, cycles: Math.ceil(direct.cycles / gain) }
+  // Kernels that save multiplications do more MACs a cycle than there are multipliers.
+  return {
+    ...direct,
+    multipliers: direct.peakMacsPerCycle,
+    cycles: Math.ceil(direct.cycles / gain),
+    peakMacsPerCycle: direct.peakMacsPerCycle * gain
+  }
 }
 
 /** Bits the datapath works through: narrow operands only help where the hardware is serial or composable. */
@@ -77,6 +87,17 @@ const datapath = (machine: Machine, native: NativePair, operands: Operands): Dat
     nativeBits
   }
 }
+
+/** Milliseconds of a product's arithmetic alone, never starved. */
+export const arithmeticMs = (
+  machine: Machine,
+  loops: Loops,
+  native: NativePair,
+  operands: Operands
+): number =>
+  mappedProduct(machine, loops, datapath(machine, native, operands)).cycles /
+  machine.cyclesPerMs /
+  machine.efficiency[loops.class]
 
 /** What a product asks of a machine; remembered by shape, formats and placement. `bits`: as operands are stored. */
 export const product = (
@@ -100,7 +121,7 @@ export const product = (
     macs: loops.macs,
     cycles: mapped.cycles,
     peakMacsPerCycle: mapped.peakMacsPerCycle,
-    peakOpsPerCycle: 2 * mapped.peakMacsPerCycle,
+    peakOpsPerCycle: 2 * mapped.multipliers,
     traffic: (bound === "least" ? leastTraffic : productTraffic)(machine, loops, mapped, stored, placement),
     native
   }
@@ -153,9 +174,13 @@ export const levelMs = (machine: Machine, traffic: Traffic, index: number): numb
   return (duplex ? Math.max(read, written) : read + written) / 8 / bytesPerMs
 }
 
+/** No software makes an array do more than its peak. */
+export const leastMs = ({ cyclesPerMs }: Machine, { macs, peakMacsPerCycle }: Physical): number =>
+  macs === 0 ? 0 : macs / peakMacsPerCycle / cyclesPerMs
+
 export const time = (machine: Machine, physical: Physical): Timed => {
   const ideal = physical.cycles / machine.cyclesPerMs
-  const busy = ideal / machine.efficiency[physical.class]
+  const busy = Math.max(ideal / machine.efficiency[physical.class], leastMs(machine, physical))
   let [longest, sum, boundBy] = [busy, busy, "compute"]
   for (let index = 0; index < machine.levels.length; index++) {
     const ms = levelMs(machine, physical.traffic, index)
@@ -201,10 +226,6 @@ const macEnergy = (machine: Machine, native: NativePair, bits: Operands): number
   return pj === null ? null : pj * (energy.libraryScale?.value ?? 1)
 }
 
-/** Milliwatts of a device whose energy is power × time; 0 for others. */
-export const activeMw = ({ profile: { energy }, stack }: Machine): number =>
-  energy?.kind === "power" ? (stack?.activeMw ?? energy.activeMw).value : 0
-
 /** Energy of a flow that took `latencyMs`; mW·ms = 10⁶ pJ. */
 export const energyOf = (
   machine: Machine,
@@ -217,7 +238,7 @@ export const energyOf = (
   const unknown = { mac: null, register: null, sram: null, dram: null, static: null, total: null }
   if (energy === undefined) return unknown
   if (energy.kind === "power") {
-    return { ...unknown, total: activeMw(machine) * latencyMs * 1e6 }
+    return { ...unknown, total: machine.activeMw * latencyMs * 1e6 }
   }
   let [sram, dram]: [number | null, number | null] = [0, 0]
   machine.levels.forEach((level, index) => {
@@ -228,7 +249,8 @@ export const energyOf = (
         : level.readPjPerBit === null || level.writePjPerBit === null
           ? null
           : read * level.readPjPerBit + written * level.writePjPerBit
-    if (level.kind === "sram" || level.kind === "cache") sram = add(sram, pj)
+    if (level.kind === "sram" || level.kind === "cache")
+      sram = add(sram, pj === null ? null : pj * machine.eventScale)
     else dram = add(dram, pj)
   })
   const library = libraryOf(energy.library)
@@ -238,15 +260,15 @@ export const energyOf = (
       : vectorOpEnergyPj(library, physical.native.precision.activations.kind, bits.activations)
   const perMac = physical.macs === 0 ? 0 : macPj(machine, physical.native, bits)
   const mac = add(
-    perMac === null ? null : perMac * physical.macs,
-    opPj === null ? null : opPj * vectorOps * (energy.libraryScale?.value ?? 1)
+    perMac === null ? null : perMac * physical.macs * machine.eventScale,
+    opPj === null ? null : opPj * vectorOps * (energy.libraryScale?.value ?? 1) * machine.eventScale
   )
   const register =
     physical.macs === 0
       ? 0
       : energy.registerPjPerMac === undefined
         ? null
-        : energy.registerPjPerMac.value * physical.macs
+        : energy.registerPjPerMac.value * physical.macs * machine.eventScale
   const leakageMw = memory.reduce((sum, level) => sum + (level.leakageMw?.value ?? 0), 0)
   const standing = ((energy.staticMw?.value ?? 0) + leakageMw) * latencyMs * 1e6
   const total = [mac, register, sram, dram, standing].reduce<number | null>(add, 0)

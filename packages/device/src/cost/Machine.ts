@@ -2,7 +2,9 @@
  * A profile under one software stack, as plain numbers a millisecond at a time: what the inner loops of the model
  * work on, and what is already known of shapes on it.
  */
-import type { Profile, Stack, StepClass, Level } from "../profile/Profile.ts"
+import { conditions, fromSettings, nominal, type OperatingPoint } from "../profile/OperatingPoint.ts"
+import type { Level, Profile, Stack, StepClass } from "../profile/ProfileSchema.ts"
+import { anySoftware, parseSoftware, type Software } from "../profile/Software.ts"
 import type { Capacity, Cuts, Tiling } from "../memory/Tiling.ts"
 import type { Physical } from "./Physical.ts"
 
@@ -17,6 +19,7 @@ export interface MachineLevel {
   readonly backing: boolean
   readonly keepsWeights: boolean
   readonly keepsWholeNetworks: boolean
+  readonly mostLayers: number
   readonly keepsActivations: boolean
   readonly doubleBuffered: boolean
   readonly wholeTiles: boolean
@@ -40,6 +43,10 @@ export interface Machine {
   readonly overlap: number
   readonly perStepMs: number
   readonly perInferenceMs: number
+  /** Of a device whose energy is power × time; 0 for others. */
+  readonly activeMw: number
+  /** Energy of an event on the chip against that at its nominal supply. */
+  readonly eventScale: number
   /** Only measurements of single layers ask for it. */
   readonly alone: number
   /** What is already known of shapes on this machine, by key. */
@@ -57,7 +64,7 @@ export interface Factors {
   readonly perStepUs?: number
   readonly perInferenceUs?: number
   readonly alone?: number
-  readonly overlap?: number
+  readonly activeMw?: number
 }
 
 const capacityOf = (bytes: Level["bytes"]): Capacity | undefined => {
@@ -72,16 +79,10 @@ const capacityOf = (bytes: Level["bytes"]): Capacity | undefined => {
   }
 }
 
-const commonPrefix = (a: string, b: string): number => {
-  let length = 0
-  while (length < a.length && a[length] === b[length]) length++
-  return length
-}
-
 /**
- * The stack that speaks for a software and a native precision: the named one, else the one with the longest common
- * beginning (another version of it), else the default; within it, the one for the precision, else for the same
- * activation width, else for the same kind of number.
+ * The stack that speaks for a software and a native precision: the named one, else the same software at another
+ * operating point, else what is known of its family, else of any software of this device; a name without any of
+ * these is the default's. Within it, the one for the precision, else for the same activation width.
  */
 export const stackFor = (
   profile: Profile,
@@ -91,11 +92,19 @@ export const stackFor = (
   const stacks = profile.stacks ?? []
   const first = stacks[0]
   if (first === undefined) return undefined
-  const wanted = software ?? first.software
-  const closeness = (stack: Stack): number =>
-    stack.software === wanted ? Infinity : commonPrefix(stack.software, wanted)
-  const closest = stacks.reduce((best, stack) => (closeness(stack) > closeness(best) ? stack : best)).software
-  const candidates = stacks.filter((stack) => stack.software === (closest === "" ? first.software : closest))
+  const wanted = parseSoftware(software ?? first.software)
+  const by = (like: (each: Software) => boolean): ReadonlyArray<Stack> | undefined => {
+    const found = stacks.filter((stack) => like(parseSoftware(stack.software)))
+    // Where several match, the first named speaks for them.
+    return found.length === 0 ? undefined : found.filter((stack) => stack.software === found[0]!.software)
+  }
+  const candidates =
+    by(({ name }) => name === wanted.name) ??
+    by(({ base }) => base === wanted.base) ??
+    by(({ base }) => base === wanted.family) ??
+    by(({ family }) => family === wanted.family) ??
+    by(({ name }) => name === anySoftware) ??
+    by(({ name }) => name === first.software)!
   const speaks = (like: (each: string) => boolean): Stack | undefined =>
     candidates.find((stack) => stack.precisions?.some(like))
   const activations = /a\d+$/.exec(precision)?.[0]
@@ -126,24 +135,36 @@ const efficiencyOf = (stack: Stack | undefined, factors: Factors | undefined): M
   }
 }
 
-/** A machine from a profile, a stack and, while fitting, other factors. */
-export const build = (profile: Profile, stack: Stack | undefined, factors?: Factors): Machine => {
+/** A machine from a profile, a stack, an operating point and, while fitting, other factors. */
+export const build = (
+  profile: Profile,
+  stack: Stack | undefined,
+  point: OperatingPoint = nominal,
+  factors?: Factors
+): Machine => {
   const bandwidth = factors?.bandwidthEfficiency ?? stack?.bandwidthEfficiency?.value ?? 1
-  const without = new Set(stack?.without)
-  const cores = stack?.cores
+  const at = conditions(profile, stack, point)
+  // On-chip memories run at the array's clock.
+  const onChip = at.clockMhz / profile.clockMhz.value
+  const { cores } = at
+  const watts = profile.energy?.kind === "power" ? profile.energy.activeMw.value : 0
+  const volts = profile.supply === undefined ? 1 : (point.volts ?? profile.supply.volts.value)
   return {
     profile,
     stack,
-    cyclesPerMs: (stack?.clockMhz ?? profile.clockMhz).value * 1000,
+    cyclesPerMs: at.clockMhz * 1000,
     compute:
       cores !== undefined && profile.compute.kind === "simd"
-        ? { ...profile.compute, cores }
+        ? { ...profile.compute, cores: { ...profile.compute.cores, value: cores } }
         : profile.compute,
     levels: profile.memory
-      .filter((level) => !without.has(level.id))
+      .filter((level) => !at.without.includes(level.id))
       .map((level) => {
         const holds = (operand: "weights" | "inputs" | "outputs") => level.holds?.includes(operand) ?? true
         const capacity = capacityOf(level.bytes)
+        const scales =
+          ["sram", "cache"].includes(level.kind) ||
+          (level.kind === "flash" && profile.compute.kind === "scalar")
         return {
           id: level.id,
           kind: level.kind,
@@ -154,13 +175,14 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
           backing: level.backing === true,
           keepsWeights: level.keepsWeights === true,
           keepsWholeNetworks: level.keepsWholeNetworks === true,
+          mostLayers: level.mostLayers?.value ?? Infinity,
           keepsActivations: level.keepsActivations === true,
           doubleBuffered: level.doubleBuffered === true,
           wholeTiles: level.wholeTiles === true,
           writesThrough: level.writesThrough === true,
           duplex: level.duplex === true,
           bytesPerMs:
-            (stack?.gbPerS?.[level.id] ?? level.gbPerS).value *
+            (at.gbPerS[level.id] ?? level.gbPerS.value * (scales ? onChip : 1)) *
             1e6 *
             (level.backing === true ? bandwidth : 1),
           readPjPerBit: level.readPjPerBit?.value ?? null,
@@ -170,9 +192,12 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
     efficiency: efficiencyOf(stack, factors),
     vectorOpsPerCycle: profile.vector.opsPerCycle.value,
     accumulatorBits: profile.accumulatorBits?.value ?? 32,
-    overlap: factors?.overlap ?? stack?.overlap?.value ?? 1,
-    perStepMs: (factors?.perStepUs ?? stack?.perStepUs?.value ?? 0) / 1000,
-    perInferenceMs: (factors?.perInferenceUs ?? stack?.perInferenceUs?.value ?? 0) / 1000,
+    overlap: stack?.overlap?.value ?? 1,
+    perStepMs: ((factors?.perStepUs ?? stack?.perStepUs?.value ?? 0) / 1000) * at.overheadFactor,
+    perInferenceMs:
+      ((factors?.perInferenceUs ?? stack?.perInferenceUs?.value ?? 0) / 1000) * at.overheadFactor,
+    activeMw: (factors?.activeMw ?? stack?.activeMw?.value ?? watts) * at.powerFactor,
+    eventScale: profile.supply === undefined ? 1 : (volts / profile.supply.volts.value) ** 2,
     alone: factors?.alone ?? stack?.alone?.value ?? 1,
     products: new Map(),
     tilings: new Map(),
@@ -181,20 +206,30 @@ export const build = (profile: Profile, stack: Stack | undefined, factors?: Fact
   }
 }
 
-/** Machines already built, by profile and stack. */
-export type Machines = WeakMap<Profile, Map<Stack | undefined, Machine>>
+/** Machines already built, by profile, then by stack and operating point. */
+export type Machines = WeakMap<Profile, Map<string, Machine>>
 
 /** The machine for a software (default: the profile's first stack) computing at a native precision. */
 export const machineFor = (
   profile: Profile,
   software: string | undefined,
   precision: string,
-  built: Machines
+  built: Machines,
+  at: OperatingPoint = nominal
 ): Machine => {
-  const stack = stackFor(profile, software, precision)
-  const machines = built.get(profile) ?? new Map<Stack | undefined, Machine>()
+  const machines = built.get(profile) ?? new Map<string, Machine>()
   built.set(profile, machines)
-  const machine = machines.get(stack) ?? build(profile, stack)
-  machines.set(stack, machine)
+  const key = `${software}|${precision}|${JSON.stringify(at)}`
+  const known = machines.get(key)
+  if (known !== undefined) return known
+  const stack = stackFor(profile, software, precision)
+  // Settings in a software's name are a point too; what was asked for goes before them.
+  const named = software ?? stack?.software ?? ""
+  const { point } = fromSettings(profile, parseSoftware(named).settings)
+  const full = { ...point, ...at, named: [...point.named, ...at.named] }
+  const same = `${(profile.stacks ?? []).indexOf(stack!)}|${JSON.stringify(full)}`
+  const machine = machines.get(same) ?? build(profile, stack, full)
+  machines.set(same, machine)
+  machines.set(key, machine)
   return machine
 }

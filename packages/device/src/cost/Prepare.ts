@@ -6,11 +6,22 @@ import { Precision, Work } from "@bitbudget/graph"
 import { layoutOf, type Layout } from "../memory/Layout.ts"
 import { residency } from "../memory/Residency.ts"
 import { canHold, UnsupportedPrecision, type NativePair } from "../profile/Holding.ts"
+import { ruleFor } from "../profile/KernelRules.ts"
+import type { OperatingPoint } from "../profile/OperatingPoint.ts"
 import type { Profile } from "../profile/Profile.ts"
 import type { Flow } from "../work/Fusion.ts"
-import { activeMw, alsoReading, energyOf, product, time, vector, type Bound } from "./FlowCost.ts"
+import {
+  alsoReading,
+  arithmeticMs,
+  energyOf,
+  product,
+  time,
+  vector,
+  type Bound,
+  type EnergyPj
+} from "./FlowCost.ts"
 import { machineFor, type Machine } from "./Machine.ts"
-import { make as makeMemo, type Memo } from "./Memo.ts"
+import { make as makeMemo, partOf, type Memo } from "./Memo.ts"
 import { streamedBits, weightStorageBytes } from "./ModelSize.ts"
 import type { Physical } from "./Physical.ts"
 
@@ -19,6 +30,10 @@ export type PrecisionOf = (step: Work.Step) => Precision.Precision
 export interface Options {
   /** Software stack of the profile; its first by default. */
   readonly software?: string
+  /** Clock, supply, link…; as the software's name says, else nominal, by default. */
+  readonly at?: OperatingPoint
+  /** Every format at its nominal native pair only: what fits attribute measurements to. */
+  readonly nominal?: boolean
   /** What earlier simulations learnt; a caller's own, for calls that repeat networks or devices. */
   readonly memo?: Memo
   /** Machines to use instead of the profile's stacks (fitting). */
@@ -38,6 +53,8 @@ export interface Prepared {
   readonly liveBytes: number
   /** Latency over the interval between results: above 1 where samples overlap in a pipeline. */
   readonly inFlight: number
+  /** Parts the batch runs in, one after the other; every figure here is of one part. */
+  readonly parts: number
 }
 
 export interface PreparedNetwork {
@@ -51,30 +68,52 @@ export interface PreparedNetwork {
   readonly inFlight: number
 }
 
-type Arithmetic = { readonly native: NativePair; readonly exact: boolean }
+/** Native pairs that may compute a step, the nominal one first, and how much slower a rule makes them. */
+export interface Arithmetic {
+  readonly natives: ReadonlyArray<NativePair>
+  readonly exact: boolean
+  readonly slower: number
+}
 
 /** The arithmetic of a step; without weights, only the activation width matters. */
 export const arithmeticOf = (
   profile: Profile,
   step: Work.Step,
-  precision: Precision.Precision
+  precision: Precision.Precision,
+  software = profile.stacks?.[0]?.software ?? ""
 ): Arithmetic => {
   const { activations } = precision
-  const own = Work.isLayer(step) ? precision : { weights: activations, activations }
-  const holding = canHold(profile, own)
-  if (holding.held) return holding
-  if (Work.isLayer(step))
-    throw new UnsupportedPrecision({
-      device: profile.id,
-      layer: step.id,
-      precision: Precision.showPrecision(precision),
-      why: holding.why
-    })
-  const asLayer = canHold(profile, precision)
-  if (asLayer.held) return asLayer
-  // Any native pair can carry a step that multiplies nothing.
-  const { precision: name, rate } = profile.native[0]
-  return { native: { precision: Precision.parsePrecision(name)!, name, rate: rate.value }, exact: false }
+  const layer = Work.isLayer(step)
+  const own = canHold(profile, layer ? precision : { weights: activations, activations }, software)
+  const holding = own.held || layer ? own : canHold(profile, precision, software)
+  if (!holding.held) {
+    if (layer)
+      throw new UnsupportedPrecision({
+        device: profile.id,
+        layer: step.id,
+        precision: Precision.showPrecision(precision),
+        why: holding.why
+      })
+    // Any native pair can carry a step that multiplies nothing.
+    const { precision: name, rate } = profile.native[0]
+    const first = { precision: Precision.parsePrecision(name)!, name, rate: rate.value }
+    return { natives: [first], exact: false, slower: 1 }
+  }
+  const { exact, native, wide } = holding
+  const rule =
+    profile.kernels === undefined || !layer
+      ? undefined
+      : ruleFor(profile.kernels, software, step, precision)?.does
+  switch (rule?.kind) {
+    case "native":
+      return { natives: [native], exact, slower: 1 }
+    case "slow":
+      return { natives: [native], exact, slower: rule.factor.value }
+    case "emulated":
+      return { natives: wide.filter(({ name }) => name === rule.at), exact: false, slower: 1 }
+    default:
+      return { natives: wide, exact, slower: 1 }
+  }
 }
 
 /** Where a flow finds its operands, and how wide they are there. */
@@ -129,15 +168,47 @@ export const physicalOf = (
 
 const vectorOpsOf = ({ work }: Work.Step): number => ("ops" in work ? work.ops : 0)
 
+/** Numbers of equal parts a batch can run in. */
+export const partings = (batch: number): ReadonlyArray<number> =>
+  Array.from({ length: batch }, (_, index) => index + 1).filter((count) => batch % count === 0)
+
+/** Milliseconds of the whole batch, as far as its parting changes them. */
+const partedMs = ({ flows, perInferenceMs }: PreparedNetwork): number =>
+  flows.reduce((sum, each) => sum + flowFigures(each).latencyMs, perInferenceMs)
+
+/**
+ * A network ready for a device. A batch whose activations are too much for the chip at once may run in equal parts,
+ * down to single samples, so that more samples a batch never mean fewer a second.
+ */
 export const prepare = (
   profile: Profile,
   workload: Work.Workload,
   precisionOf: PrecisionOf,
   options: Options = {}
 ): PreparedNetwork => {
-  const memo = options.memo ?? makeMemo()
+  const shared = { ...options, memo: options.memo ?? makeMemo() }
+  const counts = options.nominal === true ? [1] : partings(workload.batch)
+  let best = prepareParts(profile, workload, precisionOf, shared, 1)
+  let least = counts.length === 1 ? 0 : partedMs(best)
+  for (const count of counts.slice(1)) {
+    const parted = prepareParts(profile, workload, precisionOf, shared, count)
+    const ms = partedMs(parted)
+    if (ms < least) [best, least] = [parted, ms]
+  }
+  return best
+}
+
+const prepareParts = (
+  profile: Profile,
+  batched: Work.Workload,
+  precisionOf: PrecisionOf,
+  options: Options & { readonly memo: Memo },
+  parts: number
+): PreparedNetwork => {
+  const { memo } = options
+  const workload = partOf(memo, batched, parts)
   const machineOf = (native: string): Machine =>
-    options.machineFor?.(native) ?? machineFor(profile, options.software, native, memo.machines)
+    options.machineFor?.(native) ?? machineFor(profile, options.software, native, memo.machines, options.at)
   const layout = layoutOf(
     workload,
     profile.fuses ?? [],
@@ -145,22 +216,34 @@ export const prepare = (
     memo.layouts
   )
   const { bitsOf, flows, live } = layout
-  // Most steps share their format, and all arithmetic that follows from it.
-  type Known = Map<Precision.Precision, Arithmetic & { readonly machine: Machine }>
+  // Most steps share their format, and without rules about shapes all arithmetic that follows from it.
+  type Candidates = Omit<Arithmetic, "natives"> & {
+    readonly natives: ReadonlyArray<{ readonly native: NativePair; readonly machine: Machine }>
+  }
+  type Known = Map<Precision.Precision, Candidates>
   const [layers, others]: [Known, Known] = [new Map(), new Map()]
-  const arithmetic = flows.map(({ step }) => {
+  const software = options.software ?? profile.stacks?.[0]?.software ?? ""
+  const candidates = flows.map(({ step }): Candidates => {
     const precision = precisionOf(step)
     const known = Work.isLayer(step) ? layers : others
-    const before = known.get(precision)
+    const before = profile.kernels === undefined ? known.get(precision) : undefined
     if (before !== undefined) return before
-    const { exact, native } = arithmeticOf(profile, step, precision)
-    const found = { exact, native, machine: machineOf(native.name) }
+    const { exact, natives, slower } = arithmeticOf(profile, step, precision, software)
+    const allowed = options.nominal === true ? natives.slice(0, 1) : natives
+    const found = {
+      exact,
+      slower,
+      natives: allowed.map((native) => ({ native, machine: machineOf(native.name) }))
+    }
     known.set(precision, found)
     return found
   })
   // A batch of N fills the pipeline once and then leaves it at the pace of its slowest stage.
-  const inFlight = 1 + ((profile.framesInFlight?.value ?? 1) - 1) / workload.batch
-  const main = (arithmetic[flows.findIndex(({ step }) => Work.isLayer(step))] ?? arithmetic[0])?.machine
+  const inFlight = 1 + ((profile.framesInFlight?.value ?? 1) - 1) / batched.batch
+  const leading = (candidates[flows.findIndex(({ step }) => Work.isLayer(step))] ?? candidates[0])?.natives
+  const main = leading?.reduce((least, each) =>
+    each.machine.perInferenceMs < least.machine.perInferenceMs ? each : least
+  ).machine
   if (main === undefined) return { flows: [], layout, main, perInferenceMs: 0, perInferencePj: 0, inFlight }
   const stays = residency(
     main,
@@ -171,29 +254,80 @@ export const prepare = (
   )
   const prepared = flows.map((flow, index): Prepared => {
     const precision = precisionOf(flow.step)
-    const { exact, machine, native } = arithmetic[index]!
-    const physical = physicalOf(machine, flow, native, precision, {
+    const { exact, natives, slower } = candidates[index]!
+    const surroundings = {
       place: stays.place,
       bitsOf,
       streamedWeights: stays.streamed[index]!,
       taken: stays.taken(index)
-    })
+    }
+    // A library takes the fastest of the kernels that can do it.
+    let best: { readonly machine: Machine; readonly physical: Physical; readonly ms: number } | undefined
+    for (const { machine, native } of natives) {
+      if (best !== undefined && cannotWin(machine, flow, native, precision, best)) continue
+      const physical = slowed(physicalOf(machine, flow, native, precision, surroundings), slower)
+      const ms = natives.length === 1 ? 0 : time(machine, physical).latencyMs
+      if (best === undefined || ms < best.ms) best = { machine, physical, ms }
+    }
+    const { machine, physical } = best!
     const vectorOps = vectorOpsOf(flow.step)
     const liveBytes = live.liveBytes[index]!
-    return { flow, machine, physical, precision, exact, vectorOps, liveBytes, inFlight }
+    return { flow, machine, physical, precision, exact, vectorOps, liveBytes, inFlight, parts }
   })
   return {
     flows: prepared,
     layout,
     main,
     perInferenceMs: main.perInferenceMs * inFlight,
-    perInferencePj: activeMw(main) * main.perInferenceMs * 1e6,
+    perInferencePj: main.activeMw * main.perInferenceMs * 1e6,
     inFlight
   }
 }
 
+/** Whether a machine is surely no faster at a product than one already looked at, without tiling for it. */
+const cannotWin = (
+  machine: Machine,
+  { loops, step }: Flow,
+  native: NativePair,
+  { activations, weights }: Precision.Precision,
+  best: { readonly machine: Machine; readonly physical: Physical; readonly ms: number }
+): boolean => {
+  if (loops === undefined) return false
+  const operands = {
+    weights: (Work.isLayer(step) ? weights : activations).bits,
+    activations: activations.bits
+  }
+  const busy = arithmeticMs(machine, loops, native, operands)
+  if (busy + machine.perStepMs >= best.ms) return true
+  return (
+    machine.perStepMs >= best.machine.perStepMs &&
+    machine.levels.every(
+      ({ bytesPerMs }, index) => bytesPerMs <= (best.machine.levels[index]?.bytesPerMs ?? 0)
+    ) &&
+    busy >= best.physical.cycles / best.machine.cyclesPerMs / best.machine.efficiency[best.physical.class]
+  )
+}
+
+/** A step whose arithmetic takes a slow path. */
+export const slowed = (physical: Physical, factor: number): Physical =>
+  factor === 1 ? physical : { ...physical, cycles: physical.cycles * factor }
+
+const repeated = (energy: EnergyPj, times: number): EnergyPj => {
+  if (times === 1) return energy
+  const of = (pj: number | null): number | null => (pj === null ? null : pj * times)
+  const { dram, mac, register, sram, total } = energy
+  return {
+    mac: of(mac),
+    register: of(register),
+    sram: of(sram),
+    dram: of(dram),
+    static: of(energy.static),
+    total: of(total)
+  }
+}
+
 /** Latency and energy of a prepared flow: what tables need of it. */
-export const flowFigures = ({ flow, inFlight, machine, physical, precision, vectorOps }: Prepared) => {
+export const flowFigures = ({ flow, inFlight, machine, parts, physical, precision, vectorOps }: Prepared) => {
   const timed = time(machine, physical)
   const constant = Work.isLayer(flow.step)
   const widths = {
@@ -202,19 +336,22 @@ export const flowFigures = ({ flow, inFlight, machine, physical, precision, vect
   }
   return {
     timed,
-    latencyMs: timed.latencyMs * inFlight,
-    energyPj: energyOf(machine, physical, widths, timed.latencyMs, vectorOps)
+    latencyMs: timed.latencyMs * inFlight * parts,
+    energyPj: repeated(energyOf(machine, physical, widths, timed.latencyMs, vectorOps), parts)
   }
 }
 
 const offChip = new Set(["dram", "link", "flash"])
 
 /** Bytes a flow moves at levels that are off chip or flash. */
-export const dramBytesOf = ({ machine, physical }: Prepared): number => {
+export const dramBytesOf = ({ machine, parts, physical }: Prepared): number => {
   const { readBits, writtenBits } = physical.traffic
-  return machine.levels.reduce(
-    (bytes, { kind }, index) =>
-      offChip.has(kind) ? bytes + (readBits[index]! + writtenBits[index]!) / 8 : bytes,
-    0
+  return (
+    parts *
+    machine.levels.reduce(
+      (bytes, { kind }, index) =>
+        offChip.has(kind) ? bytes + (readBits[index]! + writtenBits[index]!) / 8 : bytes,
+      0
+    )
   )
 }

@@ -8,10 +8,12 @@
 import { Precision, Work } from "@bitbudget/graph"
 import { areaOf, type Area } from "../energy/Area.ts"
 import type { Profile } from "../profile/Profile.ts"
+import { explain, overflowsOf, type Overflow } from "./Capacity.ts"
 import { breakdownOf, type Breakdown } from "./Breakdown.ts"
 import { factorsNote } from "./FactorsNote.ts"
+import { intervalsOf, type Interval } from "./Interval.ts"
 import { modelBytes } from "./ModelSize.ts"
-import { dramBytesOf, prepare, type Options, type Prepared, type PrecisionOf } from "./Prepare.ts"
+import { dramBytesOf, prepare, type Options, type PrecisionOf, type PreparedNetwork } from "./Prepare.ts"
 import type { RooflinePosition } from "./RooflinePosition.ts"
 import { fusedCost, stepCost, type StepCost } from "./StepCost.ts"
 
@@ -19,8 +21,12 @@ export type { Breakdown, Options, PrecisionOf, RooflinePosition, StepCost }
 
 export interface Totals {
   readonly latencyMs: number
+  /** 90 % interval; null where no measurement stands behind the software factors. */
+  readonly latencyIntervalMs: Interval | null
   readonly throughputPerS: number
   readonly energyMj: number | null
+  /** 90 % interval of an energy that is power × time; null for others. */
+  readonly energyIntervalMj: Interval | null
   /** Off-chip and flash traffic; null where the profile has no memory. */
   readonly dramBytes: number | null
   readonly modelBytes: number
@@ -44,10 +50,12 @@ export interface NetworkCost {
   readonly totals: Totals
   readonly area: Area
   readonly layers: ReadonlyArray<StepCost>
+  /** What of the network does not fit the device; empty where all does. */
+  readonly overflows: ReadonlyArray<Overflow>
   readonly notes: ReadonlyArray<string>
 }
 
-const notesOf = (profile: Profile, layers: ReadonlyArray<Prepared>): ReadonlyArray<string> => {
+const notesOf = (profile: Profile, { flows: layers, main }: PreparedNetwork): ReadonlyArray<string> => {
   const wider = layers.filter(({ exact, flow }) => Work.isLayer(flow.step) && !exact)
   const narrow =
     wider.length > 0 &&
@@ -60,7 +68,7 @@ const notesOf = (profile: Profile, layers: ReadonlyArray<Prepared>): ReadonlyArr
     ...narrow,
     ...(profile.compute.kind === "systolic" && profile.memory.length === 0
       ? []
-      : [factorsNote(profile, layers[0]?.machine.stack)]),
+      : [factorsNote(profile, main?.stack)]),
     ...(profile.notes ?? [])
   ]
 }
@@ -89,7 +97,10 @@ export const network = (
     prepared.perInferencePj
   )
   const macs = sum((cost) => cost.macs)
-  const above = layers.filter(({ utilisation }) => utilisation !== null && utilisation > 1).length
+  const energyMj = profile.energy === undefined || energyPj === null ? null : energyPj / 1e9
+  const bytes = modelBytes(workload, precisionOf)
+  const overflows = overflowsOf(profile, prepared, bytes)
+  const intervals = intervalsOf(prepared, latency, energyMj)
   const peakMacs = prepared.flows.reduce((most, { physical }) => Math.max(most, physical.peakMacsPerCycle), 0)
   return {
     device: profile.id,
@@ -97,13 +108,15 @@ export const network = (
     clockMhz: main === undefined ? profile.clockMhz.value : main.cyclesPerMs / 1000,
     totals: {
       latencyMs: latency,
+      latencyIntervalMs: intervals.latencyMs,
       throughputPerS: (workload.batch * prepared.inFlight * 1000) / latency,
-      energyMj: profile.energy === undefined || energyPj === null ? null : energyPj / 1e9,
+      energyMj,
+      energyIntervalMj: intervals.energyMj,
       dramBytes:
         profile.memory.length === 0 || main === undefined
           ? null
           : prepared.flows.reduce((bytes, flow) => bytes + dramBytesOf(flow), 0),
-      modelBytes: modelBytes(workload, precisionOf),
+      modelBytes: bytes,
       peakActivationBytes: prepared.layout.live.peakBytes,
       peakActivationBytesBestOrder: prepared.layout.best().peakBytes,
       macs,
@@ -117,11 +130,10 @@ export const network = (
     },
     area: areaOf(profile),
     layers,
+    overflows,
     notes: [
-      ...notesOf(profile, prepared.flows),
-      ...(above > 0
-        ? [`${above} layers are faster than the peak the profile assumes: a fitted efficiency is above 1`]
-        : []),
+      ...overflows.map((each) => `${workload.name} ${explain(each)}`),
+      ...notesOf(profile, prepared),
       ...(prepared.layout.best().optimal
         ? []
         : ["the order of least activation memory was not proved: the network has too many branches"])

@@ -29,7 +29,7 @@ export interface StepCost {
 const noEnergy: EnergyPj = { mac: 0, register: 0, sram: 0, dram: 0, static: 0, total: 0 }
 
 export const stepCost = (prepared: Prepared): StepCost => {
-  const { flow, machine, physical, precision, vectorOps } = prepared
+  const { flow, machine, parts, physical, precision, vectorOps } = prepared
   const { step } = flow
   const { energyPj, latencyMs, timed } = flowFigures(prepared)
   const cycles = timed.latencyMs * machine.cyclesPerMs
@@ -38,9 +38,9 @@ export const stepCost = (prepared: Prepared): StepCost => {
     op: step.op,
     weightBits: Work.isLayer(step) ? precision.weights.bits : null,
     activationBits: precision.activations.bits,
-    macs: physical.macs,
-    computeCycles: physical.cycles,
-    stallCycles: timed.stallCycles,
+    macs: physical.macs * parts,
+    computeCycles: physical.cycles * parts,
+    stallCycles: timed.stallCycles * parts,
     latencyMs,
     utilisation: physical.macs === 0 ? null : physical.macs / (cycles * physical.peakMacsPerCycle),
     boundBy: timed.boundBy,
@@ -49,7 +49,7 @@ export const stepCost = (prepared: Prepared): StepCost => {
     trafficBytes: Object.fromEntries(
       machine.levels.map((level, index) => [
         level.id,
-        (physical.traffic.readBits[index]! + physical.traffic.writtenBits[index]!) / 8
+        (parts * (physical.traffic.readBits[index]! + physical.traffic.writtenBits[index]!)) / 8
       ])
     ),
     tile: physical.traffic.tile

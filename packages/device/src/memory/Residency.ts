@@ -5,7 +5,7 @@
  * TPU's compiler assigns them; what is left streams in at every inference.
  */
 import type { Flow } from "../work/Fusion.ts"
-import type { Machine } from "../cost/Machine.ts"
+import type { Machine, MachineLevel } from "../cost/Machine.ts"
 import type { Liveness } from "./Liveness.ts"
 
 export interface Residency {
@@ -16,6 +16,16 @@ export interface Residency {
   /** Bytes of kept activations and weights at each level, by flow. */
   readonly taken: (flow: number) => ReadonlyArray<number>
 }
+
+/** Whether a network is too much for a level that only keeps whole ones: by its weights, or by its layers. */
+export const runsInParts = (
+  level: MachineLevel | undefined,
+  weightBytes: ReadonlyArray<number>,
+  room: number
+): boolean =>
+  level?.keepsWholeNetworks === true &&
+  (weightBytes.reduce((a, b) => a + b, 0) > room ||
+    weightBytes.filter((bytes) => bytes > 0).length > level.mostLayers)
 
 /** Bytes a level has for what stays on it; 0 for no level. */
 export const roomAt = ({ levels }: Machine, index: number): number => {
@@ -45,8 +55,7 @@ export const residency = (
     weightLevel < 0
       ? 0
       : roomAt(machine, weightLevel) - (weightLevel === activationLevel ? activationsKept : 0)
-  const inParts =
-    levels[weightLevel]?.keepsWholeNetworks === true && weightBytes.reduce((a, b) => a + b, 0) > weightRoom
+  const inParts = runsInParts(levels[weightLevel], weightBytes, weightRoom)
   if (inParts) weightRoom = 0
   const streamed = weightBytes.map((bytes) => {
     if (weightLevel < 0 || bytes === 0) return 1

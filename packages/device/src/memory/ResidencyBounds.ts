@@ -5,7 +5,7 @@
  */
 import type { Machine } from "../cost/Machine.ts"
 import type { Layout } from "./Layout.ts"
-import { roomAt } from "./Residency.ts"
+import { roomAt, runsInParts } from "./Residency.ts"
 
 export interface FlowBounds {
   /** The nearest level a tensor may sit on during this flow; −1: its backing level. */
@@ -33,8 +33,6 @@ export const residencyBounds = (
 
   const kept = weightLevel === activationLevel ? Math.min(narrow.live.peakBytes, room) : 0
   const weightRoom = weightLevel < 0 ? 0 : roomAt(machine, weightLevel) - kept
-  const total = narrowestWeightBytes.reduce((a, b) => a + b, 0)
-  const whole = levels[weightLevel]?.keepsWholeNetworks === true
   const byFlow: Array<number> = []
   let before = 0
   for (const bytes of narrowestWeightBytes) {
@@ -43,7 +41,7 @@ export const residencyBounds = (
   }
   const streamed = (index: number, bytes: number): number => {
     if (weightLevel < 0 || bytes === 0) return 1
-    if (whole && total - narrowestWeightBytes[index]! + bytes > weightRoom) return 1
+    if (runsInParts(levels[weightLevel], narrowestWeightBytes.with(index, bytes), weightRoom)) return 1
     return 1 - Math.min(bytes, Math.max(0, weightRoom - byFlow[index]!)) / bytes
   }
 

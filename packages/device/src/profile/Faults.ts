@@ -4,11 +4,12 @@
  * figures need not be, so that these faults are listed beside those of the schema.
  */
 import { Precision } from "@bitbudget/graph"
+import { Faults } from "@bitbudget/words"
 import { libraries, libraryOf } from "../energy/OpLibrary.ts"
+import { asksForShape } from "./KernelRules.ts"
 import type { Level, Profile } from "./ProfileSchema.ts"
 
-const at = (path: ReadonlyArray<string | number>): string =>
-  path.map((key) => (typeof key === "number" ? `[${key}]` : `["${key}"]`)).join("")
+const at = Faults.showPath
 
 const duplicates = (ids: ReadonlyArray<string>): ReadonlyArray<number> =>
   ids.flatMap((id, index) => (ids.indexOf(id) < index ? [index] : []))
@@ -53,6 +54,63 @@ const smallestTileBytes = ({ compute, native }: Profile): number => {
   }
   const bits = native.map(({ precision }) => Precision.parsePrecision(precision)?.activations.bits ?? 8)
   return Math.max(16, Math.ceil((elements() * Math.min(...bits)) / 8))
+}
+
+/** Rules that can never match, contradict one before them, or point to arithmetic that is not there. */
+const ruleFaults = ({ kernels = [], native, storage }: Profile): ReadonlyArray<string> => {
+  const widths = (kind: "weightBits" | "activationBits"): ReadonlyArray<number> => [
+    ...storage[kind],
+    ...native.flatMap(({ precision }) => {
+      const parsed = Precision.parsePrecision(precision)
+      return parsed === undefined ? [] : [(kind === "weightBits" ? parsed.weights : parsed.activations).bits]
+    })
+  ]
+  return kernels.flatMap((rule, index) => {
+    const place = at(["kernels", index])
+    const { does, when } = rule
+    const empty = (["weightBits", "activationBits", "block", "kernel", "stride"] as const).filter(
+      (key) => (when[key]?.least ?? 0) > (when[key]?.most ?? Infinity)
+    )
+    const unheld = (["weightBits", "activationBits"] as const).filter((key) => {
+      const range = when[key]
+      return (
+        range !== undefined &&
+        !widths(key).some((bits) => bits >= (range.least ?? 0) && bits <= (range.most ?? Infinity))
+      )
+    })
+    const same = kernels.findIndex(
+      (other) => other.software === rule.software && JSON.stringify(other.when) === JSON.stringify(when)
+    )
+    return [
+      ...empty.map(
+        (key) => `A rule that can never match: least above most at ${at(["kernels", index, "when", key])}`
+      ),
+      ...unheld.map(
+        (key) =>
+          `A rule that can never match: the device stores no such width at ${at(["kernels", index, "when", key])}`
+      ),
+      ...(when.block !== undefined && when.scale !== undefined && when.scale !== "block"
+        ? [
+            `A rule that can never match: a block size without scales a block at ${at(["kernels", index, "when", "block"])}`
+          ]
+        : []),
+      ...(same < index
+        ? [
+            JSON.stringify(kernels[same]!.does) === JSON.stringify(does)
+              ? `A rule said before, at ${at(["kernels", same])}, again at ${place}`
+              : `A rule contradicts ${at(["kernels", same])}, which matches the same at ${place}`
+          ]
+        : []),
+      ...(does.kind === "emulated" && !native.some(({ precision }) => precision === does.at)
+        ? [`Unsupported precision: "${does.at}" is no native pair at ${at(["kernels", index, "does", "at"])}`]
+        : []),
+      ...(does.kind === "unavailable" && asksForShape(rule)
+        ? [
+            `A format is unavailable for all layers or none: say slow or emulated at ${at(["kernels", index, "does", "kind"])}`
+          ]
+        : [])
+    ]
+  })
 }
 
 export const faultsBeyondSchema = (profile: Profile): ReadonlyArray<string> => {
@@ -114,6 +172,16 @@ export const faultsBeyondSchema = (profile: Profile): ReadonlyArray<string> => {
     for (const index of duplicates(mac.map((entry) => entry.precision)))
       faults.push(`Duplicate precision at ${at(["energy", "mac", index, "precision"])}`)
   }
+  for (const index of duplicates((profile.points ?? []).map(({ id }) => id)))
+    faults.push(`Duplicate point "${profile.points![index]!.id}" at ${at(["points", index, "id"])}`)
+  profile.points?.forEach((point, index) => {
+    for (const id of [...Object.keys(point.gbPerS ?? {}), ...(point.without ?? [])])
+      if (!memory.some((level) => level.id === id))
+        faults.push(`Unknown level "${id}" at ${at(["points", index])}`)
+    if (point.volts !== undefined && profile.supply === undefined)
+      faults.push(`A voltage without a supply of the profile at ${at(["points", index, "volts"])}`)
+  })
+  faults.push(...ruleFaults(profile))
   if (profile.relative === profile.id) faults.push(`A device is not its own relative at ${at(["relative"])}`)
   if (profile.framesInFlight !== undefined && profile.framesInFlight.value < 1)
     faults.push(`At least one sample is in flight at ${at(["framesInFlight", "value"])}`)

@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import { Precision } from "@bitbudget/graph"
+import { refusal } from "./KernelRules.ts"
 import type { Profile } from "./Profile.ts"
 
 export interface NativePair {
@@ -15,7 +16,14 @@ export interface NativePair {
 }
 
 export type Holding =
-  | { readonly held: true; readonly native: NativePair; readonly exact: boolean }
+  | {
+      readonly held: true
+      /** The nominal one: what a measurement of this format is taken to have run at. */
+      readonly native: NativePair
+      readonly exact: boolean
+      /** Every native pair wide enough, the nominal one first. */
+      readonly wide: ReadonlyArray<NativePair>
+    }
   | { readonly held: false; readonly why: string }
 
 /** A layer's format the device cannot store or compute. */
@@ -41,7 +49,13 @@ const covers = (native: Precision.Format, format: Precision.Format): boolean =>
 const same = (a: Precision.Format, b: Precision.Format): boolean => a.kind === b.kind && a.bits === b.bits
 
 /** Whether a device can run a format, and the native pair that computes it; else why not. */
-export const canHold = (profile: Profile, precision: Precision.Precision): Holding => {
+export const canHold = (
+  profile: Profile,
+  precision: Precision.Precision,
+  software = profile.stacks?.[0]?.software ?? ""
+): Holding => {
+  const refused = refusal(profile.kernels ?? [], software, precision)
+  if (refused !== undefined) return { held: false, why: refused.says }
   const natives = profile.native.map((entry) => ({
     precision: Precision.parsePrecision(entry.precision)!,
     name: entry.precision,
@@ -79,5 +93,5 @@ export const canHold = (profile: Profile, precision: Precision.Precision): Holdi
   const fastest = wide.reduce((best, each) => (each.rate > best.rate ? each : best))
   const native = wide.find((each) => isExact(each) && each.rate >= fastest.rate) ?? fastest
   const exact = wide.some(isExact)
-  return { held: true, native, exact }
+  return { held: true, native, exact, wide: [native, ...wide.filter((each) => each !== native)] }
 }

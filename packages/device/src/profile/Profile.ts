@@ -2,6 +2,7 @@
  * Reading and printing profiles. Decoding lists every fault with its path, those of the schema and those beyond it
  * (`Faults`), and refuses keys it does not know, so that a misspelt figure is never silently ignored.
  */
+import { Faults } from "@bitbudget/words"
 import { Effect, Result, Schema } from "effect"
 import { faultsBeyondSchema } from "./Faults.ts"
 import { Profile } from "./ProfileSchema.ts"
@@ -14,7 +15,7 @@ export class MalformedProfile extends Schema.TaggedError<MalformedProfile>()("Ma
   faults: Schema.Array(Schema.String)
 }) {
   override get message() {
-    return `${this.file} is no device profile:\n${this.faults.map((fault) => `  ${fault}`).join("\n")}\nSee docs/profiles.md.`
+    return `${this.file} is not a usable device profile:\n${this.faults.map((fault) => `  ${fault}`).join("\n")}\nSee docs/profiles.md.`
   }
 }
 
@@ -26,7 +27,7 @@ export const print = (profile: Profile): string =>
       '{ "value": $1, "source": $2, "confidence": $3 }'
     )
     .replace(
-      /\[\s*((?:(?:-?\d+|"\w+"),\s*)*(?:-?\d+|"\w+"))\s*\]/g,
+      /\[\s*((?:(?:-?[\d.]+(?:e[-+]?\d+)?|"\w+"),\s*)*(?:-?[\d.]+(?:e[-+]?\d+)?|"\w+"))\s*\]/g,
       (_, list: string) => `[${list.split(/,\s*/).join(", ")}]`
     ) + "\n"
 
@@ -51,14 +52,19 @@ export const decode = Effect.fn(function* (
   const value = yield* Effect.try({
     try: () => parse(json),
     catch: (cause) =>
-      new MalformedProfile({ file, faults: [cause instanceof Error ? cause.message : String(cause)] })
+      new MalformedProfile({
+        file,
+        faults: [`it is not valid JSON: ${cause instanceof Error ? cause.message : String(cause)}`]
+      })
   })
   const decoded = Schema.decodeUnknownResult(Profile, { errors: "all", onExcessProperty: "error" })(value)
   const readable = Result.isSuccess(decoded)
     ? decoded
     : Schema.decodeUnknownResult(Profile, { disableChecks: true })(value)
   const faults = [
-    ...(Result.isSuccess(decoded) ? [] : decoded.failure.message.replaceAll(/\n\s+at /g, " at ").split("\n")),
+    ...(Result.isSuccess(decoded)
+      ? []
+      : Faults.of(decoded.failure, value).map((fault) => Faults.sentence(fault, "the profile"))),
     ...(Result.isSuccess(readable) ? faultsBeyondSchema(readable.success) : [])
   ]
   return Result.isSuccess(decoded) && faults.length === 0

@@ -20,6 +20,7 @@ import {
   Us
 } from "./Figure.ts"
 import { Compute } from "./ComputeSchema.ts"
+import { KernelRule } from "./KernelRules.ts"
 
 const Shorthand = Schema.String.check(
   Schema.makeFilter((text) =>
@@ -41,6 +42,8 @@ export const Level = Schema.Struct({
   keepsWeights: Schema.optionalKey(Schema.Boolean),
   /** Only for a whole network: a larger one runs in parts, and each part loads its weights anew (Hailo). */
   keepsWholeNetworks: Schema.optionalKey(Schema.Boolean),
+  /** Layers a network may have to be kept whole: every one takes resources of its own (Hailo). */
+  mostLayers: Schema.optionalKey(Count),
   /** Activations may stay from one step to the next when they fit. */
   keepsActivations: Schema.optionalKey(Schema.Boolean),
   /** Tiles are loaded while the previous ones are computed, and so need their space twice. */
@@ -84,14 +87,52 @@ const Efficiency = Schema.Struct(
   }
 )
 
+/** Median errors of times a fit did not see, %; null where there is nothing left to learn from. */
+const LeftOut = Schema.Struct({
+  /** Each network (or layer shape) left out in turn, in every stack at once. */
+  networkApePct: Schema.NullOr(Schema.Finite),
+  /** Each stack left out whole. */
+  stackApePct: Schema.NullOr(Schema.Finite),
+  /** Every network in which a class of step takes a quarter of the time or more, class by class. */
+  classApePct: Schema.NullOr(Schema.Finite),
+  /** Left-out rows inside their own 90 % interval, of all three kinds, %. */
+  coveragePct: Schema.NullOr(Schema.Finite),
+  /** How far from the prediction a 90 % interval reaches, median over left-out rows, %. */
+  reachPct: Schema.NullOr(Schema.Finite)
+})
+export type LeftOut = typeof LeftOut.Type
+
 /** What a fit was made of and how near it came; written by `devices fit`. */
 const Fit = Schema.Struct({
   measurements: Schema.NonEmptyString,
   rows: Schema.Int,
-  parameters: Schema.Array(Schema.String),
   medianApePct: Schema.Finite,
-  /** With each network (or layer shape) left out of the fit in turn; null where there is only one. */
-  leaveOneOutMedianApePct: Schema.NullOr(Schema.Finite)
+  leftOut: LeftOut
+})
+
+/** What a fit leaves open, in logarithms: covariance of the factors and the spread of rows about the fitted times. */
+const Posterior = Schema.Struct({
+  /** Lower triangle, row by row, in the order of `Factors.factorNames`. */
+  covariance: Schema.Array(Schema.Finite),
+  residual: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+})
+export type Posterior = typeof Posterior.Type
+
+/** A named operating point: what it changes of the profile. */
+const Point = Schema.Struct({
+  id: Schema.NonEmptyString.check(Schema.isPattern(/^[^,=@-]+$/)),
+  description: Schema.optionalKey(Schema.String),
+  clockMhz: Schema.optionalKey(ClockMhz),
+  volts: Schema.optionalKey(Positive),
+  cores: Schema.optionalKey(Count),
+  /** Other bandwidths, by level id. */
+  gbPerS: Schema.optionalKey(Schema.Record(Schema.String, GbPerS)),
+  /** Levels it lacks. */
+  without: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** The host's overheads against those of the profile's host. */
+  hostFactor: Schema.optionalKey(Positive),
+  /** Power against the profile's, beyond what clock and voltage explain. */
+  powerFactor: Schema.optionalKey(Positive)
 })
 
 /** How far software gets with the hardware: sustained shares and overheads, published or fitted. */
@@ -117,9 +158,11 @@ export const Stack = Schema.Struct({
   winograd: Schema.optionalKey(Positive),
   /** A layer timed on its own over the same layer inside its network: cold caches, conversions not fused away. */
   alone: Schema.optionalKey(Positive),
+  /** At the profile's clock and supply. */
   activeMw: Schema.optionalKey(Mw),
-  /** How well the fit meets the rows of this stack. */
-  fit: Schema.optionalKey(Fit)
+  /** How well the fit meets the rows of this stack; absent where its factors are inherited. */
+  fit: Schema.optionalKey(Fit),
+  posterior: Schema.optionalKey(Posterior)
 })
 export type Stack = typeof Stack.Type
 
@@ -162,11 +205,16 @@ export const Profile = Schema.Struct({
   /** Element-wise steps computed in the pipeline of the step before them. */
   fuses: Schema.optionalKey(Schema.Array(Schema.Literals(["activation", "normalization", "add", "pool"]))),
   energy: Schema.optionalKey(Energy),
+  /** What the power stands for: `core` (power ∝ V²) or `board`, through a linear regulator (∝ V). */
+  supply: Schema.optionalKey(Schema.Struct({ volts: Positive, law: Schema.Literals(["core", "board"]) })),
+  points: Schema.optionalKey(Schema.Array(Point)),
+  /** What its software does with a format, where that is not plain; the first that matches speaks. */
+  kernels: Schema.optionalKey(Schema.Array(KernelRule)),
   areaMm2: Schema.optionalKey(AreaMm2),
   /** Of a dataflow chip that works on successive samples at once: a sample's latency over the interval between them. */
   framesInFlight: Schema.optionalKey(Positive),
   stacks: Schema.optionalKey(Schema.Array(Stack)),
-  /** Id of the nearest measured device: software not measured on this one takes its factors from there. */
+  /** Id of the nearest relative: the two are fitted together, and what was not measured here is learnt from there. */
   relative: Schema.optionalKey(Schema.NonEmptyString),
   /** Over all its stacks. */
   fit: Schema.optionalKey(Fit),

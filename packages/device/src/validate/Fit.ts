@@ -1,325 +1,296 @@
 /**
- * Fits the factors of a device's software stacks to measurements: the share of the mapped peak each class of step
- * sustains, the share of the bandwidth, the overheads per step and per inference. All stacks together, by partial
- * pooling (`Pooling`), on log-ratios with Huber weights. Nothing is fitted per network; the leave-one-out error
- * refits without each network (or layer shape), in every stack at once, and is the one to expect elsewhere.
+ * Fits the factors of software stacks to measurements: the share of the mapped peak each class of step sustains, the
+ * share of the bandwidth, overheads and power. Related devices are fitted together, all their stacks in one Gaussian
+ * posterior (`Prior`, `Posterior`), so that every stack has factors and an uncertainty, measured or not. Nothing is
+ * fitted per network. What is stated as error comes from rows the fit did not see (`LeaveOut`), and the intervals
+ * are widened until they hold there.
  */
-import { build, stackFor, type Factors } from "../cost/Machine.ts"
-import type { ComputeKind } from "../profile/ComputeSchema.ts"
+import { factorNames, factorsOf, usualOf } from "../cost/Factors.ts"
+import { build, stackFor } from "../cost/Machine.ts"
+import { make as makeMemo } from "../cost/Memo.ts"
+import { slopedMs } from "../cost/Slopes.ts"
 import type { Figure } from "../profile/Figure.ts"
-import { stepClasses, type Profile, type Stack, type StepClass } from "../profile/Profile.ts"
-import { caseOf, predictMs, type Case } from "./Case.ts"
-import { minimise } from "./LeastSquares.ts"
+import { stepClasses, type LeftOut, type Profile, type Stack } from "../profile/ProfileSchema.ts"
+import { anySoftware, parseSoftware } from "../profile/Software.ts"
+import { caseOf, type Case } from "./Case.ts"
+import { isInside, leaveOut, type LeftOutCase } from "./LeaveOut.ts"
 import type { Measurement, WorkloadOf } from "./Measurement.ts"
-import {
-  design,
-  factorNames,
-  factorsAt,
-  isClass,
-  locals,
-  type Design,
-  type StackKey,
-  type Usual
-} from "./Pooling.ts"
+import { solve, type Belief, type Linear, type Problem } from "./Posterior.ts"
+import { covariances, keyText, type StackKey } from "./Prior.ts"
 import { median } from "./Score.ts"
 
-interface UsualOfKind {
-  readonly efficiency: number
-  /** Where a class of step is known to do worse than the others, its share of that efficiency. */
-  readonly shares?: Partial<Record<StepClass, number>>
-  readonly perStepUs: number
-  readonly perInferenceUs: number
-}
-
-/**
- * What is usual for a kind of arithmetic, whatever was fitted before: a fit does not depend on the last one.
- * A step costs a command (arrays), a function call (microcontrollers), waking the threads (CPUs) or a kernel
- * launch (GPUs: a few microseconds).
- */
-const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
-  systolic: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
-  spatial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
-  rowStationary: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 },
-  // A depthwise kernel loads an operand for every product; a stem's three channels fill no register.
-  simd: { efficiency: 0.5, shares: { stem: 0.6, depthwise: 0.3 }, perStepUs: 10, perInferenceUs: 50 },
-  // CMSIS-NN's 1×1 kernel shares every load between two rows and two filters; the others copy patches, or share less.
-  scalar: {
-    efficiency: 0.45,
-    shares: { stem: 0.5, dense: 0.7, depthwise: 0.5, gemm: 0.45 },
-    perStepUs: 5,
-    perInferenceUs: 20
-  },
-  tensorCore: { efficiency: 0.4, perStepUs: 3, perInferenceUs: 200 },
-  bitSerial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
-  bitFusion: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 }
-}
-
-const usualOf = (profile: Profile): Usual => {
-  const { efficiency, perInferenceUs, perStepUs, shares = {} } = usual[profile.compute.kind]
-  const of = (name: StepClass): number => efficiency * (shares[name] ?? 1)
-  return {
-    stem: of("stem"),
-    dense: of("dense"),
-    pointwise: of("pointwise"),
-    depthwise: of("depthwise"),
-    grouped: of("grouped"),
-    gemm: of("gemm"),
-    attention: of("attention"),
-    pool: of("pool"),
-    vector: of("vector"),
-    bandwidth: 0.8,
-    perStepUs,
-    perInferenceUs,
-    alone: 1
-  }
-}
-
-/** Log-ratio errors are measured in units of a typical 10 %. */
-const tolerance = 0.1
+/** What remains of a row when all factors are right: networks and layers differ in what no class of step sees. */
+const rowSpread = { time: 0.1, energy: 0.08, power: 0.08 } as const
 
 /** Many layers of one network tell less than as many networks: together they weigh like this many rows. */
 const rowsPerNetwork = 12
 
-const stackKey = ({ native, software }: StackKey): string => `${software}|${native}`
+const keyOf = ({ native, profile, software }: Case): StackKey => ({ device: profile.id, software, native })
 
-const weights = (cases: ReadonlyArray<Case>): ReadonlyArray<number> => {
-  const count = new Map<string, number>()
-  const key = (each: Case) => `${stackKey(each)}|${each.onnx}`
-  for (const each of cases) count.set(key(each), (count.get(key(each)) ?? 0) + 1)
-  return cases.map((each) => 1 / Math.sqrt(Math.max(1, count.get(key(each))! / rowsPerNetwork)))
-}
-
-interface Problem {
-  readonly profile: Profile
-  readonly design: Design
-  /** The stack of the profile each measured one starts from: clock, cores, what the software does. */
-  readonly bases: ReadonlyArray<Stack | undefined>
-}
-
-/** The factors of each stack of the design that explain the cases best. */
-const solve = (
-  { bases, design: plan, profile }: Problem,
-  cases: ReadonlyArray<Case>
-): ReadonlyArray<Factors> => {
-  const width = factorNames.length
-  const stackOf = new Map(plan.stacks.map((stack, s) => [stackKey(stack), s]))
-  const at = cases.map((each) => stackOf.get(stackKey(each))!)
-  const weight = weights(cases)
-  const logTimes = (local: Float64Array): Float64Array => {
-    const machines = plan.stacks.map((_, s) => build(profile, bases[s], factorsAt(local, s)))
-    return Float64Array.from(cases, (each, i) => Math.log(predictMs(machines[at[i]!]!, each)))
-  }
-  const residuals = (values: Float64Array): Float64Array => {
-    const times = logTimes(locals(plan, values))
-    return Float64Array.from([
-      ...cases.map((each, i) => (weight[i]! * (times[i]! - Math.log(each.measuredMs))) / tolerance),
-      ...plan.effects.map((effect, e) => values[e]! / effect.spread)
-    ])
-  }
-  // One factor of every stack moved at once gives that column for all cases; effects only add columns up.
-  const jacobian = (values: Float64Array): Float64Array => {
-    const step = 1e-4
-    const [n, m] = [plan.effects.length, cases.length]
-    const local = locals(plan, values)
-    const times = logTimes(local)
-    const slopes = new Float64Array(m * width)
-    for (let f = 0; f < width; f++) {
-      const moved = local.map((value, i) => (i % width === f ? value + step : value))
-      logTimes(moved).forEach((time, i) => (slopes[i * width + f] = (time - times[i]!) / step))
-    }
-    const result = new Float64Array((m + n) * n)
-    plan.effects.forEach((effect, e) => {
-      const targets = new Set(effect.targets)
-      for (let i = 0; i < m; i++) {
-        let slope = 0
-        for (let f = 0; f < width; f++) if (targets.has(at[i]! * width + f)) slope += slopes[i * width + f]!
-        result[i * n + e] = (weight[i]! * slope) / tolerance
-      }
-      result[(m + e) * n + e] = 1 / effect.spread
-    })
-    return result
-  }
-  const start = new Float64Array(plan.effects.length)
-  const { parameters } = minimise(residuals, start, start.length, 1.5, 60, jacobian)
-  const fitted = locals(plan, parameters)
-  return plan.stacks.map((_, s) => factorsAt(fitted, s))
-}
-
-/** Milliseconds of each case under the factors of its stack. */
-const predictions = (
-  { bases, design: plan, profile }: Problem,
-  factors: ReadonlyArray<Factors>,
-  cases: ReadonlyArray<Case>
-): ReadonlyArray<number> => {
-  const machines = new Map(
-    plan.stacks.map((stack, s) => [stackKey(stack), build(profile, bases[s], factors[s])])
+/** Spread of every case, wider where many layers of one network would outvote the other networks. */
+const spreadsOf = (cases: ReadonlyArray<Case>): ReadonlyArray<number> => {
+  const name = (each: Case): string => `${keyText(keyOf(each))}|${each.kind}|${each.onnx}`
+  const count = Map.groupBy(cases, name)
+  return cases.map(
+    (each) => rowSpread[each.kind] * Math.sqrt(Math.max(1, count.get(name(each))!.length / rowsPerNetwork))
   )
-  return cases.map((each) => predictMs(machines.get(stackKey(each))!, each))
+}
+
+/** A case's logarithm and slopes under given factors of its stack. */
+const linear = (each: Case, base: Stack | undefined, logs: Float64Array): Linear => {
+  const machine = build(each.profile, base, each.at, factorsOf(logs))
+  const power = factorNames.indexOf("activeMw")
+  if (each.kind === "power") {
+    const slopes = new Float64Array(factorNames.length)
+    slopes[power] = 1
+    return { log: Math.log(machine.activeMw), slopes }
+  }
+  const { ms, slopes } = slopedMs(machine, each.flows, each.whole)
+  const relative = slopes.map((slope) => slope / ms)
+  if (each.kind === "time") return { log: Math.log(ms), slopes: relative }
+  relative[power] = 1
+  return { log: Math.log(ms * machine.activeMw), slopes: relative }
 }
 
 export interface FitReport {
+  readonly device: string
   readonly software: string
   readonly precision: string
+  /** Times it was fitted on. */
   readonly rows: number
   readonly medianApePct: number
-  /** Median error on networks the fit did not see; null where there is only one. */
-  readonly leaveOneOutMedianApePct: number | null
+  readonly leftOut: LeftOut
 }
 
 export interface FitRow {
+  readonly device: string
   readonly software: string
   readonly precision: string
   readonly network: string
-  readonly measuredMs: number
-  readonly fittedMs: number
-  /** Predicted by the fit that did not see this network; null where there is only one. */
-  readonly leftOutMs: number | null
+  readonly kind: Case["kind"]
+  readonly measured: number
+  readonly fitted: number
+  /** Predicted by fits that did not see it, with their 90 % intervals. */
+  readonly leftOut: ReadonlyArray<LeftOutCase>
 }
 
 export interface Fitted {
-  readonly profile: Profile
+  readonly profiles: ReadonlyArray<Profile>
   readonly stacks: ReadonlyArray<FitReport>
   readonly rows: ReadonlyArray<FitRow>
 }
 
 const round = (value: number): number => Number(value.toPrecision(4))
 
-const percent = (value: number | null): number | null => (value === null ? null : round(100 * value))
-
-const ape = (predicted: number, { measuredMs }: FitRow): number => Math.abs(predicted / measuredMs - 1)
-
-/** The base stack with the fitted factors in it; classes no measurement exercised are marked as carried over. */
-const stackWith = (
-  base: Stack | undefined,
-  key: StackKey,
-  factors: Factors,
-  seen: ReadonlySet<string>,
-  source: string,
-  fit: NonNullable<Stack["fit"]>
-): Stack => {
-  const fitted = (value: number): Figure => ({
-    value: round(value),
-    source: `fitted on ${source}`,
-    confidence: "fitted"
-  })
-  const pooled = (value: number): Figure => ({
-    value: round(value),
-    source: "no step of this class was measured: pooled from the other classes",
-    confidence: "assumed"
-  })
+/** Errors of the rows a fit did not see, and how often they lie in their intervals. */
+const leftOutOf = (rows: ReadonlyArray<FitRow>): LeftOut => {
+  const all = rows.filter(({ kind }) => kind === "time").flatMap(({ leftOut }) => leftOut)
+  const ape = (kind: LeftOutCase["without"]): number | null => {
+    const errors = all
+      .filter(({ without }) => without === kind)
+      .map(({ logError }) => 100 * Math.abs(Math.expm1(logError)))
+    const middle = median(errors)
+    return middle === null ? null : round(middle)
+  }
+  const inside = all.filter(isInside)
+  const reach = median(all.map((each) => 100 * Math.expm1(each.reach.up)))
   return {
-    ...base,
-    software: key.software,
-    precisions: [key.native],
-    efficiency: Object.fromEntries(
-      stepClasses.map((name) => {
-        const value = factors.efficiency?.[name] ?? 1
-        return [name, seen.has(name) ? fitted(value) : pooled(value)]
-      })
-    ),
-    bandwidthEfficiency: fitted(factors.bandwidthEfficiency ?? 1),
-    perStepUs: fitted(factors.perStepUs ?? 0),
-    perInferenceUs: fitted(factors.perInferenceUs ?? 0),
-    ...(factors.alone === undefined || factors.alone === 1 ? {} : { alone: fitted(factors.alone) }),
-    fit
+    networkApePct: ape("network"),
+    stackApePct: ape("stack"),
+    classApePct: ape("class"),
+    coveragePct: all.length === 0 ? null : round((100 * inside.length) / all.length),
+    reachPct: reach === null ? null : round(reach)
   }
 }
 
-/** Fits every software and precision the measurements have, and returns the profile with the stacks it found. */
-export const fit = (
+const reportOf = (source: string, rows: ReadonlyArray<FitRow>): NonNullable<Profile["fit"]> => {
+  const times = rows.filter(({ kind }) => kind === "time")
+  const errors = times.map(({ fitted, measured }) => 100 * Math.abs(fitted / measured - 1))
+  return {
+    measurements: source,
+    rows: times.length,
+    medianApePct: round(median(errors) ?? 0),
+    leftOut: leftOutOf(rows)
+  }
+}
+
+/** Factors no row moved keep what is usual of their kind, or what other stacks say. */
+const stackWith = (
+  base: Stack | undefined,
+  key: StackKey,
+  { covariance, mean }: Belief,
+  own: ReadonlyArray<Case>,
+  related: ReadonlyArray<Case>,
+  residual: number,
   profile: Profile,
+  source: string,
+  fit: Stack["fit"]
+): Stack => {
+  const factors = factorsOf(mean)
+  const classes = (cases: ReadonlyArray<Case>) =>
+    new Set<string>(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
+  const [seen, elsewhere] = [classes(own), classes(related)]
+  const figure = (value: number, here: boolean, anywhere: boolean): Figure =>
+    here
+      ? { value: round(value), source: `fitted on ${source}`, confidence: "fitted" }
+      : anywhere
+        ? { value: round(value), source: "inherited from related stacks", confidence: "derived" }
+        : { value: round(value), source: "usual for its kind; nothing measured", confidence: "assumed" }
+  const measuredHere = own.length > 0
+  const withPower = (cases: ReadonlyArray<Case>): boolean => cases.some(({ kind }) => kind !== "time")
+  const width = factorNames.length
+  const lower = factorNames.flatMap((_, f) =>
+    Array.from({ length: f + 1 }, (__, g) => Number(covariance[f * width + g]!.toPrecision(3)))
+  )
+  return {
+    ...(base?.clockMhz === undefined ? {} : { clockMhz: base.clockMhz }),
+    ...(base?.gbPerS === undefined ? {} : { gbPerS: base.gbPerS }),
+    ...(base?.without === undefined ? {} : { without: base.without }),
+    ...(base?.cores === undefined ? {} : { cores: base.cores }),
+    ...(base?.overlap === undefined ? {} : { overlap: base.overlap }),
+    ...(base?.winograd === undefined ? {} : { winograd: base.winograd }),
+    software: key.software,
+    precisions: [key.native],
+    efficiency: Object.fromEntries(
+      stepClasses.map((name) => [
+        name,
+        figure(factors.efficiency?.[name] ?? 1, seen.has(name), elsewhere.has(name))
+      ])
+    ),
+    bandwidthEfficiency: figure(factors.bandwidthEfficiency ?? 1, measuredHere, true),
+    perStepUs: figure(factors.perStepUs ?? 0, measuredHere, true),
+    perInferenceUs: figure(
+      factors.perInferenceUs ?? 0,
+      own.some(({ whole }) => whole),
+      true
+    ),
+    ...(factors.alone === undefined || factors.alone === 1
+      ? {}
+      : { alone: figure(factors.alone, measuredHere, true) }),
+    ...(profile.energy?.kind === "power" && withPower(related)
+      ? { activeMw: figure(factors.activeMw ?? 1, withPower(own), true) }
+      : {}),
+    ...(fit === undefined ? {} : { fit }),
+    posterior: { covariance: lower, residual: round(residual) }
+  }
+}
+
+/** The stacks a profile gets: the measured ones, each family's, and one for any software, at every native precision. */
+const stackNames = (profile: Profile, cases: ReadonlyArray<Case>): ReadonlyArray<string> => {
+  const before = (profile.stacks ?? []).map(({ software }) => software).filter((name) => name !== anySoftware)
+  const own = cases.filter((each) => each.profile.id === profile.id).map(({ software }) => software)
+  const named = [...new Set([...before, ...own])]
+  const families = [...new Set(named.map((name) => parseSoftware(name).family))]
+  return [...named, ...families.filter((family) => !named.includes(family)), anySoftware]
+}
+
+/**
+ * Fits related profiles together. Returned are all of them, with a stack for every software and native precision,
+ * and the errors on rows left out.
+ */
+export const fit = (
+  profiles: ReadonlyArray<Profile>,
   measurements: ReadonlyArray<Measurement>,
   workloadOf: WorkloadOf,
   source: string
 ): Fitted => {
-  const cases = measurements
-    .filter((row) => row.device === profile.id)
-    .flatMap((row) => caseOf(profile, row, workloadOf) ?? [])
-  if (cases.length === 0) return { profile, stacks: [], rows: [] }
-  const keys = [...new Map(cases.map((each) => [stackKey(each), each])).values()].map(
-    ({ native, software }): StackKey => ({ software, native })
+  const memo = makeMemo()
+  const cases = profiles.flatMap((profile) =>
+    measurements
+      .filter((row) => row.device === profile.id)
+      .flatMap((row) => caseOf(profile, row, workloadOf, memo) ?? [])
+  )
+  if (cases.length === 0) return { profiles, stacks: [], rows: [] }
+  const stacks = [...new Map(cases.map((each) => [keyText(keyOf(each)), keyOf(each)])).values()]
+  const indexOf = new Map(stacks.map((key, s) => [keyText(key), s]))
+  const profileOf = new Map(profiles.map((profile) => [profile.id, profile]))
+  const bases = stacks.map(({ device, native, software }) =>
+    stackFor(profileOf.get(device)!, software, native)
   )
   // A chip's own counters see a layer as it ran in its network; a framework times it apart.
-  const framework = profile.compute.kind === "tensorCore" || profile.compute.kind === "simd"
-  const whole = new Set(cases.filter((each) => each.whole).map((each) => each.software))
+  const framework = new Set(["tensorCore", "simd"])
+  const whole = new Set(cases.filter((each) => each.whole).map(({ software }) => software))
   const timedBothWays = new Set(
-    cases.filter((each) => framework && !each.whole && whole.has(each.software)).map((each) => each.software)
+    cases
+      .filter((each) => framework.has(each.profile.compute.kind) && !each.whole && whole.has(each.software))
+      .map(({ software }) => software)
   )
-  const bases = keys.map(({ native, software }) => stackFor(profile, software, native))
-  const problem: Problem = { profile, design: design(keys, usualOf(profile), timedBothWays), bases }
-  const factors = solve(problem, cases)
-  const fittedMs = predictions(problem, factors, cases)
-  const units = [...new Set(cases.map((each) => each.unit))]
-  const leftOutMs = new Map<Case, number>()
-  if (units.length > 1)
-    for (const unit of units) {
-      const inside = cases.filter((each) => each.unit === unit)
-      const outside = cases.filter((each) => each.unit !== unit)
-      const found = predictions(problem, solve(problem, outside), inside)
-      inside.forEach((each, i) => leftOutMs.set(each, found[i]!))
-    }
+  const spreads = spreadsOf(cases)
+  const problem: Problem = {
+    stacks,
+    usual: stacks.map(({ device }) => usualOf(profileOf.get(device)!)),
+    observations: cases.map((each, i) => ({
+      stack: indexOf.get(keyText(keyOf(each)))!,
+      log: Math.log(each.measured),
+      spread: spreads[i]!
+    })),
+    between: covariances(timedBothWays),
+    model: (o, logs) => linear(cases[o]!, bases[indexOf.get(keyText(keyOf(cases[o]!)))!], logs)
+  }
+  const found = solve(problem)
+  const { leftOut, widening } = leaveOut(
+    problem,
+    cases,
+    found,
+    cases.map(({ kind }) => rowSpread[kind])
+  )
   const rows = cases.map((each, i): FitRow => ({
+    device: each.profile.id,
     software: each.software,
     precision: each.native,
     network: each.onnx,
-    measuredMs: each.measuredMs,
-    fittedMs: fittedMs[i]!,
-    leftOutMs: leftOutMs.get(each) ?? null
+    kind: each.kind,
+    measured: each.measured,
+    fitted: Math.exp(problem.model(i, found.logs[problem.observations[i]!.stack]!).log),
+    leftOut: leftOut[i]!
   }))
-  const moved = new Set<string>(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
-  const parameters = factorNames.filter((name) =>
-    isClass(name)
-      ? moved.has(name)
-      : name === "alone"
-        ? timedBothWays.size > 0
-        : name !== "perInferenceUs" || cases.some((each) => each.whole)
-  )
-  const reportOf = (own: ReadonlyArray<FitRow>): NonNullable<Profile["fit"]> => ({
-    measurements: source,
-    rows: own.length,
-    parameters,
-    medianApePct: percent(median(own.map((row) => ape(row.fittedMs, row)))) ?? 0,
-    leaveOneOutMedianApePct: percent(
-      median(own.flatMap((row) => (row.leftOutMs === null ? [] : [ape(row.leftOutMs, row)])))
+  const rowsOf = (key: Partial<StackKey>): ReadonlyArray<FitRow> =>
+    rows.filter(
+      (row) =>
+        row.device === key.device &&
+        (key.software === undefined || row.software === key.software) &&
+        (key.native === undefined || row.precision === key.native)
     )
+  const reports: Array<FitReport> = []
+  const fitted = profiles.map((profile): Profile => {
+    const made = stackNames(profile, cases).flatMap((software) =>
+      profile.native.map(({ precision: native }) => {
+        const key = { device: profile.id, software, native }
+        const own = cases.filter((each) => keyText(keyOf(each)) === keyText(key))
+        const times = own.filter(({ kind }) => kind === "time").length
+        const report = times === 0 ? undefined : reportOf(source, rowsOf(key))
+        if (report !== undefined)
+          reports.push({
+            device: profile.id,
+            software,
+            precision: native,
+            rows: report.rows,
+            medianApePct: report.medianApePct,
+            leftOut: report.leftOut
+          })
+        const { covariance, mean } = found.at(key, usualOf(profile))
+        const wide = { mean, covariance: covariance.map((value) => value * widening.factors ** 2) }
+        const base = stackFor(profile, software, native)
+        return stackWith(
+          base,
+          key,
+          wide,
+          own,
+          cases,
+          rowSpread.time * widening.networks,
+          profile,
+          source,
+          report
+        )
+      })
+    )
+    const { fit: _before, ...unfitted } = profile
+    const mine = rowsOf({ device: profile.id })
+    return {
+      ...unfitted,
+      stacks: made,
+      ...(mine.some(({ kind }) => kind === "time") ? { fit: reportOf(source, mine) } : {})
+    }
   })
-  const stacks = keys.map((key, s) =>
-    stackWith(
-      bases[s],
-      key,
-      factors[s]!,
-      moved,
-      source,
-      reportOf(rows.filter((row) => row.software === key.software && row.precision === key.native))
-    )
-  )
-  const merged = merge(profile.stacks ?? [], stacks)
-  // One figure speaks for the profile only where it comes from one fit; else each stack speaks for itself.
-  const elsewhere = merged.some((stack) => stack.fit !== undefined && !stacks.includes(stack))
-  const { fit: _before, ...unfitted } = profile
-  return {
-    profile: { ...unfitted, stacks: merged, ...(elsewhere ? {} : { fit: reportOf(rows) }) },
-    stacks: stacks.map(({ fit: report, software }, s) => ({
-      software,
-      precision: keys[s]!.native,
-      rows: report!.rows,
-      medianApePct: report!.medianApePct,
-      leaveOneOutMedianApePct: report!.leaveOneOutMedianApePct
-    })),
-    rows
-  }
-}
-
-/** Fitted stacks in place of the ones they came from, in the author's order: the first software is the default. */
-const merge = (before: ReadonlyArray<Stack>, fitted: ReadonlyArray<Stack>): ReadonlyArray<Stack> => {
-  const replaced = new Set(fitted.map((stack) => `${stack.software}|${stack.precisions?.[0]}`))
-  const kept = before.filter(
-    (stack) =>
-      !replaced.has(`${stack.software}|${stack.precisions?.[0]}`) &&
-      !(stack.precisions === undefined && fitted.some((each) => each.software === stack.software))
-  )
-  const order = [...new Set(before.map((stack) => stack.software))]
-  const position = ({ software }: Stack): number =>
-    order.includes(software) ? order.indexOf(software) : order.length
-  return [...fitted, ...kept].toSorted((a, b) => position(a) - position(b))
+  return { profiles: fitted, stacks: reports, rows }
 }

@@ -5,15 +5,17 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { areaOf } from "../energy/Area.ts"
-import { prepare, type PrecisionOf } from "../cost/Prepare.ts"
+import { prepare } from "../cost/Prepare.ts"
 import { network, type NetworkCost } from "../cost/Simulate.ts"
 import { machineFor, stackFor } from "../cost/Machine.ts"
 import { canHold } from "../profile/Holding.ts"
-import type { Profile } from "../profile/Profile.ts"
+import type { LeftOut, Profile } from "../profile/ProfileSchema.ts"
+import { anySoftware } from "../profile/Software.ts"
 import {
   batchOf,
   isPerImage,
   layerIndex,
+  pointOf,
   precisionsOf,
   workloadOfRow,
   type Measurement,
@@ -28,16 +30,6 @@ export interface Validation {
   readonly rows: ReadonlyArray<ValidationRow>
   readonly summary: ReadonlyArray<Summary>
 }
-
-export type Predictor = (
-  profile: Profile,
-  workload: Work.Workload,
-  precisionOf: PrecisionOf,
-  software: string
-) => NetworkCost
-
-const simulate: Predictor = (profile, workload, precisionOf, software) =>
-  network(profile, workload, precisionOf, { software })
 
 type Prediction = number | { readonly why: string }
 
@@ -128,12 +120,7 @@ const peak = (profile: Profile, row: Measurement, precision: Precision.Precision
   return { why: `no prediction of a peak ${row.metric}` }
 }
 
-const predict = (
-  profile: Profile,
-  row: Measurement,
-  workloadOf: WorkloadOf,
-  predictor: Predictor
-): Prediction => {
+const predict = (profile: Profile, row: Measurement, workloadOf: WorkloadOf): Prediction => {
   if (row.metric === "area_mm2") {
     const { mm2 } = areaOf(profile)
     return mm2 ?? { why: "the profile has no area" }
@@ -148,7 +135,10 @@ const predict = (
   if (row.onnx === "") return { why: "the row names no model file" }
   const workload = workloadOfRow(row, workloadOf)
   if (typeof workload === "string") return { why: workload }
-  const cost = predictor(profile, workload, precisionsOf(row, precision, workload), row.software)
+  const cost = network(profile, workload, precisionsOf(row, precision, workload), {
+    software: row.software,
+    at: pointOf(profile, row).point
+  })
   const { alone } = machineFor(profile, row.software, holding.native.name, new WeakMap())
   const found = target(profile, cost, layerIndex(row), cost.clockMhz * 1000, alone)
   if (found === undefined) return { why: `the model has no layer ${row.layer}` }
@@ -156,62 +146,78 @@ const predict = (
   return value ?? { why: `the profile has no figures for ${row.metric}` }
 }
 
-/** How far a profile's times were from the measurements it was fitted on. */
+/** What is known of a profile's errors: on the rows of its fit, and on rows left out of it. */
 export interface Stated {
   /** Median error on the rows of the fit, %. */
   readonly medianApePct: number
-  /** Median error with each network left out of the fit in turn, %; null where there was only one. */
-  readonly leaveOneOutApePct: number | null
   readonly rows: number
+  readonly leftOut: LeftOut
 }
 
 /**
- * The error a profile carries with it, over all its software or that of one: to print beside every prediction.
- * Null where no measurement stands behind the profile. Over all software the rows are pooled; where they were
- * fitted apart, or one software computes at several precisions, the figures are row-weighted means of medians.
+ * The error a profile carries with it, over all its software or that of one: to print beside every prediction. Null
+ * where no measurement stands behind it. One software at several precisions has row-weighted means of medians.
  */
 export const stated = (profile: Profile, software?: string): Stated | null => {
-  const fits =
-    software === undefined && profile.fit !== undefined
-      ? [profile.fit]
-      : (profile.stacks ?? [])
-          .filter((stack) => software === undefined || stack.software === software)
-          .map((stack) => stack.fit)
-  const known = fits.filter((fit) => fit !== undefined)
-  const rows = known.reduce((sum, fit) => sum + fit.rows, 0)
+  if (software === undefined)
+    return profile.fit === undefined
+      ? null
+      : { medianApePct: profile.fit.medianApePct, rows: profile.fit.rows, leftOut: profile.fit.leftOut }
+  const fits = (profile.stacks ?? [])
+    .filter((stack) => stack.software === software)
+    .flatMap(({ fit }) => fit ?? [])
+  const rows = fits.reduce((sum, fit) => sum + fit.rows, 0)
   if (rows === 0) return null
-  const left = known.filter((fit) => fit.leaveOneOutMedianApePct !== null)
-  const leftRows = left.reduce((sum, fit) => sum + fit.rows, 0)
+  const mean = (of: (leftOut: LeftOut) => number | null): number | null => {
+    const known = fits.flatMap((fit) => {
+      const value = of(fit.leftOut)
+      return value === null ? [] : [{ value, rows: fit.rows }]
+    })
+    const total = known.reduce((sum, each) => sum + each.rows, 0)
+    return total === 0 ? null : known.reduce((sum, each) => sum + each.value * each.rows, 0) / total
+  }
   return {
-    medianApePct: known.reduce((sum, fit) => sum + fit.medianApePct * fit.rows, 0) / rows,
-    leaveOneOutApePct:
-      leftRows === 0
-        ? null
-        : left.reduce((sum, fit) => sum + (fit.leaveOneOutMedianApePct ?? 0) * fit.rows, 0) / leftRows,
-    rows
+    medianApePct: fits.reduce((sum, fit) => sum + fit.medianApePct * fit.rows, 0) / rows,
+    rows,
+    leftOut: {
+      networkApePct: mean(({ networkApePct }) => networkApePct),
+      stackApePct: mean(({ stackApePct }) => stackApePct),
+      classApePct: mean(({ classApePct }) => classApePct),
+      coveragePct: mean(({ coveragePct }) => coveragePct),
+      reachPct: mean(({ reachPct }) => reachPct)
+    }
   }
 }
 
-/** Software the profile has no figures for is predicted as the one nearest by name (`stackFor`). */
-const likened = (profile: Profile, software: string): string => {
+/** What the software of a row was taken for, and settings in its name that say nothing of the device. */
+const likened = (profile: Profile, row: Measurement): string => {
+  const { software } = row
   const stack = stackFor(profile, software, "")
-  return stack === undefined || stack.software === software
-    ? ""
-    : `no figures for software "${software}": predicted as ${stack.software}`
+  const { unknown } = pointOf(profile, row)
+  if (stack === undefined) return ""
+  const taken =
+    stack.software === software
+      ? ""
+      : `no figures for software "${software}": predicted as ${stack.software === anySoftware ? "software nobody measured here" : stack.software}`
+  // A measured stack of that name has the point's effect in its factors.
+  const settings =
+    unknown.length === 0 || stack.software === software
+      ? ""
+      : `${taken === "" ? "" : "; "}nothing is known of ${unknown.join(", ")}`
+  return `${taken}${settings}`
 }
 
 /** Measured, predicted and error of every row of this device, and the summary. */
 export const run = (
   profile: Profile,
   measurements: ReadonlyArray<Measurement>,
-  workloadOf: WorkloadOf,
-  predictor: Predictor = simulate
+  workloadOf: WorkloadOf
 ): Validation => {
   const rows = measurements
     .filter((row) => row.device === profile.id)
     .map((row): ValidationRow => {
       const { batch, device, layer, metric, network, onnx, precision, software } = row
-      const prediction = predict(profile, row, workloadOf, predictor)
+      const prediction = predict(profile, row, workloadOf)
       const predicted = typeof prediction === "number" ? prediction : null
       return {
         device,
@@ -225,7 +231,7 @@ export const run = (
         measured: row.value,
         predicted,
         apePct: predicted === null || row.value === 0 ? null : Math.abs(predicted / row.value - 1) * 100,
-        note: typeof prediction === "number" ? likened(profile, software) : prediction.why
+        note: typeof prediction === "number" ? likened(profile, row) : prediction.why
       }
     })
   return { rows, summary: summarise(rows) }

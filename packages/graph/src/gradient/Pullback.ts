@@ -23,6 +23,11 @@ export interface At<K extends Op> {
   readonly y: string
   readonly attributes: Attributes[K]
   readonly node: Node<K>
+  /**
+   * For rules by formula: given gradients with respect to values written from the node's inputs, those with respect
+   * to the inputs, through what was written.
+   */
+  readonly through: (cotangents: ReadonlyMap<string, string>) => ReadonlyArray<string | undefined>
 }
 
 /** Gradients with respect to the inputs in order; undefined or missing = none. */

@@ -2,15 +2,20 @@
 import type { Op, ReduceAttributes, ReduceOps } from "../ir/Op.ts"
 import type { Algebra } from "./Algebra.ts"
 import type { At, NonDifferentiable, Pullback } from "./Pullback.ts"
+import { NotDifferentiable } from "./Pullback.ts"
 
 type Movement =
   | "Concat"
+  | "CumSum"
   | "DepthToSpace"
   | "Expand"
   | "Flatten"
   | "Gather"
   | "GatherElements"
+  | "GatherND"
   | "Reshape"
+  | "ScatterElements"
+  | "ScatterND"
   | "Slice"
   | "SpaceToDepth"
   | "Split"
@@ -18,6 +23,7 @@ type Movement =
   | "Tile"
   | "TopK"
   | "Transpose"
+  | "Trilu"
   | "Unsqueeze"
 type Rows = Movement | keyof ReduceOps
 type Ints = ReadonlyArray<number>
@@ -123,6 +129,10 @@ export const movement: { readonly [K in Rows]: Pullback<K> | NonDifferentiable }
       return e.slice(g, [axis], [from], [start])
     })
   },
+  /** sums from the other end */
+  CumSum: ({ e, g, attributes: { axis, exclusive, reverse } }) => [
+    e.apply("CumSum", [g], { axis, exclusive, reverse: !reverse })
+  ],
   DepthToSpace: ({ e, g, attributes: { blockSize, mode } }) => [blocks(e, g, blockSize, mode, false)],
   /** the driver sums */
   Expand: ({ g }) => [g],
@@ -143,7 +153,31 @@ export const movement: { readonly [K in Rows]: Pullback<K> | NonDifferentiable }
   GatherElements: ({ e, g, x: [data, indices], attributes: { axis } }) => [
     scattered(e, g, indices, e.shape(data), axis)
   ],
+  /** each element added where it came from */
+  GatherND: ({ e, g, x: [data, indices], node, attributes: { batchDims } }) => {
+    if (batchDims !== 0) throw NotDifferentiable.at(node, "there is no pullback for batch dimensions")
+    return [e.apply("ScatterND", [e.zeros(e.shape(data)), indices, g], { reduction: "add" })]
+  },
   Reshape: back,
+  /** g where nothing was written, g where it was */
+  ScatterElements: ({ e, g, x: [, indices, updates], node, attributes: { axis, reduction } }) => {
+    if (reduction !== "none" && reduction !== "add")
+      throw NotDifferentiable.at(node, `there is no pullback for the reduction ${reduction}`)
+    const kept =
+      reduction === "add"
+        ? g
+        : e.apply("ScatterElements", [g, indices, e.zeros(e.shape(updates))], { axis, reduction: "none" })
+    return [kept, undefined, e.apply("GatherElements", [g, indices], { axis })]
+  },
+  ScatterND: ({ e, g, x: [, indices, updates], node, attributes: { reduction } }) => {
+    if (reduction !== "none" && reduction !== "add")
+      throw NotDifferentiable.at(node, `there is no pullback for the reduction ${reduction}`)
+    const kept =
+      reduction === "add"
+        ? g
+        : e.apply("ScatterND", [g, indices, e.zeros(e.shape(updates))], { reduction: "none" })
+    return [kept, undefined, e.apply("GatherND", [g, indices], { batchDims: 0 })]
+  },
   Slice: (at) => [sliceGradient(at)],
   SpaceToDepth: ({ e, g, attributes: { blockSize } }) => [blocks(e, g, blockSize, "DCR", true)],
   Split: ({ e, gs, node, attributes: { axis } }) => {
@@ -174,6 +208,7 @@ export const movement: { readonly [K in Rows]: Pullback<K> | NonDifferentiable }
       perm.map((_, i) => perm.indexOf(i))
     )
   ],
+  Trilu: ({ e, g, attributes }) => [e.apply("Trilu", [g], attributes)],
   Unsqueeze: back,
 
   ReduceMax: reduceExtreme,

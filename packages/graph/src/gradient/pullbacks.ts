@@ -5,6 +5,7 @@ import { movement } from "./movement.ts"
 import { normalization } from "./normalization.ts"
 import { products } from "./products.ts"
 import type { NonDifferentiable, Pullback } from "./Pullback.ts"
+import { recurrent } from "./recurrent.ts"
 import { resampling } from "./resampling.ts"
 import { windows } from "./windows.ts"
 
@@ -13,6 +14,7 @@ export const pullbacks: { readonly [K in Op]: Pullback<K> | NonDifferentiable } 
   ...movement,
   ...normalization,
   ...products,
+  ...recurrent,
   ...resampling,
   ...windows,
 
@@ -22,5 +24,11 @@ export const pullbacks: { readonly [K in Op]: Pullback<K> | NonDifferentiable } 
   Range: "zero",
   Shape: "zero",
   QuantizeLinear: "zero",
-  DequantizeLinear: "missing"
+  DequantizeLinear: "missing",
+
+  NonMaxSuppression: "zero",
+  NonZero: "zero",
+  GridSample: "missing",
+  RoiAlign: "missing",
+  Opaque: "missing"
 }

@@ -32,22 +32,33 @@ const pull = (e: Algebra, node: AnyNode, gs: ReadonlyArray<string | undefined>) 
   const [a = "", b = "", c = "", d = "", f = ""] = node.inputs
   const y = node.outputs[0]!
   const g = gs[0] ?? e.zeros(e.shape(y))
-  return rule({ e, g, gs, x: [a, b, c, d, f], y, attributes: node.attributes, node } as At<Op>)
+  const through = (cotangents: ReadonlyMap<string, string>) => throughInputs(e, node, cotangents)
+  return rule({ e, g, gs, x: [a, b, c, d, f], y, attributes: node.attributes, node, through } as At<Op>)
 }
 
-/**
- * Gradients of Σ ⟨cotangent, value⟩ over the given pairs with respect to the values `wrt`, which may be inputs,
- * constants or intermediate values. Throws NotDifferentiable where an operator on the way has no rule.
- */
-export const reverse = (
+/** Gradients with respect to a node's inputs through what a rule wrote from them; an input read twice gets one sum. */
+const throughInputs = (
+  e: Algebra,
+  node: AnyNode,
+  cotangents: ReadonlyMap<string, string>
+): ReadonlyArray<string | undefined> => {
+  const inputs = [...new Set(node.inputs)].filter((input) => input !== "" && isFloat(e.dtype(input)))
+  const pulled = walk(e, cotangents, inputs, new Set(inputs))
+  return node.inputs.map((input, i) => (node.inputs.indexOf(input) === i ? pulled.get(input) : undefined))
+}
+
+/** Gradients of everything that depends on `wrt`, without walking beyond the values in `until`. */
+const walk = (
   e: Algebra,
   cotangents: ReadonlyMap<string, string>,
-  wrt: ReadonlyArray<string>
-): ReadonlyArray<string> => {
+  wrt: ReadonlyArray<string>,
+  until: ReadonlySet<string>
+): ReadonlyMap<string, string> => {
   const { nodes } = e.builder.finish([...cotangents.keys()])
   const active = dependents(nodes, wrt)
   const gradients = new Map(cotangents)
   for (const node of nodes.toReversed()) {
+    if (node.outputs.some((output) => until.has(output))) continue
     const gs = node.outputs.map((output) => (active.has(output) ? gradients.get(output) : undefined))
     // What is asked for may be a node's own result; beyond it only what leads to others asked for.
     if (gs.every((g) => g === undefined) || !node.inputs.some((input) => active.has(input))) continue
@@ -60,6 +71,19 @@ export const reverse = (
       gradients.set(input, sum === undefined ? own : e.add(sum, own))
     })
   }
+  return gradients
+}
+
+/**
+ * Gradients of Σ ⟨cotangent, value⟩ over the given pairs with respect to the values `wrt`, which may be inputs,
+ * constants or intermediate values. Throws NotDifferentiable where an operator on the way has no rule.
+ */
+export const reverse = (
+  e: Algebra,
+  cotangents: ReadonlyMap<string, string>,
+  wrt: ReadonlyArray<string>
+): ReadonlyArray<string> => {
+  const gradients = walk(e, cotangents, wrt, new Set())
   return wrt.map((name) => {
     const gradient = gradients.get(name) ?? e.zeros(e.shape(name))
     // ONNX Runtime takes no constant for a graph's result.

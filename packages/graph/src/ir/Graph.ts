@@ -7,7 +7,7 @@
  */
 import type { Attributes, Op } from "./Op.ts"
 import type { Shape } from "./Dim.ts"
-import type { DType, Tensor } from "./Tensor.ts"
+import type { DType, FloatType, Tensor } from "./Tensor.ts"
 
 export interface Value {
   readonly name: string
@@ -38,6 +38,11 @@ export interface Graph {
   /** Every value: inputs, constants, results of nodes. */
   readonly values: ReadonlyMap<string, Value>
   readonly constants: ReadonlyMap<string, Tensor>
+  /**
+   * Values that the file keeps in another float type than float32, in which they are computed here. Absent: none.
+   * Values that a rewrite adds have no entry and follow their neighbours when the file's types are written.
+   */
+  readonly stored?: ReadonlyMap<string, FloatType>
 }
 
 export const valueOf = (graph: Graph, name: string): Value => {

@@ -10,7 +10,7 @@ import { node } from "./Graph.ts"
 import type { Attributes, Op } from "./Op.ts"
 import { Refusal } from "./Refusal.ts"
 import { inferNode } from "./shapes.ts"
-import type { DType, Tensor } from "./Tensor.ts"
+import type { DType, FloatType, Tensor } from "./Tensor.ts"
 
 export interface AddOptions {
   /** Name of the node and, where it has one result, of the result. Made unique. */
@@ -34,7 +34,10 @@ export class GraphBuilder {
   readonly #nodes: Array<AnyNode> = []
   readonly #values = new Map<string, Value>()
   readonly #constants = new Map<string, Tensor>()
+  readonly #stored = new Map<string, FloatType>()
   readonly #nodeNames = new Set<string>()
+  /** Names of a graph that is being rewritten: its own values come later under them. */
+  readonly #reserved = new Set<string>()
   readonly #valueCounts = new Map<string, number>()
   readonly #nodeCounts = new Map<string, number>()
 
@@ -42,11 +45,13 @@ export class GraphBuilder {
     this.#name = name
   }
 
-  /** A builder holding the graph's inputs and constants, but none of its nodes. */
+  /** A builder holding the graph's inputs and constants, but none of its nodes, whose names are kept for them. */
   static over(graph: Graph): GraphBuilder {
     const builder = new GraphBuilder(graph.name)
     for (const { name, dtype, shape } of graph.inputs) builder.input(name, dtype, shape)
     for (const [name, constant] of graph.constants) builder.#setConstant(name, constant)
+    for (const name of graph.values.keys()) builder.#reserved.add(name)
+    for (const [name, type] of graph.stored ?? []) builder.#stored.set(name, type)
     return builder
   }
 
@@ -73,7 +78,7 @@ export class GraphBuilder {
 
   /** `wanted`, or `wanted_1`, … where a value of that name exists. */
   fresh(wanted: string): string {
-    return firstFree(wanted, (name) => this.#values.has(name), this.#valueCounts)
+    return firstFree(wanted, (name) => this.#values.has(name) || this.#reserved.has(name), this.#valueCounts)
   }
 
   input(name: string, dtype: DType, shape: Shape): string {
@@ -103,6 +108,7 @@ export class GraphBuilder {
     this.#nodeNames.add(name)
     this.#nodes.push(name === added.name ? added : { ...added, name })
     added.outputs.forEach((output, i) => {
+      if (output === "") return
       if (this.#values.has(output)) throw new Error(`builder of ${this.#name}: a value ${output} exists`)
       this.#values.set(output, { ...results[i]!, name: output })
     })
@@ -156,7 +162,8 @@ export class GraphBuilder {
       outputs,
       nodes,
       values: only(this.#values),
-      constants: only(this.#constants)
+      constants: only(this.#constants),
+      ...(this.#stored.size === 0 ? {} : { stored: only(this.#stored) })
     }
   }
 }

@@ -9,6 +9,7 @@
  * its value. Axes are resolved to 0..rank-1. Inputs listed as optional may be "" or missing.
  */
 import type { Dim } from "./Dim.ts"
+import type { Result } from "./shapeRule.ts"
 import type { DType, Tensor } from "./Tensor.ts"
 
 type Ints = ReadonlyArray<number>
@@ -75,6 +76,52 @@ export interface ResizeAttributes {
   readonly scales: Ints
   /** Output sizes where the file gives them; they win over `scales`. */
   readonly sizes: ReadonlyArray<Dim> | undefined
+}
+
+/** What the recurrent operators share. Weights are [directions, gates · hidden, …]. */
+export interface RecurrentAttributes {
+  readonly hidden: number
+  readonly direction: "forward" | "reverse" | "bidirectional"
+  /** Whether sequence and batch are the second and first dimension instead of the first and second. */
+  readonly batchFirst: boolean
+  /** Names of the functions, one set a direction; undefined: the operator's usual ones. */
+  readonly activations: ReadonlyArray<string> | undefined
+  readonly activationAlpha: ReadonlyArray<number> | undefined
+  readonly activationBeta: ReadonlyArray<number> | undefined
+  /** Limit of what goes into the functions; undefined: none. */
+  readonly clip: number | undefined
+}
+
+export type Reduction = "none" | "add" | "mul" | "max" | "min"
+
+/** A node that no table knows, or that is written in a form they do not cover: it stays as the file has it. */
+export interface OpaqueAttributes {
+  readonly domain: string
+  readonly opType: string
+  /** The node as a serialized NodeProto: attributes, subgraphs, everything. */
+  readonly proto: Uint8Array
+  /** Names of the node's inputs in `proto`, then of what its subgraphs read from outside: one each of `inputs`. */
+  readonly reads: ReadonlyArray<string>
+  /** The file's own element types of the inputs. */
+  readonly inputTypes: ReadonlyArray<DType>
+  /** Types in the file and shapes of the results. */
+  readonly results: ReadonlyArray<Result>
+  /** Version of the domain it is written for. */
+  readonly version: number
+  /** Its multiplications; undefined: it has none, or nobody knows (`hasRow`). */
+  readonly work: OpaqueWork | undefined
+  /** Whether a table knows what it computes, so that no work is missing. */
+  readonly hasRow: boolean
+  /** Why it is carried, as a sentence's end: "no such operator is known". */
+  readonly why: string
+}
+
+/** Multiplications of a carried node, where they are known: `batch` products [m,k]·[k,n], m and batch a sample's. */
+export interface OpaqueWork {
+  readonly batch: Dim
+  readonly m: Dim
+  readonly n: Dim
+  readonly k: Dim
 }
 
 /** Operators applied element by element to one input, without attributes. */
@@ -160,6 +207,12 @@ export interface Attributes extends UnaryOps, BinaryOps, ReduceOps {
   Gemm: GemmAttributes
   MatMul: None
 
+  // Recurrence. x [sequence,batch,C], w, r, optional b, lengths, initial h, initial c, peepholes → y, last h, last c
+  LSTM: RecurrentAttributes & { readonly inputForget: boolean }
+  /** x, w, r, optional b, lengths, initial h → y, last h. */
+  GRU: RecurrentAttributes & { readonly linearBeforeReset: boolean }
+  RNN: RecurrentAttributes
+
   // Normalisation
   /** x, scale, b, mean, variance; running statistics. */
   BatchNormalization: { readonly epsilon: number }
@@ -184,16 +237,50 @@ export interface Attributes extends UnaryOps, BinaryOps, ReduceOps {
   Gather: AxisAttributes
   /** data, indices of data's rank. */
   GatherElements: AxisAttributes
+  /** data, indices [batch dimensions…, rows…, depth]. */
+  GatherND: { readonly batchDims: number }
+  /** boxes [N,boxes,4], scores [N,classes,boxes] → int64 [kept,3]: sample, class, box. */
+  NonMaxSuppression: {
+    readonly cornerForm: boolean
+    readonly mostPerClass: number
+    readonly iouThreshold: number
+    readonly scoreThreshold: number | undefined
+  }
+  /** → int64 [rank, how many are not 0]. */
+  NonZero: None
   /** indices; values constant. Off-value first. */
   OneHot: {
     readonly axis: number
     readonly depth: number
     readonly values: readonly [off: number, on: number]
   }
+  /** x [N,C,H,W], rois [R,4], sample of each [R] → [R,C,height,width]. */
+  RoiAlign: {
+    readonly height: number
+    readonly width: number
+    readonly samplingRatio: number
+    readonly spatialScale: number
+    readonly mode: "avg" | "max"
+    readonly halfPixel: boolean
+  }
+  /** data, indices, updates of one rank. */
+  ScatterElements: { readonly axis: number; readonly reduction: Reduction }
+  /** data, indices [rows…, depth], updates [rows…, rest of data]. */
+  ScatterND: { readonly reduction: Reduction }
   /** x → values, indices. */
   TopK: { readonly axis: number; readonly k: number; readonly largest: boolean; readonly sorted: boolean }
 
   // Movement
+  /** Sums along the axis up to each element (from its end: reverse; without it: exclusive). */
+  CumSum: { readonly axis: number; readonly exclusive: boolean; readonly reverse: boolean }
+  /** x [N,C,…], grid [N,…,rank] of positions in [−1,1]. */
+  GridSample: {
+    readonly mode: "linear" | "nearest" | "cubic"
+    readonly padding: "zeros" | "border" | "reflection"
+    readonly alignCorners: boolean
+  }
+  /** Of the last two dimensions, the upper (j ≥ i + k) or lower (j ≤ i + k) triangle; 0 elsewhere. */
+  Trilu: { readonly upper: boolean; readonly k: number }
   Concat: AxisAttributes
   DepthToSpace: { readonly blockSize: number; readonly mode: "DCR" | "CRD" }
   Expand: { readonly shape: ReadonlyArray<Dim> }
@@ -226,6 +313,8 @@ export interface Attributes extends UnaryOps, BinaryOps, ReduceOps {
   QuantizeLinear: { readonly axis: number; readonly blockSize: number; readonly to: DType }
   /** q, scale, optional zero point. */
   DequantizeLinear: { readonly axis: number; readonly blockSize: number }
+
+  Opaque: OpaqueAttributes
 }
 
 export type Op = keyof Attributes

@@ -5,15 +5,21 @@
  * without weights (ConstantOfShape) describe 7-billion-parameter networks, and reading them must cost nothing.
  * 64-bit integers are held as doubles, exact up to 2^53 and saturating beyond, which is all that shapes,
  * indices and "to the end" markers need.
+ *
+ * Analyses see float32 only: what a file keeps as float16, bfloat16 or float64 is read as float32 and the file's
+ * type is remembered beside the graph (`Graph.stored`).
  */
 import { elements } from "./Dim.ts"
 
 export type DType =
   | "float32"
   | "float16"
+  | "bfloat16"
   | "float64"
   | "int64"
+  | "uint64"
   | "int32"
+  | "uint32"
   | "int16"
   | "uint16"
   | "int8"
@@ -23,14 +29,19 @@ export type DType =
   | "int2"
   | "uint2"
   | "bool"
+  /** Text, sequences and whatever else no table knows: only between nodes that are carried as they are. */
+  | "opaque"
 
 /** Bits one element takes in a file. */
 export const bitsOf: { readonly [K in DType]: number } = {
   float64: 64,
   int64: 64,
+  uint64: 64,
   float32: 32,
   int32: 32,
+  uint32: 32,
   float16: 16,
+  bfloat16: 16,
   int16: 16,
   uint16: 16,
   int8: 8,
@@ -39,19 +50,26 @@ export const bitsOf: { readonly [K in DType]: number } = {
   int4: 4,
   uint4: 4,
   int2: 2,
-  uint2: 2
+  uint2: 2,
+  /** Not counted: it has no fixed width. */
+  opaque: 0
 }
 
-export const isFloat = (dtype: DType): boolean =>
-  dtype === "float32" || dtype === "float16" || dtype === "float64"
+export type FloatType = "float32" | "float16" | "bfloat16" | "float64"
+
+export const isFloat = (dtype: DType): dtype is FloatType =>
+  dtype === "float32" || dtype === "float16" || dtype === "bfloat16" || dtype === "float64"
 
 /** The array that holds a dtype's elements in memory, one element an entry (sub-byte types unpacked). */
 const arrayOf = {
   float64: Float64Array,
   float32: Float32Array,
   float16: Float32Array,
+  bfloat16: Float32Array,
   int64: Float64Array,
+  uint64: Float64Array,
   int32: Int32Array,
+  uint32: Uint32Array,
   int16: Int16Array,
   uint16: Uint16Array,
   int8: Int8Array,
@@ -60,13 +78,15 @@ const arrayOf = {
   int4: Int8Array,
   uint4: Uint8Array,
   int2: Int8Array,
-  uint2: Uint8Array
+  uint2: Uint8Array,
+  opaque: Uint8Array
 } as const
 
 export type Numbers =
   | Float64Array
   | Float32Array
   | Int32Array
+  | Uint32Array
   | Int16Array
   | Uint16Array
   | Int8Array

@@ -5,25 +5,29 @@
  * in new ones ends up as an attribute. Names that are no operator of ours (Sum, Dropout, Upsample, …) are
  * rewritten in `legacy.ts`.
  */
-import { isStatic } from "../ir/Dim.ts"
+import { LARGEST_RANK } from "../ir/Budget.ts"
+import type { Dim, Shape } from "../ir/Dim.ts"
+import { isOpen, isStatic } from "../ir/Dim.ts"
 import type { AxisAttributes, ConvTransposeAttributes, None, Op, ReduceAttributes } from "../ir/Op.ts"
 import { scalar } from "../ir/Tensor.ts"
-import { refuse } from "../ir/Refusal.ts"
+import { refuse, unsupported } from "../ir/Refusal.ts"
 import type { Parse, Parsed, RawNode } from "./rawNode.ts"
 import {
   attributeOrInput,
   axis,
   bounds,
-  dims,
   has,
   input,
   ints,
   intsOr,
   numberOr,
+  positive,
   rank,
   resolveAxis,
+  sizes,
   spatial
 } from "./rawNode.ts"
+import { selectionParsers } from "./parseSelection.ts"
 import { readReshape, readResize, readSplit } from "./parseShapes.ts"
 import { dtypeOf } from "./tensorProto.ts"
 import { readWindow } from "./window.ts"
@@ -40,8 +44,9 @@ const binary = plain(2)
 
 const reduce = (raw: RawNode): Parsed<ReduceAttributes> => {
   const axes = attributeOrInput(raw, "axes", 1, undefined)
-  const noop = axes === undefined && raw.attributes.flag("noop_with_empty_axes", false)
+  const noop = (axes?.length ?? 0) === 0 && raw.attributes.flag("noop_with_empty_axes", false)
   const all = Array.from({ length: noop ? 0 : rank(raw) }, (_, i) => i)
+  if ((axes?.length ?? 0) > rank(raw)) refuse(`reduces ${axes?.length} axes of a tensor of rank ${rank(raw)}`)
   const attributes: ReduceAttributes = {
     axes:
       axes === undefined || axes.length === 0
@@ -59,13 +64,13 @@ const softmax = (raw: RawNode): Parsed<AxisAttributes> => {
   const shape = input(raw, 0).shape
   const wide = shape.map((dim, i) => (i >= from && dim !== 1 ? i : -1)).filter((i) => i >= 0)
   if (wide.length > 1)
-    refuse(`opset ${raw.opset} softmax over several dimensions from axis ${from} is not supported`)
+    unsupported(`opset ${raw.opset} softmax over several dimensions from axis ${from} is not supported`)
   return { inputs: 1, attributes: { axis: wide[0] ?? from } }
 }
 
 const kernelOfWeight = (raw: RawNode): ReadonlyArray<number> => {
   const kernel = input(raw, 1).shape.slice(2)
-  return kernel.every(isStatic) ? kernel : refuse("the kernel's size depends on the batch size")
+  return kernel.every(isStatic) ? kernel : unsupported("the kernel's size is only known when it runs")
 }
 
 const clip = (raw: RawNode): Parsed<{ readonly min: number; readonly max: number }> => ({
@@ -76,6 +81,20 @@ const clip = (raw: RawNode): Parsed<{ readonly min: number; readonly max: number
   }
 })
 
+const groups = (raw: RawNode): number => {
+  const count = raw.attributes.int("group", 1)
+  return count >= 1 ? count : refuse(`group = ${count} must be positive`)
+}
+
+/** The target with the input's own dimension where it says 1 or less than the input has (−1 is written, too). */
+const expanded = (from: Shape, target: ReadonlyArray<Dim>): ReadonlyArray<Dim> => {
+  const lead = target.length - from.length
+  return target.map((dim, i) => {
+    if (dim === -1 && i >= lead) return from[i - lead]!
+    return isStatic(dim) && dim < 0 ? refuse(`the target shape has a dimension of ${dim}`) : dim
+  })
+}
+
 /** Output padding of a transposed convolution, and pads from `output_shape` or auto_pad where given. */
 const convTranspose = (raw: RawNode): Parsed<ConvTransposeAttributes> => {
   const kernel = kernelOfWeight(raw)
@@ -85,14 +104,16 @@ const convTranspose = (raw: RawNode): Parsed<ConvTransposeAttributes> => {
     "output_padding",
     Array.from({ length: n }, () => 0)
   )
-  const groups = raw.attributes.int("group", 1)
+  const group = groups(raw)
   const autoPad = raw.attributes.string("auto_pad", "NOTSET")
   const outputShape = raw.attributes.ints("output_shape", undefined)
   const target =
     outputShape?.slice(-n) ??
     (autoPad.startsWith("SAME") ? spatial(raw).map((size, i) => size * window.strides[i]!) : undefined)
+  if (outputPadding.length !== n || (target !== undefined && target.length !== n))
+    refuse(`output_padding and output_shape need ${n} entries`)
   if (target === undefined)
-    return { inputs: raw.inputs.length, attributes: { ...window, outputPadding, groups } }
+    return { inputs: raw.inputs.length, attributes: { ...window, outputPadding, groups: group } }
   const excess = spatial(raw).map(
     (size, i) =>
       (size - 1) * window.strides[i]! +
@@ -108,7 +129,10 @@ const convTranspose = (raw: RawNode): Parsed<ConvTransposeAttributes> => {
       : [...half(Math.ceil), ...half(Math.floor)]
   // A target beyond what the window reaches is padded at the output's end.
   const extended = outputPadding.map((padding, i) => padding + Math.max(0, -excess[i]!))
-  return { inputs: raw.inputs.length, attributes: { ...window, pads, outputPadding: extended, groups } }
+  return {
+    inputs: raw.inputs.length,
+    attributes: { ...window, pads, outputPadding: extended, groups: group }
+  }
 }
 
 export const parsers: { readonly [K in Op]: Parse<K> } = {
@@ -177,7 +201,7 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
 
   Conv: (raw) => ({
     inputs: raw.inputs.length,
-    attributes: { ...readWindow(raw, kernelOfWeight(raw)), groups: raw.attributes.int("group", 1) }
+    attributes: { ...readWindow(raw, kernelOfWeight(raw)), groups: groups(raw) }
   }),
   ConvTranspose: convTranspose,
   ConvWeightGradient: () => refuse("is no operator of ONNX"),
@@ -192,9 +216,11 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
   }),
   MatMul: binary,
 
+  ...selectionParsers,
+
   BatchNormalization: (raw) => {
     if (raw.attributes.flag("training_mode", false))
-      refuse("is in training mode; export the model in evaluation mode")
+      unsupported("is in training mode: it normalises with the batch's own statistics")
     return { inputs: 5, attributes: { epsilon: raw.attributes.float("epsilon", 1e-5) } }
   },
   LayerNormalization: (raw) => ({
@@ -208,7 +234,7 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
   LRN: (raw) => ({
     inputs: 1,
     attributes: {
-      size: raw.attributes.int("size", undefined) ?? refuse("has no attribute `size`"),
+      size: positive("size", raw.attributes.int("size", undefined)),
       alpha: raw.attributes.float("alpha", 1e-4),
       beta: raw.attributes.float("beta", 0.75),
       bias: raw.attributes.float("bias", 1)
@@ -235,46 +261,18 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
     }
   }),
 
-  ArgMax: (raw) => ({
-    inputs: 1,
-    attributes: {
-      axis: axis(raw, "axis", 0),
-      keepDims: raw.attributes.flag("keepdims", true),
-      selectLast: raw.attributes.flag("select_last_index", false)
-    }
-  }),
-  Gather: (raw) => ({ inputs: 2, attributes: { axis: axis(raw, "axis", 0) } }),
-  GatherElements: (raw) => ({ inputs: 2, attributes: { axis: axis(raw, "axis", 0) } }),
-  OneHot: (raw) => {
-    const [off, on] = ints(raw, 2)
-    return {
-      inputs: 1,
-      attributes: {
-        axis: resolveAxis(raw.attributes.int("axis", -1), rank(raw) + 1),
-        depth: ints(raw, 1)[0] ?? refuse("depth is empty"),
-        values: [off ?? refuse("values are missing"), on ?? refuse("values needs two entries")]
-      }
-    }
-  },
-  TopK: (raw) => ({
-    inputs: 1,
-    attributes: {
-      axis: axis(raw, "axis", -1),
-      k: raw.attributes.int("k", undefined) ?? ints(raw, 1)[0] ?? refuse("k is missing"),
-      largest: raw.attributes.flag("largest", true),
-      sorted: raw.attributes.flag("sorted", true)
-    }
-  }),
-
   Concat: (raw) => ({ inputs: raw.inputs.length, attributes: { axis: axis(raw, "axis", 1) } }),
   DepthToSpace: (raw) => ({
     inputs: 1,
     attributes: {
-      blockSize: raw.attributes.int("blocksize", undefined) ?? refuse("has no blocksize"),
+      blockSize: positive("blocksize", raw.attributes.int("blocksize", undefined)),
       mode: raw.attributes.word("mode", "DCR", ["DCR", "CRD"])
     }
   }),
-  Expand: (raw) => ({ inputs: 1, attributes: { shape: dims(raw, 1) } }),
+  Expand: (raw) => ({
+    inputs: 1,
+    attributes: { shape: expanded(input(raw, 0).shape, sizes(raw, 1)) }
+  }),
   Flatten: (raw) => {
     const from = raw.attributes.int("axis", 1)
     return { inputs: 1, attributes: { axis: from < 0 ? from + rank(raw) : from } }
@@ -284,6 +282,8 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
     const axes = intsOr(raw, 3, undefined)?.map((a) => resolveAxis(a, rank(raw)))
     const pads = Array.from({ length: 2 * rank(raw) }, () => 0)
     const half = given.length / 2
+    if (half !== (axes?.length ?? rank(raw)))
+      refuse(`has ${given.length} pads for ${axes?.length ?? rank(raw)} dimensions`)
     for (let i = 0; i < half; i++) {
       const target = axes?.[i] ?? i
       pads[target] = given[i]!
@@ -305,6 +305,8 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
     const ends = raw.attributes.ints("ends", undefined) ?? bounds(raw, 2)
     const axes = attributeOrInput(raw, "axes", 3, undefined) ?? starts.map((_, i) => i)
     const steps = intsOr(raw, 4, undefined) ?? starts.map(() => 1)
+    if ([ends, axes, steps].some(({ length }) => length !== starts.length) || axes.length > rank(raw))
+      refuse(`has ${starts.length} starts, ${ends.length} ends, ${axes.length} axes, ${steps.length} steps`)
     return {
       inputs: 1,
       attributes: { starts, ends, axes: axes.map((a) => resolveAxis(a, rank(raw))), steps }
@@ -312,7 +314,7 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
   },
   SpaceToDepth: (raw) => ({
     inputs: 1,
-    attributes: { blockSize: raw.attributes.int("blocksize", undefined) ?? refuse("has no blocksize") }
+    attributes: { blockSize: positive("blocksize", raw.attributes.int("blocksize", undefined)) }
   }),
   Split: readSplit,
   Squeeze: (raw) => ({
@@ -320,7 +322,9 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
     attributes: {
       axes: (
         attributeOrInput(raw, "axes", 1, undefined) ??
-        input(raw, 0).shape.flatMap((dim, i) => (dim === 1 ? [i] : []))
+        input(raw, 0).shape.flatMap((dim, i) =>
+          isOpen(dim) ? unsupported("drops open dimensions that are 1") : dim === 1 ? [i] : []
+        )
       ).map((a) => resolveAxis(a, rank(raw)))
     }
   }),
@@ -336,19 +340,21 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
   Unsqueeze: (raw) => {
     const axes = attributeOrInput(raw, "axes", 1, undefined) ?? refuse("has no axes")
     const outRank = rank(raw) + axes.length
+    if (outRank > LARGEST_RANK) refuse(`makes a tensor of ${outRank} dimensions`)
+    if (new Set(axes.map((a) => resolveAxis(a, outRank))).size < axes.length) refuse("names an axis twice")
     return { inputs: 1, attributes: { axes: axes.map((a) => resolveAxis(a, outRank)).sort((a, b) => a - b) } }
   },
 
   ConstantOfShape: (raw) => ({
     inputs: 0,
-    attributes: { shape: dims(raw, 0), value: raw.attributes.tensor("value") ?? scalar("float32", 0) }
+    attributes: { shape: sizes(raw, 0), value: raw.attributes.tensor("value") ?? scalar("float32", 0) }
   }),
   Range: (raw) => ({
     inputs: 0,
     attributes: {
-      start: ints(raw, 0)[0]!,
-      limit: dims(raw, 1)[0]!,
-      delta: ints(raw, 2)[0]!,
+      start: ints(raw, 0)[0] ?? refuse("start is empty"),
+      limit: sizes(raw, 1)[0] ?? refuse("limit is empty"),
+      delta: ints(raw, 2)[0] ?? refuse("delta is empty"),
       dtype: input(raw, 0).dtype
     }
   }),
@@ -379,5 +385,7 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
       axis: rank(raw, 1) === 0 ? 0 : axis(raw, "axis", 1),
       blockSize: raw.attributes.int("block_size", 0)
     }
-  })
+  }),
+
+  Opaque: () => unsupported("no such operator is known")
 }

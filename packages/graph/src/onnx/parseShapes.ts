@@ -1,9 +1,9 @@
 /** Rows of the parse table whose arguments are computed shapes: Reshape, Resize, Split. */
 import type { Dim } from "../ir/Dim.ts"
-import { dimAt, divDim, elementsOf, isStatic, mulDim, showShape } from "../ir/Dim.ts"
-import { refuse } from "../ir/Refusal.ts"
+import { dimAt, divDim, elementsOf, isBatch, isOpen, isStatic, mulDim, showShape } from "../ir/Dim.ts"
+import { refuse, unsupported } from "../ir/Refusal.ts"
 import type { Parse, RawNode } from "./rawNode.ts"
-import { attributeOrInput, axis, dims, has, input, intsOr } from "./rawNode.ts"
+import { attributeOrInput, axis, dims, has, input, intsOr, sizes } from "./rawNode.ts"
 
 /** Resolves 0 (copy) and -1 (whatever is left) of ONNX's Reshape against the input's shape. */
 export const readReshape: Parse<"Reshape"> = (raw) => {
@@ -20,6 +20,13 @@ export const readReshape: Parse<"Reshape"> = (raw) => {
   const shape = open < 0 ? copied : copied.with(open, rest(from, copied, open))
   if (shape.some((dim) => isStatic(dim) && dim < 0))
     refuse(`target shape ${showShape(target)} is not a shape`)
+  if (shape.some(isOpen)) {
+    const unknown = shape.filter((dim) => !isStatic(dim)).length
+    return unknown === 1
+      ? { inputs: 1, attributes: { shape } }
+      : unsupported(`the target shape ${showShape(shape)} is only known when it runs`)
+  }
+  if (from.some(isOpen)) return { inputs: 1, attributes: { shape } }
   for (const batch of [1, 2]) {
     const count = (of: ReadonlyArray<Dim>) => of.reduce<number>((n, dim) => n * dimAt(dim, batch), 1)
     if (count(shape) !== count(from)) {
@@ -51,19 +58,23 @@ export const readResize: Parse<"Resize"> = (raw) => {
   const modern = raw.opType === "Resize" && raw.opset >= 11
   const axes = raw.attributes.ints("axes", undefined)
   const scalesGiven = raw.attributes.floats("scales") ?? resizeScales(raw, modern ? 2 : 1)
-  const sizesGiven = modern && has(raw, 3) ? dims(raw, 3) : undefined
+  const sizesGiven = modern && has(raw, 3) ? sizes(raw, 3) : undefined
   if (raw.attributes.string("keep_aspect_ratio_policy", "stretch") !== "stretch") {
-    refuse("keep_aspect_ratio_policy other than stretch is not supported")
+    unsupported("keep_aspect_ratio_policy other than stretch is not supported")
   }
   const everyAxis = <T>(given: ReadonlyArray<T>, neutral: (i: number) => T): ReadonlyArray<T> =>
     axes === undefined ? given : from.map((_, i) => (axes.includes(i) ? given[axes.indexOf(i)]! : neutral(i)))
-  const sizes = sizesGiven === undefined ? undefined : everyAxis<Dim>(sizesGiven, (i) => from[i]!)
+  const wanted = sizesGiven === undefined ? undefined : everyAxis<Dim>(sizesGiven, (i) => from[i]!)
+  if (wanted !== undefined && wanted.length !== from.length)
+    refuse(`has ${wanted.length} sizes for a tensor of rank ${from.length}`)
+  if (wanted?.some(isOpen)) unsupported("its sizes are only known when it runs")
   const scales =
-    sizes !== undefined
-      ? sizes.map((dim, i) => dimAt(dim, 1) / dimAt(from[i]!, 1))
+    wanted !== undefined
+      ? wanted.map((dim, i) => dimAt(dim, 1) / dimAt(from[i]!, 1))
       : everyAxis(scalesGiven ?? refuse("has neither scales nor sizes"), () => 1)
   if (scales.length !== from.length) refuse(`has ${scales.length} scales for a tensor of rank ${from.length}`)
-  if (scales.some((scale, i) => !isStatic(from[i]!) && scale !== 1)) refuse("resizes the batch dimension")
+  if (scales.some((scale, i) => isBatch(from[i]!) && scale !== 1)) unsupported("resizes the batch dimension")
+  if (wanted === undefined && scales.some((scale) => !(scale > 0))) refuse("has scales that are not positive")
   return {
     inputs: 1,
     attributes: {
@@ -90,7 +101,7 @@ export const readResize: Parse<"Resize"> = (raw) => {
       excludeOutside: raw.attributes.flag("exclude_outside", false),
       antialias: raw.attributes.flag("antialias", false),
       scales,
-      sizes
+      sizes: wanted
     }
   }
 }
@@ -99,11 +110,16 @@ export const readResize: Parse<"Resize"> = (raw) => {
 export const readSplit: Parse<"Split"> = (raw) => {
   const along = axis(raw, "axis", 0)
   const given = attributeOrInput(raw, "split", 1, undefined)
-  if (given !== undefined) return { inputs: 1, attributes: { axis: along, sizes: given } }
+  if (given !== undefined) {
+    if (given.length !== raw.outputs.length)
+      refuse(`makes ${given.length} parts for ${raw.outputs.length} outputs`)
+    return { inputs: 1, attributes: { axis: along, sizes: given } }
+  }
   const dim = input(raw, 0).shape[along]!
-  if (!isStatic(dim)) return refuse("splits the batch dimension")
+  if (!isStatic(dim)) return unsupported("splits the batch or an open dimension")
   const parts = raw.attributes.int("num_outputs", raw.outputs.length)
+  if (parts !== raw.outputs.length) refuse(`makes ${parts} parts for ${raw.outputs.length} outputs`)
   const each = Math.ceil(dim / parts)
-  const sizes = Array.from({ length: parts }, (_, i) => Math.min(each, dim - i * each))
+  const sizes = Array.from({ length: parts }, (_, i) => Math.max(0, Math.min(each, dim - i * each)))
   return { inputs: 1, attributes: { axis: along, sizes } }
 }

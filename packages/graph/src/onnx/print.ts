@@ -4,7 +4,7 @@
  * Attributes that ONNX takes as constant inputs are emitted as initializers; shapes that contain the batch size
  * are computed in the file from the first input that has it.
  */
-import { isStatic } from "../ir/Dim.ts"
+import { isOpen, isStatic } from "../ir/Dim.ts"
 import type { Node } from "../ir/Graph.ts"
 import type {
   AxisAttributes,
@@ -13,6 +13,7 @@ import type {
   MaxPoolAttributes,
   None,
   Op,
+  RecurrentAttributes,
   ReduceAttributes,
   UnaryOps,
   Window
@@ -50,6 +51,20 @@ const pool = ({ attributes }: { readonly attributes: MaxPoolAttributes }): Print
 
 const axis = ({ attributes }: { readonly attributes: AxisAttributes }): Printed => ({
   attributes: { axis: { int: attributes.axis } }
+})
+
+const recurrent = (attributes: RecurrentAttributes): Readonly<Record<string, AttributeValue>> => ({
+  hidden_size: { int: attributes.hidden },
+  direction: { string: attributes.direction },
+  layout: flag(attributes.batchFirst),
+  ...(attributes.activations === undefined ? {} : { activations: { strings: attributes.activations } }),
+  ...(attributes.activationAlpha === undefined
+    ? {}
+    : { activation_alpha: { floats: attributes.activationAlpha } }),
+  ...(attributes.activationBeta === undefined
+    ? {}
+    : { activation_beta: { floats: attributes.activationBeta } }),
+  ...(attributes.clip === undefined ? {} : { clip: { float: attributes.clip } })
 })
 
 /** No axes means no reduction here, all dimensions in ONNX unless told so. */
@@ -144,6 +159,14 @@ export const printers: { readonly [K in Op]: Print<K> } = {
   }),
   MatMul: plain,
 
+  LSTM: ({ attributes }) => ({
+    attributes: { ...recurrent(attributes), input_forget: flag(attributes.inputForget) }
+  }),
+  GRU: ({ attributes }) => ({
+    attributes: { ...recurrent(attributes), linear_before_reset: flag(attributes.linearBeforeReset) }
+  }),
+  RNN: ({ attributes }) => ({ attributes: recurrent(attributes) }),
+
   BatchNormalization: ({ attributes }) => ({ attributes: { epsilon: { float: attributes.epsilon } } }),
   LayerNormalization: ({ attributes }) => ({
     attributes: { axis: { int: attributes.axis }, epsilon: { float: attributes.epsilon } }
@@ -176,6 +199,34 @@ export const printers: { readonly [K in Op]: Print<K> } = {
   }),
   Gather: axis,
   GatherElements: axis,
+  GatherND: ({ attributes }) => ({ attributes: { batch_dims: { int: attributes.batchDims } } }),
+  NonMaxSuppression: ({ attributes }, emitter) => ({
+    attributes: { center_point_box: flag(!attributes.cornerForm) },
+    extraInputs: [
+      emitter.constant(scalar("int64", attributes.mostPerClass)),
+      emitter.constant(scalar("float32", attributes.iouThreshold)),
+      attributes.scoreThreshold === undefined
+        ? ""
+        : emitter.constant(scalar("float32", attributes.scoreThreshold))
+    ]
+  }),
+  NonZero: plain,
+  RoiAlign: ({ attributes }) => ({
+    attributes: {
+      output_height: { int: attributes.height },
+      output_width: { int: attributes.width },
+      sampling_ratio: { int: attributes.samplingRatio },
+      spatial_scale: { float: attributes.spatialScale },
+      mode: { string: attributes.mode },
+      coordinate_transformation_mode: {
+        string: attributes.halfPixel ? "half_pixel" : "output_half_pixel"
+      }
+    }
+  }),
+  ScatterElements: ({ attributes }) => ({
+    attributes: { axis: { int: attributes.axis }, reduction: { string: attributes.reduction } }
+  }),
+  ScatterND: ({ attributes }) => ({ attributes: { reduction: { string: attributes.reduction } } }),
   OneHot: ({ attributes: { axis, depth, values } }, emitter) => ({
     attributes: { axis: { int: axis } },
     extraInputs: [emitter.constant(scalar("int64", depth)), emitter.constant(float32([2], values))]
@@ -189,6 +240,21 @@ export const printers: { readonly [K in Op]: Print<K> } = {
     extraInputs: [emitter.ints([attributes.k])]
   }),
 
+  CumSum: ({ attributes: { axis, exclusive, reverse } }, emitter) => ({
+    attributes: { exclusive: flag(exclusive), reverse: flag(reverse) },
+    extraInputs: [emitter.constant(scalar("int64", axis))]
+  }),
+  GridSample: ({ attributes }) => ({
+    attributes: {
+      mode: { string: attributes.mode },
+      padding_mode: { string: attributes.padding },
+      align_corners: flag(attributes.alignCorners)
+    }
+  }),
+  Trilu: ({ attributes: { upper, k } }, emitter) => ({
+    attributes: { upper: flag(upper) },
+    extraInputs: k === 0 ? [] : [emitter.constant(scalar("int64", k))]
+  }),
   Concat: axis,
   DepthToSpace: ({ attributes }) => ({
     attributes: { blocksize: { int: attributes.blockSize }, mode: { string: attributes.mode } }
@@ -245,6 +311,7 @@ export const printers: { readonly [K in Op]: Print<K> } = {
     extraInputs: [emitter.dims(shape)]
   }),
   Range: ({ attributes: { start, limit, delta, dtype } }, emitter) => {
+    if (isOpen(limit)) throw new Error("a range up to an open dimension is carried, not printed")
     const end = isStatic(limit) ? emitter.constant(scalar(dtype, limit)) : emitter.scalarDim(limit, dtype)
     return {
       extraInputs: [emitter.constant(scalar(dtype, start)), end, emitter.constant(scalar(dtype, delta))]
@@ -263,5 +330,9 @@ export const printers: { readonly [K in Op]: Print<K> } = {
   }),
   DequantizeLinear: ({ attributes: { axis, blockSize } }) => ({
     attributes: { axis: { int: axis }, ...(blockSize === 0 ? {} : { block_size: { int: blockSize } }) }
-  })
+  }),
+
+  Opaque: ({ name }) => {
+    throw new Error(`node ${name} is written as the file had it, not printed`)
+  }
 }

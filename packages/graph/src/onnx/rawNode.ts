@@ -1,12 +1,15 @@
 /** A node as the file states it, with what is known of its inputs so far: what the rows of `parse.ts` read from. */
 import type { Dim } from "../ir/Dim.ts"
-import { dimAt, isStatic, showShape } from "../ir/Dim.ts"
+import { dimAt, elements, isOpen, isStatic, showShape } from "../ir/Dim.ts"
 import type { Value } from "../ir/Graph.ts"
 import type { Attributes, Op } from "../ir/Op.ts"
 import type { Known } from "../ir/Known.ts"
 import { entries } from "../ir/Known.ts"
 import type { AttributeReader } from "./attributes.ts"
-import { refuse } from "../ir/Refusal.ts"
+import { refuse, unsupported } from "../ir/Refusal.ts"
+
+/** Arguments are a few entries a dimension; a list as long as a weight is damage. */
+const MOST_ARGUMENTS = 1 << 12
 
 export interface RawNode {
   readonly opType: string
@@ -39,7 +42,7 @@ export const rank = (raw: RawNode, index = 0): number => input(raw, index).shape
 /** An axis counted from the end made one counted from the start. */
 export const resolveAxis = (axis: number, rank: number): number => {
   const resolved = axis < 0 ? axis + rank : axis
-  return resolved >= 0 && resolved < rank
+  return Number.isInteger(resolved) && resolved >= 0 && resolved < rank
     ? resolved
     : refuse(`axis ${axis} does not exist in a tensor of rank ${rank}`)
 }
@@ -51,11 +54,19 @@ export const axis = (raw: RawNode, name: string, fallback: number, index = 0): n
 export const dims = (raw: RawNode, index: number): ReadonlyArray<Dim> => {
   const known = raw.knownOf(raw.inputs[index] ?? "")
   if (known === undefined) {
-    return refuse(
-      `input ${index} ("${raw.inputs[index]}") must be constant; here it depends on data or on an unbound dimension`
-    )
+    const name = raw.inputs[index] ?? ""
+    return name === ""
+      ? refuse(`input ${index} is missing`)
+      : unsupported(`input ${index} ("${name}") depends on data or on an open dimension`)
   }
+  if (elements(known.shape) > MOST_ARGUMENTS) refuse(`input ${index} has ${elements(known.shape)} entries`)
   return Array.from(entries(known))
+}
+
+/** Entries that may be multiples of the batch, but none that only the running network knows. */
+export const sizes = (raw: RawNode, index: number): ReadonlyArray<Dim> => {
+  const found = dims(raw, index)
+  return found.some(isOpen) ? unsupported(`input ${index} depends on an open dimension`) : found
 }
 
 /** Entries of an input that must be known and must not depend on the batch size. */
@@ -63,7 +74,7 @@ export const ints = (raw: RawNode, index: number): ReadonlyArray<number> => {
   const found = dims(raw, index)
   return found.every(isStatic)
     ? found
-    : refuse(`input ${index} = ${showShape(found)} depends on the batch size`)
+    : unsupported(`input ${index} = ${showShape(found)} depends on the batch or an open dimension`)
 }
 
 export const intsOr = <D>(raw: RawNode, index: number, fallback: D): ReadonlyArray<number> | D =>
@@ -74,7 +85,7 @@ export const numberOr = <D>(raw: RawNode, index: number, fallback: D): number | 
 
 /** Entries where only the sign and rough size matter (slice bounds): the batch counts as far away. */
 export const bounds = (raw: RawNode, index: number): ReadonlyArray<number> =>
-  dims(raw, index).map((dim) => dimAt(dim, Number.MAX_SAFE_INTEGER))
+  sizes(raw, index).map((dim) => dimAt(dim, Number.MAX_SAFE_INTEGER))
 
 /** An attribute in old opsets, an input in new ones. */
 export const attributeOrInput = <D>(
@@ -89,5 +100,11 @@ export const spatial = (raw: RawNode): ReadonlyArray<number> => {
   const shape = input(raw, 0).shape.slice(2)
   return shape.every(isStatic)
     ? shape
-    : refuse(`spatial dimensions ${showShape(shape)} depend on the batch size`)
+    : unsupported(`spatial dimensions ${showShape(shape)} are open or depend on the batch`)
 }
+
+/** An attribute that counts something. */
+export const positive = (name: string, value: number | undefined): number =>
+  value !== undefined && value >= 1 && value <= 1 << 16
+    ? value
+    : refuse(`${name} = ${value ?? "nothing"} must be a positive number`)

@@ -2,142 +2,180 @@
  * ModelProto → Graph: one pass over the nodes in which every node is parsed, shaped and, where its inputs are
  * known, evaluated.
  *
- * A node that cannot be read does not end the pass: what depends on it is left out and all faults are reported
- * together. Shapes declared in the file are used only for inputs; everything else is computed.
+ * What no table knows is carried as it is (`carry.ts`). A node that contradicts itself, or a carried one whose
+ * results nobody can shape, does not end the pass: what depends on it is left out and all faults are reported
+ * together. Floats of any width become float32; the file's types are kept beside (`Graph.stored`).
  */
-import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from "onnx-buf"
-import type { Dim } from "../ir/Dim.ts"
-import { batchDim } from "../ir/Dim.ts"
-import { foldNode } from "../ir/fold.ts"
+import type { GraphProto, ModelProto, NodeProto } from "onnx-buf"
+import { foldNode } from "../fold/fold.ts"
+import { Budget } from "../ir/Budget.ts"
 import type { AnyNode, Graph, Value } from "../ir/Graph.ts"
 import { node } from "../ir/Graph.ts"
 import type { Known } from "../ir/Known.ts"
 import { toTensor } from "../ir/Known.ts"
-import type { Op } from "../ir/Op.ts"
-import { Refusal, refuse } from "../ir/Refusal.ts"
+import type { Attributes, Op } from "../ir/Op.ts"
+import { Refusal, refuse, Unsupported, unsupported } from "../ir/Refusal.ts"
+import type { Result } from "../ir/shapeRule.ts"
 import { inferNode } from "../ir/shapes.ts"
-import type { Tensor } from "../ir/Tensor.ts"
+import type { FloatType, Tensor } from "../ir/Tensor.ts"
+import { isFloat } from "../ir/Tensor.ts"
 import { AttributeReader } from "./attributes.ts"
+import { carry, Unshaped } from "./carry.ts"
+import type { Surroundings } from "./carry.ts"
+import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
-import { legacyOps } from "./legacy.ts"
+import { FileNames } from "./FileNames.ts"
+import { inlineFunctions } from "./functions.ts"
+import { inOrder } from "./order.ts"
 import { parsers } from "./parse.ts"
 import type { Parse, RawNode } from "./rawNode.ts"
-import type { LoadExternal } from "./tensorProto.ts"
-import { dtypeOf, readTensor } from "./tensorProto.ts"
-
-export const OLDEST_OPSET = 7
-export const NEWEST_OPSET = 25
-
-export interface ReadOptions {
-  readonly loadExternal: LoadExternal
-  /** Sizes for named dimensions of the inputs. Unbound, a first dimension is the batch; any other is an error. */
-  readonly dims: ReadonlyMap<string, number>
-}
-
-export interface ReadResult {
-  readonly graph: Graph
-  readonly opset: number
-  /** Nodes that could not be read; the graph lacks them and everything that depends on them. */
-  readonly unsupported: ReadonlyArray<UnsupportedNode>
-}
-
-const isOp = (opType: string): opType is Op => Object.hasOwn(parsers, opType)
-
-const opsetOf = (model: ModelProto): number => {
-  const version = model.opsetImport.find(({ domain }) => domain === "" || domain === "ai.onnx")?.version
-  if (version === undefined) return refuse("imports no ONNX opset")
-  const opset = Number(version)
-  if (opset < OLDEST_OPSET || opset > NEWEST_OPSET) {
-    refuse(
-      `is written in opset ${opset}; opsets ${OLDEST_OPSET} to ${NEWEST_OPSET} are read: convert it to one of them`
-    )
-  }
-  return opset
-}
-
-/** Shape and dtype of a graph input; a symbolic or missing first dimension is the batch. */
-const readInput = (info: ValueInfoProto, options: ReadOptions): Value => {
-  const type = info.type?.value
-  if (type?.case !== "tensorType") return refuse(`input ${info.name} is no tensor`)
-  const { shape, elemType } = type.value
-  if (shape === undefined)
-    return refuse(`input ${info.name} has no shape; export the model with its input shapes`)
-  const dims = shape.dim.map(({ value }, i): Dim => {
-    if (value.case === "dimValue" && value.value > 0n) return Number(value.value)
-    const symbol = value.case === "dimParam" ? value.value : ""
-    const bound = options.dims.get(symbol)
-    if (bound !== undefined) return bound
-    if (i === 0) return batchDim()
-    const name = symbol === "" ? `${info.name}:${i}` : symbol
-    const byPosition = options.dims.get(`${info.name}:${i}`)
-    return (
-      byPosition ??
-      refuse(`dimension ${i} of input ${info.name} has no fixed size; bind it with --dim ${name}=<size>`)
-    )
-  })
-  return { name: info.name, dtype: dtypeOf(elemType), shape: dims }
-}
+import type { ReadOptions, ReadResult } from "./reading.ts"
+import {
+  analysedAttributes,
+  analysedType,
+  fileElements,
+  isOp,
+  isStandard,
+  opsetOf,
+  versionOf,
+  widened
+} from "./reading.ts"
+import type { Sink } from "./rewrite.ts"
+import { Formula, targetOf } from "./rewrite.ts"
+import { rewriteOf } from "./rewrites.ts"
+import { captured, renameValues, takenBranch } from "./scope.ts"
+import { readSparse } from "./sparse.ts"
+import { readTensor } from "./tensorProto.ts"
+import { upgrade } from "./upgrade.ts"
 
 class Reader {
   readonly #values = new Map<string, Value>()
+  readonly #stored = new Map<string, FloatType>()
   readonly #known = new Map<string, Known>()
   readonly #aliases = new Map<string, string>()
   readonly #nodes: Array<AnyNode> = []
-  readonly #names = new Set<string>()
   readonly #unreadable = new Set<string>()
   readonly #unsupported: Array<UnsupportedNode> = []
+  readonly #unshaped: Array<string> = []
+  readonly #notes: Array<string> = []
+  readonly #model: ModelProto
   readonly #proto: GraphProto
   readonly #opset: number
   readonly #options: ReadOptions
+  readonly #around: Surroundings
+  readonly #budget: Budget
+  readonly #names: FileNames
+  readonly #sink: Sink = {
+    emit: (op, name, inputs, output, attributes) => this.#emit(op, name, inputs, [output], attributes),
+    constant: (name, tensor) => this.#constant(name, tensor),
+    resolve: (name) => this.#resolve(name),
+    fresh: (wanted) => this.#names.value(wanted),
+    note: (text) => void this.#notes.push(text)
+  }
+  /** Every value something reads. */
+  readonly #read = new Set<string>()
+  /** Constants that are outputs, with the names they go by inside. */
+  readonly #constantOutputs = new Map<string, string>()
 
-  constructor(proto: GraphProto, opset: number, options: ReadOptions) {
+  constructor(model: ModelProto, proto: GraphProto, opset: number, options: ReadOptions) {
+    this.#model = model
     this.#proto = proto
     this.#opset = opset
     this.#options = options
+    this.#budget = new Budget(fileElements(proto))
+    this.#around = {
+      symbols: new Symbols(options),
+      declared: new Map([...proto.valueInfo, ...proto.output].map((info) => [info.name, info])),
+      observed: options.observed,
+      keepOpen: options.keepOpen
+    }
+    this.#names = new FileNames(proto)
   }
 
   read(): ReadResult {
-    for (const proto of this.#proto.initializer) this.#constant(proto.name, this.#readConstant(proto))
-    if (this.#proto.sparseInitializer.length > 0) refuse("has sparse initializers, which are not supported")
+    const nodes = inOrder(inlineFunctions(this.#model, this.#proto))
+    this.#reads(nodes)
+    for (const { name } of this.#proto.output) this.#read.add(name)
+    for (const proto of this.#proto.initializer)
+      this.#initializer(proto.name, () => readTensor(proto, this.#options.loadExternal))
+    for (const proto of this.#proto.sparseInitializer)
+      this.#initializer(proto.values?.name ?? "", () =>
+        readSparse(proto, this.#options.loadExternal, this.#budget)
+      )
     const inputs = this.#proto.input
       .filter(({ name }) => !this.#values.has(name))
-      .map((info) => readInput(info, this.#options))
-    for (const value of inputs) this.#values.set(value.name, value)
-    this.#proto.node.forEach((proto, i) => this.#node(proto, i))
-    const outputs = this.#proto.output.map(({ name }) => name).filter((name) => this.#output(name))
-    return { graph: this.#graph(inputs, outputs), opset: this.#opset, unsupported: this.#unsupported }
-  }
-
-  #readConstant(proto: GraphProto["initializer"][number]): Tensor {
-    try {
-      return readTensor(proto, this.#options.loadExternal)
-    } catch (cause) {
-      if (cause instanceof Refusal) return refuse(`constant ${proto.name} ${cause.message}`)
-      throw cause
+      .map((info) => this.#around.symbols.input(info))
+    this.#around.symbols.checkNames()
+    const analysed = inputs.map((value) => {
+      if (this.#values.has(value.name)) refuse(`has two inputs ${value.name}`)
+      return this.#value(value.name, value)
+    })
+    nodes.forEach((proto, i) => this.#node(proto, i))
+    const names = this.#proto.output.map(({ name }) => name)
+    if (new Set(names).size < names.length)
+      refuse(`lists the output ${names.find((name, i) => names.indexOf(name) < i)} twice`)
+    const outputs = names.filter((name) => this.#output(name))
+    return {
+      graph: this.#graph(analysed, outputs),
+      opset: this.#opset,
+      unsupported: this.#unsupported,
+      unshaped: this.#unshaped,
+      notes: this.#notes,
+      openDims: [...this.#around.symbols.open]
     }
   }
 
-  #constant(name: string, known: Known): void {
-    this.#values.set(name, { name, dtype: known.dtype, shape: known.shape })
-    this.#known.set(name, known)
+  /** Notes what the nodes make and read, themselves and in their subgraphs. */
+  #reads(nodes: ReadonlyArray<NodeProto>): void {
+    for (const proto of nodes) {
+      for (const output of proto.output) this.#names.take(output)
+      for (const input of proto.input) this.#read.add(input)
+      for (const name of captured(proto)) this.#read.add(name)
+    }
   }
 
-  /** Follows values that are only passed on (Identity, Dropout). */
+  /** Enters a value as analyses see it, its type in the file beside. */
+  #value(name: string, { dtype, shape }: Result): Value {
+    const value = { name, dtype: analysedType(dtype), shape }
+    this.#values.set(name, value)
+    if (isFloat(dtype) && dtype !== "float32") this.#stored.set(name, dtype)
+    return value
+  }
+
+  /** The value with its type in the file. */
+  #valueOf(name: string): Value {
+    const value = this.#values.get(name) ?? refuse(`reads ${name}, which no node makes`)
+    return { ...value, dtype: this.#stored.get(name) ?? value.dtype }
+  }
+
+  #initializer(name: string, read: () => Tensor): void {
+    if (this.#values.has(name)) refuse(`has two constants ${name}`)
+    try {
+      this.#constant(name, read())
+    } catch (cause) {
+      if (cause instanceof Unsupported) {
+        this.#unreadable.add(name)
+        this.#unsupported.push({ node: name, op: "initializer", why: cause.message })
+      } else if (cause instanceof Refusal) refuse(`constant ${name} ${cause.message}`)
+      else throw cause
+    }
+  }
+
+  #constant(name: string, constant: Tensor): void {
+    this.#value(name, constant)
+    this.#known.set(name, widened(constant))
+  }
+
+  /** Follows values that are only passed on (Identity, Cast between floats). */
   #resolve(name: string): string {
     return this.#aliases.get(name) ?? name
   }
 
-  #uniqueName(wanted: string): string {
-    let name = wanted
-    for (let i = 1; this.#names.has(name); i++) name = `${wanted}_${i}`
-    this.#names.add(name)
-    return name
-  }
-
   #node(proto: NodeProto, index: number): void {
-    const name = proto.name === "" ? `${proto.opType}_${index}` : proto.name
+    const name = this.#names.of(proto, index)
+    const reads = [...proto.input, ...captured(proto)].map((input) => this.#resolve(input))
     // What depends on an unreadable node is unreadable too, and reported once: where it began.
-    if (proto.input.some((input) => this.#unreadable.has(this.#resolve(input)))) {
+    if (reads.some((input) => this.#unreadable.has(input))) {
       for (const output of proto.output) this.#unreadable.add(output)
       return
     }
@@ -145,74 +183,164 @@ class Reader {
       this.#readNode(proto, name)
     } catch (cause) {
       if (!(cause instanceof Refusal)) throw cause
-      const op = proto.domain === "" ? proto.opType : `${proto.domain}.${proto.opType}`
+      const op = isStandard(proto.domain) ? proto.opType : `${proto.domain}.${proto.opType}`
       this.#unsupported.push({ node: name, op, why: cause.message })
+      if (cause instanceof Unshaped) this.#unshaped.push(...cause.values)
       for (const output of proto.output) this.#unreadable.add(output)
     }
   }
 
   #readNode(proto: NodeProto, name: string): void {
     const attributes = new AttributeReader(proto, this.#options.loadExternal)
-    if (proto.domain !== "" && proto.domain !== "ai.onnx")
-      refuse(`operators of the domain ${proto.domain} are not supported`)
-    if (proto.opType === "Constant") {
-      this.#constant(proto.output[0]!, attributes.constant())
-      return
-    }
-    const inputs = proto.input.map((input) => this.#resolve(input))
-    const outputs = proto.output.filter((output, i) => output !== "" || i === 0)
-    const rewrite = legacyOps.get(proto.opType)
-    const steps = rewrite?.({ inputs, outputs }) ?? [{ opType: proto.opType, inputs, outputs }]
-    for (const step of steps) {
-      // Upsample keeps its name for the row that reads both generations' arguments.
-      const opType = proto.opType === "Upsample" ? proto.opType : step.opType
-      const raw: RawNode = {
-        ...step,
-        opType,
-        name,
-        attributes,
-        opset: this.#opset,
-        valueOf: (value) => this.#values.get(value) ?? refuse(`reads ${value}, which no earlier node makes`),
-        knownOf: (value) => this.#known.get(value)
-      }
-      this.#readStep(raw, step.opType)
-    }
-  }
-
-  #readStep(raw: RawNode, opType: string): void {
-    if (opType === "Identity") {
-      this.#aliases.set(raw.outputs[0]!, raw.valueOf(raw.inputs[0]!).name)
-      return
-    }
-    if (!isOp(opType)) return refuse("no such operator is known to bitbudget")
-    const parsed = (parsers[opType] as Parse<Op>)(raw)
-    const inputs = raw.inputs.slice(0, parsed.inputs)
-    const read = node(opType, this.#uniqueName(raw.name), inputs, raw.outputs, parsed.attributes)
-    const results = inferNode(
-      read,
-      inputs.map((input) => (input === "" ? undefined : raw.valueOf(input)))
+    const made = proto.output.filter((output) => output !== "")
+    const own = new Set<string>()
+    const taken = made.find((output) => {
+      const isTaken =
+        own.has(output) ||
+        this.#values.has(output) ||
+        this.#aliases.has(output) ||
+        this.#unreadable.has(output)
+      own.add(output)
+      return isTaken
+    })
+    if (taken !== undefined) refuse(`makes ${taken}, which is made already`)
+    // What makes nothing that has a name does nothing.
+    if (made.length === 0) return
+    const inputs = proto.input.map((input) => (input === "" ? "" : this.#valueOf(this.#resolve(input)).name))
+    // Further results that nothing reads (statistics of training, indices of maxima) need no rule.
+    const wanted = proto.output.map((output, i) =>
+      i === 0 || this.#read.has(output) || proto.opType === "Split" ? output : ""
     )
-    if (raw.outputs.length > results.length)
-      refuse(`uses ${raw.outputs.length} outputs; only ${results.length} supported`)
-    raw.outputs.forEach((name, i) => this.#values.set(name, { ...results[i]!, name }))
-    const known = this.#evaluate(read, results[0]!)
-    if (known === undefined) this.#nodes.push(read)
-    else this.#known.set(raw.outputs[0]!, known)
-    // Values that depend on the batch size stay nodes too, in case something reads them as data.
-    if (known !== undefined && toTensor(known) === undefined) this.#nodes.push(read)
+    const outputs = wanted.slice(0, wanted.findLastIndex((output) => output !== "") + 1)
+    const raw: RawNode = {
+      opType: proto.opType,
+      name,
+      inputs,
+      outputs,
+      attributes,
+      opset: this.#opset,
+      valueOf: (value) => this.#valueOf(value),
+      knownOf: (value) => this.#known.get(value)
+    }
+    try {
+      if (isStandard(proto.domain) && proto.opType === "If" && this.#branch(proto, raw)) return
+      this.#readKnown(proto, raw)
+    } catch (cause) {
+      if (!(cause instanceof Unsupported)) throw cause
+      this.#carry(proto, raw, cause.message)
+    }
   }
 
-  #evaluate(
-    read: AnyNode,
-    result: { readonly dtype: Value["dtype"]; readonly shape: Value["shape"] }
-  ): Known | undefined {
+  #readKnown(proto: NodeProto, raw: RawNode): void {
+    const { opType, domain } = proto
+    if (isStandard(domain) && opType === "Constant") {
+      this.#constant(raw.outputs[0] ?? refuse("makes nothing"), raw.attributes.constant())
+      return
+    }
+    if (isStandard(domain) && opType === "Identity")
+      return this.#pass(raw.inputs[0] ?? "", raw.outputs[0] ?? "")
+    const row = rewriteOf(domain, opType)
+    const formula = row === undefined ? undefined : new Formula(targetOf(raw, this.#sink))
+    if (row !== undefined && formula !== undefined && row.when?.(formula) !== false)
+      return row.rewrite(formula)
+    if (!isStandard(domain)) return unsupported(`the operators of ${domain} are not known`)
+    // Upsample keeps its name for the row that reads both generations' arguments.
+    const op = opType === "Upsample" ? "Resize" : opType
+    if (!isOp(op)) return unsupported("no such operator is known")
+    const parsed = (parsers[op] as Parse<Op>)(raw)
+    this.#emit(op, raw.name, raw.inputs.slice(0, parsed.inputs), raw.outputs, parsed.attributes)
+  }
+
+  #pass(from: string, to: string): void {
+    const source = this.#valueOf(this.#resolve(from))
+    this.#aliases.set(to, source.name)
+  }
+
+  /** Adds a node of the table, or what it is known to make. */
+  #emit<K extends Op>(
+    op: K,
+    name: string,
+    inputs: ReadonlyArray<string>,
+    outputs: ReadonlyArray<string>,
+    attributes: Attributes[K]
+  ): void {
+    if (op === "Identity") return this.#pass(inputs[0]!, outputs[0]!)
+    const asInFile = node(op, name, inputs, outputs, attributes)
+    const results = inferNode(
+      asInFile,
+      inputs.map((input) => (input === "" ? undefined : this.#valueOf(input)))
+    )
+    if (outputs.length > results.length)
+      unsupported(`uses ${outputs.length} outputs where ${results.length} are known`)
+    // A change of the float's width is none where all floats are float32.
+    const source = this.#values.get(inputs[0] ?? "")
+    if (op === "Cast" && source?.dtype === "float32" && isFloat(results[0]!.dtype))
+      return this.#pass(inputs[0]!, outputs[0]!)
+    const read = node(op, name, inputs, outputs, analysedAttributes(op, attributes))
+    const analysed = results.map(({ dtype, shape }) => ({ dtype: analysedType(dtype), shape }))
+    const known = this.#evaluate(read, analysed)
+    outputs.forEach((output, i) => {
+      if (output === "") return
+      this.#value(output, results[i]!)
+      const made = known?.[i]
+      if (made !== undefined) this.#known.set(output, made)
+    })
+    // Values that depend on the batch size stay nodes too, in case something reads them as data.
+    const isConstant = known !== undefined && outputs.every((_, i) => toTensor(known[i]!) !== undefined)
+    if (!isConstant) this.#nodes.push({ ...read, name: this.#names.node(name) })
+  }
+
+  #evaluate(read: AnyNode, results: ReadonlyArray<Result>): ReadonlyArray<Known> | undefined {
     if (read.op === "Shape") {
       const shape = this.#values.get(read.inputs[0]!)!.shape
       const data = shape.slice(read.attributes.start, read.attributes.end)
-      return { dtype: "int64", shape: [data.length], data }
+      return [{ dtype: "int64", shape: [data.length], data }]
     }
-    const inputs = read.inputs.map((input) => this.#known.get(input))
-    return inputs.every((known) => known !== undefined) ? foldNode(read, inputs, result) : undefined
+    const inputs = read.inputs.map((input) => (input === "" ? undefined : this.#known.get(input)))
+    const isKnown = read.inputs.every((input, i) => input === "" || inputs[i] !== undefined)
+    return isKnown ? foldNode(read, inputs, results, this.#budget) : undefined
+  }
+
+  /** Reads the branch of an If whose condition is known once shapes are; false where it is not. */
+  #branch(proto: NodeProto, raw: RawNode): boolean {
+    const graph = takenBranch(proto, this.#known.get(raw.inputs[0] ?? ""))
+    if (graph === undefined) return false
+    if (graph.output.length < raw.outputs.length) refuse("asks for more results than its branch has")
+    const made = [...graph.initializer.map(({ name }) => name), ...graph.node.flatMap(({ output }) => output)]
+    const renamed = new Map(
+      made
+        .filter((name) => name !== "" && this.#names.isTaken(name))
+        .map((name) => [name, this.#names.value(`${raw.name}/${name}`)])
+    )
+    const named = (name: string) => renamed.get(name) ?? name
+    for (const name of made) this.#names.take(named(name))
+    for (const constant of graph.initializer)
+      this.#initializer(named(constant.name), () => readTensor(constant, this.#options.loadExternal))
+    const nodes = inOrder(graph.node).map((inner) => renameValues(inner, renamed))
+    this.#reads(nodes)
+    for (const output of graph.output) this.#read.add(named(output.name))
+    nodes.forEach((inner, i) => this.#node(inner, i))
+    raw.outputs.forEach((output, i) => {
+      const source = this.#resolve(named(graph.output[i]!.name))
+      if (this.#unreadable.has(source)) this.#unreadable.add(output)
+      else this.#pass(source, output)
+    })
+    return true
+  }
+
+  #carry(proto: NodeProto, raw: RawNode, why: string): void {
+    const { node: carried, constants } = upgrade(proto, this.#opset, (wanted) => this.#names.value(wanted))
+    for (const constant of constants)
+      this.#constant(
+        constant.output[0]!,
+        new AttributeReader(constant, this.#options.loadExternal).constant()
+      )
+    const aliased = [...carried.input, ...captured(carried)].filter((name) => this.#aliases.has(name))
+    const renamed = new Map(aliased.map((name) => [name, this.#resolve(name)]))
+    const own = renamed.size === 0 ? carried : renameValues(carried, renamed)
+    const attributes = carry(own, raw, versionOf(this.#model, proto.domain), why, this.#around)
+    for (const name of attributes.reads) if (name !== "") this.#valueOf(name)
+    this.#emit("Opaque", raw.name, attributes.reads, own.output, attributes)
   }
 
   /** Whether the network's output could be read; passed-on or constant outputs get a node that makes them. */
@@ -220,11 +348,25 @@ class Reader {
     const source = this.#resolve(name)
     if (this.#unreadable.has(source)) return false
     const value = this.#values.get(source) ?? refuse(`output ${name} is made by no node`)
-    if (source === name && !this.#known.has(name)) return true
-    const wanted = source === name ? `${name}/constant` : source
-    if (source === name) this.#constant(wanted, this.#known.get(name)!)
-    this.#nodes.push(node("Identity", this.#uniqueName(`${name}/Identity`), [wanted], [name], {}))
+    const isAlias = source !== name
+    const known = this.#known.get(name)
+    if (!isAlias && (known === undefined || toTensor(known) === undefined)) return true
+    let from = source
+    if (!isAlias) {
+      // A constant that is an output goes by another name inside, so that what reads it still reads a constant.
+      from = this.#names.value(`${name}/constant`)
+      this.#values.set(from, { ...value, name: from })
+      this.#known.set(from, known!)
+      this.#known.delete(name)
+      const type = this.#stored.get(name)
+      if (type !== undefined) this.#stored.set(from, type)
+      this.#constantOutputs.set(name, from)
+    }
+    this.#nodes.push(node("Identity", this.#names.node(`${name}/Identity`), [from], [name], {}))
     this.#values.set(name, { ...value, name })
+    const declared = this.#around.declared.get(name)
+    const type = declared === undefined ? undefined : this.#around.symbols.declared(declared)?.dtype
+    if (type !== undefined && isFloat(type) && type !== "float32") this.#stored.set(name, type)
     return true
   }
 
@@ -235,7 +377,20 @@ class Reader {
       const constant = toTensor(known)
       if (constant !== undefined && !made.has(name)) constants.set(name, constant)
     }
-    return { name: this.#proto.name, inputs, outputs, nodes: this.#nodes, values: this.#values, constants }
+    const inside = (name: string) => this.#constantOutputs.get(name) ?? name
+    const nodes =
+      this.#constantOutputs.size === 0
+        ? this.#nodes
+        : this.#nodes.map((reader) => ({ ...reader, inputs: reader.inputs.map(inside) }))
+    return {
+      name: this.#proto.name,
+      inputs,
+      outputs,
+      nodes,
+      values: this.#values,
+      constants,
+      ...(this.#stored.size === 0 ? {} : { stored: this.#stored })
+    }
   }
 }
 
@@ -243,5 +398,5 @@ class Reader {
 export const readModel = (model: ModelProto, options: ReadOptions): ReadResult => {
   const opset = opsetOf(model)
   if (model.graph === undefined) return refuse("contains no graph")
-  return new Reader(model.graph, opset, options).read()
+  return new Reader(model, model.graph, opset, options).read()
 }

@@ -1,8 +1,10 @@
 /** Window geometry of convolutions and pools from ONNX attributes, with auto_pad turned into pads. */
 import type { Window } from "../ir/Op.ts"
-import { refuse } from "../ir/Refusal.ts"
+import type { Shape } from "../ir/Dim.ts"
+import { isStatic } from "../ir/Dim.ts"
+import { refuse, unsupported } from "../ir/Refusal.ts"
 import type { RawNode } from "./rawNode.ts"
-import { spatial } from "./rawNode.ts"
+import { input } from "./rawNode.ts"
 
 const ones = (n: number): ReadonlyArray<number> => Array.from({ length: n }, () => 1)
 
@@ -14,13 +16,16 @@ const perDimension = (name: string, list: ReadonlyArray<number>, n: number): Rea
  * to the beginning.
  */
 const samePads = (
-  size: ReadonlyArray<number>,
+  size: Shape,
   kernel: ReadonlyArray<number>,
   strides: ReadonlyArray<number>,
   dilations: ReadonlyArray<number>,
   oddAtEnd: boolean
 ): ReadonlyArray<number> => {
-  const totals = size.map((length, i) => {
+  const totals = size.map((dim, i) => {
+    // At stride 1 the padding is the same for every length.
+    if (!isStatic(dim) && strides[i] === 1) return dilations[i]! * (kernel[i]! - 1)
+    const length = isStatic(dim) ? dim : unsupported("auto_pad depends on an open dimension")
     const out = Math.ceil(length / strides[i]!)
     return Math.max(0, (out - 1) * strides[i]! + dilations[i]! * (kernel[i]! - 1) + 1 - length)
   })
@@ -30,11 +35,14 @@ const samePads = (
 }
 
 export const readWindow = (raw: RawNode, kernelShape: ReadonlyArray<number>): Window => {
-  const size = spatial(raw)
+  const shape = input(raw, 0).shape
+  if (shape.length < 3) refuse(`slides a window over a tensor of rank ${shape.length}`)
+  const size = shape.slice(2)
   const n = size.length
   const kernel = perDimension("kernel_shape", kernelShape, n)
   const strides = perDimension("strides", raw.attributes.ints("strides", ones(n)), n)
   const dilations = perDimension("dilations", raw.attributes.ints("dilations", ones(n)), n)
+  if (kernel.some((length) => !(length >= 1))) refuse(`kernel_shape = [${kernel.join(",")}] must be positive`)
   if (strides.some((stride) => stride < 1)) refuse(`strides = [${strides.join(",")}] must be positive`)
   if (dilations.some((dilation) => dilation < 1))
     refuse(`dilations = [${dilations.join(",")}] must be positive`)

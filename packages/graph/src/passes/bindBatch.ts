@@ -21,6 +21,10 @@ const bindNode = (node: AnyNode, batch: number): AnyNode => {
       const { sizes } = node.attributes
       return { ...node, attributes: { ...node.attributes, sizes: sizes && fixed(sizes) } }
     }
+    case "Opaque": {
+      const results = node.attributes.results.map(({ dtype, shape }) => ({ dtype, shape: fixed(shape) }))
+      return { ...node, attributes: { ...node.attributes, results } }
+    }
     default:
       return node
   }

@@ -102,3 +102,29 @@ export const layersOf = (graph: Graph): ReadonlyArray<Layer> => {
   const makers = producers(graph)
   return graph.nodes.flatMap((node) => layerOf(graph, makers, node) ?? [])
 }
+
+/** Products that look trained but have no constant weights: a sentence for each, or none in attention networks. */
+export const unweighted = (graph: Graph): ReadonlyArray<string> => {
+  const layers = new Set(layersOf(graph).map(({ id }) => id))
+  const makers = producers(graph)
+  const inputs = new Set(graph.inputs.map(({ name }) => name))
+  /** Whether the value depends on no input of the network: a weight that is computed, though not while reading. */
+  const isComputed = (name: string, seen: Set<string>): boolean => {
+    if (inputs.has(name)) return false
+    if (seen.has(name)) return true
+    seen.add(name)
+    const maker = makers.get(name)
+    return maker === undefined || maker.inputs.every((input) => input === "" || isComputed(input, seen))
+  }
+  return graph.nodes.flatMap((node) => {
+    if (!isLayerNode(node) || layers.has(node.name)) return []
+    const weight = node.inputs[1]!
+    const isProduct = node.op === "MatMul"
+    const isOdd = isProduct
+      ? graph.constants.get(weight) === undefined && isComputed(weight, new Set())
+      : !graph.constants.has(weight)
+    return isOdd
+      ? [`node ${node.name} (${node.op}) has no constant weights, so no format is chosen for it`]
+      : []
+  })
+}

@@ -2,7 +2,7 @@
 import { elements, elementsAt } from "../ir/Dim.ts"
 import type { AnyNode, Graph } from "../ir/Graph.ts"
 import { shapeOf } from "../ir/Graph.ts"
-import { isFloat } from "../ir/Tensor.ts"
+import { isFill, isFloat } from "../ir/Tensor.ts"
 import type { Layer } from "./Layer.ts"
 import { layersOf } from "./Layer.ts"
 import type { Step, Work, Workload } from "./Work.ts"
@@ -12,12 +12,28 @@ import { workOf } from "./workOf.ts"
 const tableOf = (graph: Graph, node: AnyNode): string | undefined =>
   node.op === "Gather" && graph.constants.has(node.inputs[0]!) ? node.inputs[0] : undefined
 
+/** Operators whose operands are trained even where all entries are equal, as in architectures without weights. */
+const isTrained = (op: AnyNode["op"]): boolean =>
+  op === "Conv" || op === "ConvTranspose" || op === "Gemm" || op.endsWith("Normalization")
+
+/**
+ * Trained elements beside the weights. Equal entries a file makes of nothing (the zeros a Concat fills channels up
+ * with, a mask) are neither parameters nor bytes.
+ */
 const constantElements = (graph: Graph, node: AnyNode, except: string | undefined): number =>
   node.inputs
     .filter((name) => name !== except && graph.constants.has(name))
     .map((name) => graph.constants.get(name)!)
-    .filter(({ dtype, shape }) => isFloat(dtype) && shape.length > 0)
+    .filter(
+      ({ dtype, shape, data }) => isFloat(dtype) && shape.length > 0 && (!isFill(data) || isTrained(node.op))
+    )
     .reduce((sum, constant) => sum + elements(constant.shape), 0)
+
+/** Weights of the gates: of the input and of the state. */
+const recurrentWeights = (graph: Graph, node: AnyNode): ReadonlyArray<string> =>
+  node.op === "LSTM" || node.op === "GRU" || node.op === "RNN"
+    ? node.inputs.slice(1, 3).filter((name) => graph.constants.has(name))
+    : []
 
 const stepOf = (
   graph: Graph,
@@ -26,16 +42,25 @@ const stepOf = (
   layer: Layer | undefined,
   tensorOf: (name: string) => string
 ): Step => {
-  const weightName = layer?.weight ?? tableOf(graph, node)
+  const gates = recurrentWeights(graph, node)
+  const weightName = layer?.weight ?? tableOf(graph, node) ?? gates[0]
+  const gateElements = gates.reduce((sum, name) => sum + elements(graph.constants.get(name)!.shape), 0)
+  const ownElements = weightName === undefined ? 0 : elements(graph.constants.get(weightName)!.shape)
   return {
     id: node.name,
     op: node.op,
     work,
     inputs: node.inputs.filter((name) => name !== "" && !graph.constants.has(name)).map(tensorOf),
-    outputs: node.outputs,
-    weightElements: weightName === undefined ? 0 : elements(graph.constants.get(weightName)!.shape),
-    biasElements: constantElements(graph, node, weightName),
-    weightChannels: layer === undefined ? 1 : layer.weightShape[layer.channelAxis]!,
+    outputs: node.outputs.filter((name) => name !== ""),
+    weightElements: gates.length > 0 ? gateElements : ownElements,
+    biasElements:
+      constantElements(graph, node, weightName) - (gates.length > 0 ? gateElements - ownElements : 0),
+    weightChannels:
+      layer !== undefined
+        ? layer.weightShape[layer.channelAxis]!
+        : gates.length > 0
+          ? elements(graph.constants.get(gates[0]!)!.shape.slice(0, 2))
+          : 1,
     weightName: weightName ?? ""
   }
 }

@@ -4,7 +4,8 @@
  * A transcendental function counts 8 operations, a division or root 4, everything else 1. Views (Reshape, …) move
  * nothing and are no work at all.
  */
-import { elements, elementsAt, shapeAt } from "../ir/Dim.ts"
+import type { Dim } from "../ir/Dim.ts"
+import { dimAt, elements, elementsAt, shapeAt } from "../ir/Dim.ts"
 import type { AnyNode, Graph, Node } from "../ir/Graph.ts"
 import { shapeOf } from "../ir/Graph.ts"
 import type { BinaryOps, Op, ReduceOps, UnaryOps } from "../ir/Op.ts"
@@ -29,7 +30,9 @@ const elementsIn = (node: Node, { graph, batch }: Context): number =>
     .reduce((sum, name) => sum + elementsAt(shapeOf(graph, name), batch), 0)
 
 const elementsOut = (node: Node, { graph, batch }: Context): number =>
-  node.outputs.reduce((sum, name) => sum + elementsAt(shapeOf(graph, name), batch), 0)
+  node.outputs
+    .filter((name) => name !== "")
+    .reduce((sum, name) => sum + elementsAt(shapeOf(graph, name), batch), 0)
 
 const vector = (
   kind: VectorWork["kind"],
@@ -109,6 +112,35 @@ const gemm = (node: Node<"Gemm">, context: Context): Work => {
   }
 }
 
+/** Every step multiplies [batch, C + hidden] by the gates' [C + hidden, gates · hidden]. */
+const recurrent = (node: Node<"LSTM" | "GRU" | "RNN">, context: Context): Work => {
+  const [x, w] = [shape(context, node.inputs[0]!), shape(context, node.inputs[1]!)]
+  const { hidden } = node.attributes
+  return {
+    kind: "matmul",
+    batch: w[0]!,
+    m: x[0]! * x[1]!,
+    n: w[1]!,
+    k: w[2]! + hidden,
+    constantWeights: context.graph.constants.has(node.inputs[1]!)
+  }
+}
+
+/** What is known of a carried node's multiplications, else only what it moves. */
+const opaque = (node: Node<"Opaque">, context: Context): Work => {
+  const { work } = node.attributes
+  if (work === undefined) return movement(node, context)
+  const at = (dim: Dim) => dimAt(dim, context.batch)
+  return {
+    kind: "matmul",
+    batch: at(work.batch),
+    m: at(work.m),
+    n: at(work.n),
+    k: at(work.k),
+    constantWeights: node.inputs.slice(1).some((name) => context.graph.constants.has(name))
+  }
+}
+
 const unaryRows: { readonly [K in keyof UnaryOps]: WorkRule<K> } = {
   Abs: elementwise(1),
   Ceil: elementwise(1),
@@ -181,6 +213,10 @@ export const workRules: { readonly [K in Op]: WorkRule<K> } = {
   Gemm: gemm,
   MatMul: matmul,
 
+  LSTM: recurrent,
+  GRU: recurrent,
+  RNN: recurrent,
+
   BatchNormalization: elementwise(2),
   LayerNormalization: normalization,
   InstanceNormalization: normalization,
@@ -197,9 +233,28 @@ export const workRules: { readonly [K in Op]: WorkRule<K> } = {
   ArgMax: reduction,
   Gather: lookup,
   GatherElements: lookup,
+  GatherND: lookup,
+  /** Every pair of boxes of a class, at worst. */
+  NonMaxSuppression: (node, context) =>
+    vector("reduction", node, context, () => {
+      const [, boxes] = shape(context, node.inputs[0]!)
+      const classes = elements(shape(context, node.inputs[1]!).slice(0, 2))
+      return (classes * boxes! * (boxes! - 1)) / 2
+    }),
+  NonZero: reduction,
+  /** Four neighbours a sample; two samples along each side where their number follows the box. */
+  RoiAlign: (node, context) =>
+    vector("lookup", node, context, (_, out) => 8 * out * (node.attributes.samplingRatio || 2) ** 2),
+  ScatterElements: lookup,
+  ScatterND: lookup,
   OneHot: lookup,
   TopK: reduction,
 
+  CumSum: elementwise(1),
+  /** Four neighbours, weighted; sixteen for cubic. */
+  GridSample: (node, context) =>
+    vector("lookup", node, context, (_, out) => (node.attributes.mode === "cubic" ? 32 : 8) * out),
+  Trilu: movement,
   Concat: movement,
   DepthToSpace: movement,
   Expand: movement,
@@ -222,7 +277,9 @@ export const workRules: { readonly [K in Op]: WorkRule<K> } = {
   Shape: view,
 
   QuantizeLinear: elementwise(3),
-  DequantizeLinear: elementwise(2)
+  DequantizeLinear: elementwise(2),
+
+  Opaque: opaque
 }
 
 export const workOf = (node: AnyNode, graph: Graph, batch: number): Work | "view" =>

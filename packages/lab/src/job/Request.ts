@@ -1,7 +1,7 @@
 /** What a search is asked for: files already read, words already parsed. */
 import type { Profile } from "@bitbudget/device"
 import type { Model } from "@bitbudget/graph"
-import type { ActivationFormat, Choice, WeightFormat } from "@bitbudget/quant"
+import type { ActivationFormat, Choice, Recipe, WeightFormat } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
 import type { Budget, Quantity } from "../Budget.ts"
 import type { MetricChoice } from "./losses.ts"
@@ -39,6 +39,8 @@ export interface Request {
   readonly samples?: number | undefined
   /** Samples activation ranges are taken of; CALIBRATION_SAMPLES when absent. */
   readonly calibration?: number | undefined
+  /** How layers are rounded; the best that the network's size allows when absent. */
+  readonly recipe?: Recipe.RecipeName | undefined
   /** Seconds the exact search may take. */
   readonly timeLimitSeconds?: number | undefined
   readonly seed: number

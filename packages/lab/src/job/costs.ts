@@ -7,7 +7,7 @@
  */
 import { CostTable, type Profile, Simulate } from "@bitbudget/device"
 import { Riders } from "@bitbudget/device"
-import { Precision } from "@bitbudget/graph"
+import { type Layer, Precision } from "@bitbudget/graph"
 import { Choice, FileBytes } from "@bitbudget/quant"
 import { Effect } from "effect"
 import type { Quantity } from "../Budget.ts"
@@ -54,9 +54,17 @@ export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
   const lower = table.lower()
   const structure = FileBytes.structureOf(graph)
   const weights = layers.reduce((sum, { weightElements }) => sum + weightElements, 0)
-  // A constant that several layers read is stored once where they agree in its format.
-  const seen = new Set<string>()
-  const firstReader = layers.map(({ weight }) => !seen.has(weight) && seen.add(weight) !== undefined)
+  const fileBytes = (plan: Choice.Choices): number => FileBytes.predict(structure, layers, plan)
+  const leastSize = (layer: Layer.Layer, choice: Choice.Choice) =>
+    FileBytes.layerBytes(structure, layer, choice)
+  /** What a uniform plan's file has beyond the layers' least sizes, a layer. */
+  const shared = new Map(
+    offered.map((choice) => {
+      const least = layers.reduce((sum, layer) => sum + leastSize(layer, choice), structure.otherBytes)
+      const whole = fileBytes(new Map(layers.map(({ id }) => [id, choice])))
+      return [Choice.show(choice), (whole - least) / layers.length]
+    })
+  )
 
   const rows = (
     found: ReadonlyArray<ReadonlyArray<CostTable.LayerCost | null>>,
@@ -96,15 +104,12 @@ export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
     area: null,
     bits: 0
   })
-  const fileBytes = (plan: Choice.Choices): number => FileBytes.predict(structure, layers, plan)
   return {
-    lower: rows(lower.layers, (l, choice) =>
-      firstReader[l]! ? FileBytes.weightBytes(layers[l]!, choice) : 0
-    ),
+    lower: rows(lower.layers, (l, choice) => leastSize(layers[l]!, choice)),
     fixedLower: fixedOf(lower.fixed),
     estimate: rows(
       table.layers.map(({ costs }) => costs),
-      (l, choice) => FileBytes.layerBytes(structure, layers[l]!, choice)
+      (l, choice) => leastSize(layers[l]!, choice) + shared.get(Choice.show(choice))!
     ),
     fixed: fixedOf(table.fixed),
     moments: table.moments,

@@ -1,10 +1,11 @@
 /** A whole plan, simulated on data: its metrics, and which samples it gets right for paired comparisons. */
 import { Model } from "@bitbudget/graph"
-import { Choice, FakeQuant, type Ranges } from "@bitbudget/quant"
-import { type Data, Evaluate, type Metrics } from "@bitbudget/runtime"
+import { Choice, FakeQuant } from "@bitbudget/quant"
+import { Compare, type Data, Evaluate, type Metrics } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
-import { scoresOf } from "../scores.ts"
+import { probabilitiesOf, scoresOf } from "../scores.ts"
 import * as Stage from "../store/Stage.ts"
+import type { Prepared } from "./cook.ts"
 import type { Job } from "./job.ts"
 import type { Opened } from "./open.ts"
 
@@ -27,7 +28,7 @@ const Evaluation = Schema.Struct({
 })
 export type Evaluation = typeof Evaluation.Type
 
-const stage = Stage.make("evaluation", 1, Evaluation)
+const stage = Stage.make("evaluation", 2, Evaluation)
 
 const hitsOf = ({ predicted }: Scores, { labels }: Labelled): string => {
   const bytes = new Uint8Array(Math.ceil(labels.length / 8))
@@ -45,34 +46,57 @@ export const unpackedBits = (text: string, n: number): Uint8Array => {
 export const evaluate = (
   job: Job,
   opened: Opened,
-  ranges: Ranges.Ranges,
-  choices: Choice.Choices,
+  { key, network }: Prepared,
   on: { readonly split: Data.Split; readonly samples?: number },
   what: string
 ) => {
   const { model, threads } = job.request
-  const plan = [...choices].map(([id, choice]) => [id, Choice.show(choice)])
-  const reads = [...choices.values()].some(({ activations }) => activations.kind === "int")
-  const inputs = [model.sha256, job.data, plan, reads ? [...ranges] : [], on.split.name, on.samples ?? null]
+  const plan = [...network.choices].map(([id, choice]) => [id, Choice.show(choice)])
+  const inputs = [model.sha256, job.data, plan, key, on.split.name, on.samples ?? null]
+  const planned = Model.encode(FakeQuant.simulate(network))
+  const options = {
+    stage: what,
+    ...(threads === undefined ? {} : { threads }),
+    ...(on.samples === undefined ? {} : { limit: on.samples })
+  }
+  const scored = on.split.hasLabels
+    ? Effect.map(
+        Evaluate.run(planned, on.split, { ...options, scores: scoresOf(opened.graph) }),
+        ({ metrics, classification }): Evaluation => ({
+          metrics: { ...metrics },
+          hits:
+            classification?.labelled === undefined ? null : hitsOf(classification, classification.labelled)
+        })
+      )
+    : Effect.succeed<Evaluation>({ metrics: {}, hits: null })
   return job.stage(
     stage,
     inputs,
-    Effect.map(
-      Evaluate.run(Model.encode(FakeQuant.rewrite(opened.graph, choices, ranges)), on.split, {
-        stage: what,
-        scores: scoresOf(opened.graph),
-        ...(threads === undefined ? {} : { threads }),
-        ...(on.samples === undefined ? {} : { limit: on.samples })
-      }),
-      ({ metrics, classification }): Evaluation => ({
-        metrics: { ...metrics },
-        hits: classification?.labelled === undefined ? null : hitsOf(classification, classification.labelled)
-      })
-    ),
+    judgedByLabels(opened, on.split)
+      ? scored
+      : Effect.zipWith(
+          scored,
+          Compare.run(Model.encode(opened.graph), planned, on.split, {
+            ...options,
+            outputs: job.request.data.descriptor.outputs,
+            probabilities: probabilitiesOf(opened.graph)
+          }),
+          ({ metrics, hits }, { distortion, outputs }): Evaluation => {
+            const [agreement] = outputs.flatMap((output) => output.agreement ?? [])
+            return {
+              metrics: { ...metrics, distortion, ...(agreement === undefined ? {} : { agreement }) },
+              hits
+            }
+          }
+        ),
     what
   )
 }
 
-/** What plans are compared by: the loss, or the squared error; undefined without labels. */
+/** Labels say how good one output is; of several, or without labels, the float network's outputs are what is held on to. */
+export const judgedByLabels = ({ graph }: Opened, split: Data.Split): boolean =>
+  split.hasLabels && graph.outputs.length === 1
+
+/** What plans are compared by: the distortion of all outputs where it was measured, else the loss, or the squared error. */
 export const lossOf = ({ metrics }: Evaluation): number | undefined =>
-  (metrics["loss"] ?? metrics["mse"])?.value
+  (metrics["distortion"] ?? metrics["loss"] ?? metrics["mse"])?.value

@@ -2,10 +2,11 @@
  * Judge: what the chosen plan does on data nothing was chosen on, beside the float network and the baselines, with
  * McNemar's test on the same samples.
  */
-import { Choice, PlanFile, type Ranges } from "@bitbudget/quant"
+import { Choice, PlanFile } from "@bitbudget/quant"
 import { Metrics } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { type Candidate, type Candidates, same } from "./candidates.ts"
+import { asItIs, type Cookery, type Prepared } from "./cook.ts"
 import { evaluate, type Evaluation, unpackedBits } from "./evaluation.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { Opened } from "./open.ts"
@@ -47,22 +48,28 @@ const against = (versus: string, chosen: Evaluation, other: Evaluation): Paired 
 export const judge = Effect.fn("judge")(function* (
   job: Job,
   opened: Opened,
-  ranges: Ranges.Ranges,
+  cookery: Cookery,
+  finished: Prepared,
   { baselines }: Candidates,
   { chosen, trials }: Selected
 ): Effect.fn.Return<Judgement, JobFailure> {
   const test = { split: yield* job.request.data.split("test") }
-  const measured = (plan: Candidate) =>
-    Effect.map(
-      evaluate(job, opened, ranges, plan.choices, test, `measuring ${plan.name}`),
-      (evaluation): Judged => ({ plan, evaluation })
-    )
-  const answer = yield* measured(chosen)
+  const measured = (plan: Candidate, prepared: Prepared) =>
+    Effect.map(evaluate(job, opened, prepared, test, `measuring ${plan.name}`), (evaluation): Judged => ({
+      plan,
+      evaluation
+    }))
+  const answer = yield* measured(chosen, finished)
   const float: Candidate = { name: "f32", choices: PlanFile.uniform(opened.graph, Choice.f32) }
   const others: Array<Judged> = []
   for (const plan of [...baselines, float])
     others.push(
-      same(plan.choices, chosen.choices) ? { plan, evaluation: answer.evaluation } : yield* measured(plan)
+      same(plan.choices, chosen.choices)
+        ? { plan, evaluation: answer.evaluation }
+        : yield* measured(
+            plan,
+            plan === float ? asItIs(opened.graph, float.choices) : cookery.assemble(plan.choices)
+          )
     )
   const bestUniform = trials.find(({ name }) => name !== chosen.name && Choice.parse(name) !== undefined)
   const rivals = ["f32", ...(bestUniform === undefined ? [] : [bestUniform.name])]

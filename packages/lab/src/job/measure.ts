@@ -1,26 +1,22 @@
 /**
- * Measure: ranges of the activations, and what each layer suffers from each of its choices. Both depend on the network,
- * the data and the choices only, so every later budget and device finds them.
+ * Measure: what each layer suffers from each of its choices, rounded by the recipe that will be applied. It depends on the
+ * network, the data, the choices and the recipe only, so every later budget and device finds it.
  */
 import { type Graph } from "@bitbudget/graph"
-import { Choice, type Ranges } from "@bitbudget/quant"
+import { Choice } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
 import { Curvature, Loss, type Report, Sensitivity } from "@bitbudget/sensitivity"
-import { Effect, Schema } from "effect"
-import { calibrate } from "../calibrate.ts"
+import { Effect } from "effect"
 import { samplesFor } from "../Sensitivities.ts"
 import type { StoreFailure } from "../store/failures.ts"
 import * as Stage from "../store/Stage.ts"
+import type { Cookery } from "./cook.ts"
 import type { Job, JobFailure } from "./job.ts"
 import { type MetricChoice, takenFrom } from "./losses.ts"
 import type { Opened } from "./open.ts"
-import { CALIBRATION_SAMPLES, DEFAULT_SAMPLES } from "./Request.ts"
-
-const Range = Schema.Struct({ low: Schema.Number, high: Schema.Number })
-const ranges = Stage.make("ranges", 1, Schema.Array(Schema.Tuple([Schema.String, Range])))
+import { DEFAULT_SAMPLES } from "./Request.ts"
 
 export interface Measured {
-  readonly ranges: Ranges.Ranges
   readonly report: Report.SensitivityReport
   /** What plans are compared on: the split and how many of its samples. */
   readonly tuning: { readonly split: Data.Split; readonly samples: number }
@@ -46,29 +42,22 @@ export const written = ({
 
 export const measure = Effect.fn("measure")(function* (
   job: Job,
-  opened: Opened
+  opened: Opened,
+  { key, ranges, rounder }: Pick<Cookery, "ranges" | "rounder"> & { readonly key: unknown }
 ): Effect.fn.Return<Measured, JobFailure> {
-  const { model, data, metric, seed, threads, calibration = CALIBRATION_SAMPLES } = job.request
+  const { model, data, metric, seed, threads } = job.request
   const { graph } = opened
-  const found: Ranges.Ranges = new Map(
-    yield* job.stage(
-      ranges,
-      [model.sha256, job.data, calibration],
-      Effect.flatMap(data.split("calibration"), (split) =>
-        Effect.map(calibrate(graph, split, calibration, threads), (found) => [...found])
-      )
-    )
-  )
   const tuning = yield* data.split("sensitivity")
   const samples = samplesFor(tuning, DEFAULT_SAMPLES, job.request.samples)
   const metrics = metricsFor(graph, tuning, metric)
   // What every metric's figures depend on; which of them are taken does not.
-  const inputs = [model.sha256, job.data, written(opened), [...found], samples, seed]
+  const inputs = [model.sha256, job.data, written(opened), key, samples, seed]
   const report = yield* Sensitivity.analyze<StoreFailure>({
     ...(threads === undefined ? {} : { threads }),
     graph,
     choices: opened.choices,
-    ranges: found,
+    ranges,
+    rounder,
     split: tuning,
     samples,
     metrics,
@@ -77,6 +66,6 @@ export const measure = Effect.fn("measure")(function* (
     ...(metric === "auto" ? {} : { referee: false }),
     stage: (name, work) => job.stage(Stage.plain(`sensitivity: ${name}`, 1), [inputs, metrics], work)
   })
-  const measured: Measured = { ranges: found, report, tuning: { split: tuning, samples } }
+  const measured: Measured = { report, tuning: { split: tuning, samples } }
   return measured
 })

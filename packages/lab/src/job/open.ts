@@ -5,7 +5,7 @@
 import { Holding, Memo, type Profile } from "@bitbudget/device"
 import { type Graph, Layer, Workload } from "@bitbudget/graph"
 import type { Work } from "@bitbudget/graph"
-import { ActivationFormat, Choice, LayerPattern, WeightFormat } from "@bitbudget/quant"
+import { ActivationFormat, Choice, LayerPattern, WeightFormat, WeightKinds } from "@bitbudget/quant"
 import type { Rounding } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { UnusableRequest } from "../errors.ts"
@@ -43,7 +43,9 @@ const pairs = (
 /** Each once, finer before coarser of a kind: more activation bits, then more weight bits. */
 const inOrder = (choices: ReadonlyArray<Choice.Choice>): ReadonlyArray<Choice.Choice> =>
   [...new Map(choices.map((choice) => [Choice.show(choice), choice])).values()].toSorted(
-    (a, b) => b.weights.bits - a.weights.bits || b.activations.bits - a.activations.bits
+    (a, b) =>
+      WeightKinds.storedBits(b.weights) - WeightKinds.storedBits(a.weights) ||
+      b.activations.bits - a.activations.bits
   )
 
 const listed = (choices: ReadonlyArray<Choice.Choice>): string => choices.map(Choice.show).join(", ")

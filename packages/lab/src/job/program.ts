@@ -46,12 +46,27 @@ const tightest = (limits: ReadonlyArray<Limit>): ReadonlyMap<Quantity, number> =
   return found
 }
 
-/** The problem over one of the two cost tables, every budget times its factor. */
+/** A neighbourhood: at most so many layers differ from a plan. */
+export interface Near {
+  readonly plan: Choice.Choices
+  readonly most: number
+}
+
+interface ProblemOptions {
+  readonly table: "lower" | "estimate"
+  /** What budgets are multiplied by. */
+  readonly factors?: Factors
+  readonly near?: Near | undefined
+}
+
+/** Row that counts the layers which differ from a plan. */
+const CHANGES = "changes"
+
+/** The problem over one of the two cost tables. Choices without a loss are left out. */
 const problemOf = (
   { opened, costs, limits, ties }: Program,
   losses: LossTable["losses"],
-  table: "lower" | "estimate",
-  factors: Factors = new Map()
+  { table, factors = new Map(), near }: ProblemOptions
 ): Problem.Problem => {
   const { graph, layers, choices } = opened
   const [rows, fixed] = table === "lower" ? [costs.lower, costs.fixedLower] : [costs.estimate, costs.fixed]
@@ -65,18 +80,20 @@ const problemOf = (
         rowName("peakMemory", step),
         activationBytes(choice, elements.get(layer) ?? 0)
       ])
-    )
+    ),
+    ...(near === undefined ? {} : { [CHANGES]: Choice.equals(choice, near.plan.get(layer)!) ? 0 : 1 })
   })
   const groups = layers.map(({ id }, l) => ({
     id,
     choices: choices.get(id)!.flatMap((choice) => {
       const shown = Choice.show(choice)
       const own = (rows[l] as CostRow).get(shown)
-      if (own === undefined) return []
+      const loss = losses[l]!.get(shown)
+      if (own === undefined || loss === undefined) return []
       return [
         {
           id: shown,
-          loss: losses[l]!.get(shown)!,
+          loss,
           costs: costOf(id, choice, own),
           attributes: attributes(choice)
         }
@@ -91,7 +108,8 @@ const problemOf = (
     ...moments.map(({ step, fixedBytes }) => [
       rowName("peakMemory", step),
       Math.max(0, peak! * (factors.get("peakMemory") ?? 1) - fixedBytes)
-    ])
+    ]),
+    ...(near === undefined ? [] : [[CHANGES, near.most] as const])
   ])
   const tied = ties === "none" ? [] : sharedActivations(graph)
   return { groups, budgets, ties: tied.map((ids) => ({ groups: ids, same: "activations" })) }
@@ -125,11 +143,11 @@ export const acceptance = ({ opened, costs, limits }: Program) => {
 }
 
 /** A plan that keeps the budgets, found by tightening those that the estimate's solution breaks. */
-const tightened = Effect.fn(function* (program: Program, losses: LossTable["losses"]) {
+const tightened = Effect.fn(function* (program: Program, losses: LossTable["losses"], near?: Near) {
   const { opened, costs, limits } = program
   const factors = new Map<Quantity, number>()
   for (let i = 0; i < TIGHTENINGS; i++) {
-    const problem = problemOf(program, losses, "estimate", factors)
+    const problem = problemOf(program, losses, { table: "estimate", factors, near })
     if (problem.groups.some(({ choices }) => choices.length === 0)) return undefined
     const solution = yield* Effect.option(
       Solver.solve(problem, { timeLimitSeconds: USUAL_SECONDS / TIGHTENINGS })
@@ -156,7 +174,7 @@ const inUnits = (budget: Budget, value: number): string =>
 const infeasible = Effect.fn(function* (program: Program, losses: LossTable["losses"]) {
   const { costs, limits, opened } = program
   const empty = opened.layers.find((_, l) => costs.lower[l]!.size === 0)
-  const problem = problemOf(program, losses, "lower")
+  const problem = problemOf(program, losses, { table: "lower" })
   const explanation =
     empty === undefined
       ? yield* Effect.option(
@@ -197,13 +215,14 @@ const infeasible = Effect.fn(function* (program: Program, losses: LossTable["los
 export const solve = Effect.fn("solve")(function* (
   program: Program,
   losses: LossTable["losses"],
-  start: ReadonlyArray<Choice.Choices>
+  start: ReadonlyArray<Choice.Choices>,
+  near?: Near
 ): Effect.fn.Return<Solution.Solution, Infeasible> {
-  const problem = problemOf(program, losses, "lower")
+  const problem = problemOf(program, losses, { table: "lower", near })
   if (problem.groups.some(({ choices }) => choices.length === 0)) return yield* infeasible(program, losses)
-  const near = yield* tightened(program, losses)
+  const close = yield* tightened(program, losses, near)
   const accept = acceptance(program)
-  const known = [...start, ...(near === undefined ? [] : [near])].map(assignmentOf)
+  const known = [...start, ...(close === undefined ? [] : [close])].map(assignmentOf)
   const solution = yield* Effect.option(
     Solver.solve(problem, {
       accept,
@@ -237,7 +256,7 @@ export const frontOf = Effect.fn("front")(function* (
       limits: [...program.limits, { budget: { text: over, quantity: over, limit: Infinity }, limit: 1e300 }]
     },
     losses,
-    "lower"
+    { table: "lower" }
   )
   const { [over]: _, ...others } = budgets!
   const front = yield* Pareto.pareto({ groups, ties: ties!, budgets: others }, over, points, {
@@ -263,4 +282,4 @@ export const requireFeasible = (program: Program) => solve(program, noLosses(pro
 
 /** The field's usual search, at the same budgets, over the estimate. */
 export const solveGreedily = (program: Program, losses: LossTable["losses"]) =>
-  Effect.orDie(Solver.solve(problemOf(program, losses, "estimate"), { method: "greedy" }))
+  Effect.orDie(Solver.solve(problemOf(program, losses, { table: "estimate" }), { method: "greedy" }))

@@ -1,6 +1,6 @@
 /** Record: the plan and the packed network as files, layers and measurements in the store, the result as a document. */
 import { Validation } from "@bitbudget/device"
-import { Choice, FileBytes, Pack, PlanFile } from "@bitbudget/quant"
+import { Choice, FileBytes, Pack, PlanFile, WeightKinds } from "@bitbudget/quant"
 import { Effect, Option } from "effect"
 import * as path from "node:path"
 import { writeFiles } from "../files.ts"
@@ -10,29 +10,33 @@ import { type ChoiceRow, formatsOf, type PlanRow } from "../store/Outcome.ts"
 import { sha256 } from "../store/identity.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { Candidate, Candidates } from "./candidates.ts"
-import { type Costs, quantitiesOf } from "./costs.ts"
-import type { Job } from "./job.ts"
+import type { Cookery, Prepared } from "./cook.ts"
+import { quantitiesOf } from "./costs.ts"
+import type { Job, JobFailure } from "./job.ts"
 import type { Judged, Judgement } from "./judge.ts"
-import { keeps, type Limit } from "./limits.ts"
+import { keeps } from "./limits.ts"
 import type { Measured } from "./measure.ts"
-import type { Opened } from "./open.ts"
+import type { Program } from "./program.ts"
+import { trustOf } from "./refine.ts"
 import type { Selected } from "./select.ts"
+import { serving } from "./serving.ts"
 
 /** Everything a search found out. */
 export interface Findings {
-  readonly opened: Opened
-  readonly costs: Costs
-  readonly limits: ReadonlyArray<Limit>
+  readonly program: Program
   readonly measured: Measured
   readonly candidates: Candidates
   readonly selected: Selected
+  /** The network of the chosen plan. */
+  readonly finished: Prepared
+  readonly cookery: Cookery
   readonly judgement: Judgement
 }
 
 type Layer = SearchResult["layers"][number]
 
 /** Each layer's choice with what it suffers and costs; null where nothing was measured of it. */
-const layersOf = Effect.fn(function* ({ opened, costs, measured, selected }: Findings) {
+const layersOf = Effect.fn(function* ({ program: { opened, costs }, measured, selected }: Findings) {
   const { choices } = selected.chosen
   const cost = yield* costs.simulate(choices)
   const steps = new Map(cost.layers.map((step) => [step.id, step]))
@@ -55,7 +59,7 @@ const layersOf = Effect.fn(function* ({ opened, costs, measured, selected }: Fin
 })
 
 const baselineOf = Effect.fn(function* (
-  { costs, limits, judgement }: Findings,
+  { program: { costs, limits }, judgement }: Findings,
   modelSha256: string,
   name: string
 ) {
@@ -71,25 +75,18 @@ const baselineOf = Effect.fn(function* (
   }
 })
 
-/** Predicted by the metric's losses, and measured whole on the tuning data. */
-const lossIncreaseOf = ({ candidates, measured, opened, selected }: Findings) => {
-  const { choices, name } = selected.chosen
-  const predicted = opened.layers.map(({ id }, l) => candidates.losses[l]!.get(Choice.show(choices.get(id)!)))
-  const trial = selected.trials.find((each) => each.name === name)
-  const { floatLoss } = measured.report
-  return {
-    predicted: predicted.reduce<number | null>((a, b) => (a === null || b === undefined ? null : a + b), 0),
-    measured: trial === undefined || floatLoss === null ? null : trial.loss - floatLoss
-  }
-}
-
 const hitsOf = ({ hits, metrics }: Judged["evaluation"]): PlanRow["hits"] => {
   const targets = metrics["top1"]?.n
   return hits === null || targets === undefined ? null : { targets, bits: Buffer.from(hits, "base64") }
 }
 
 /** Every plan that was measured or tried, the chosen one first. */
-const plansOf = Effect.fn(function* ({ costs, limits, candidates, selected, judgement }: Findings) {
+const plansOf = Effect.fn(function* ({
+  program: { costs, limits },
+  candidates,
+  selected,
+  judgement
+}: Findings) {
   const trialOf = (name: string) => selected.trials.find((trial) => trial.name === name)?.loss ?? null
   const row = Effect.fn(function* (
     { name, choices }: Candidate,
@@ -136,7 +133,7 @@ const plansOf = Effect.fn(function* ({ costs, limits, candidates, selected, judg
 })
 
 /** The tables the search solved: what each layer loses and costs at each of its choices. */
-const choicesOf = ({ opened, costs, candidates }: Findings): ReadonlyArray<ChoiceRow> =>
+const choicesOf = ({ program: { opened, costs }, candidates }: Findings): ReadonlyArray<ChoiceRow> =>
   opened.layers.flatMap(({ id }, l) =>
     [...costs.estimate[l]!].map(([choice, cost]) => ({
       layer: id,
@@ -153,12 +150,16 @@ const choicesOf = ({ opened, costs, candidates }: Findings): ReadonlyArray<Choic
 const digest = ({ choices }: Candidate): string =>
   sha256(JSON.stringify([...choices].map(([id, choice]) => [id, Choice.show(choice)])))
 
-export const record = Effect.fn("record")(function* (job: Job, findings: Findings) {
+export const record = Effect.fn("record")(function* (
+  job: Job,
+  findings: Findings
+): Effect.fn.Return<SearchResult, JobFailure, RunStore> {
   const { model, profile, out } = job.request
-  const { opened, costs, limits, measured, candidates, selected, judgement } = findings
+  const { program, measured, candidates, selected, finished, cookery, judgement } = findings
+  const { opened, costs, limits } = program
   const { chosen } = selected
-  const plan = PlanFile.toDocument(model.sha256, chosen.choices)
-  const packed = Pack.encode(opened.graph, chosen.choices, measured.ranges)
+  const plan = PlanFile.toDocument(model.sha256, chosen.choices, cookery.recipe)
+  const packed = Pack.write(finished.network)
   const outputs = [
     { file: path.join(out, "plan.json"), contents: `${JSON.stringify(plan, null, 2)}\n` },
     { file: path.join(out, "mixed.onnx"), contents: packed }
@@ -184,7 +185,12 @@ export const record = Effect.fn("record")(function* (job: Job, findings: Finding
     plans: yield* plansOf(findings),
     layers: layers.map(({ name: _name, id, ...row }) => {
       const { weights, activations } = chosen.choices.get(id)!
-      return { layer: id, ...row, weightBits: weights.bits, activationBits: activations.bits }
+      return {
+        layer: id,
+        ...row,
+        weightBits: WeightKinds.precision(weights).bits,
+        activationBits: activations.bits
+      }
     }),
     artefacts: outputs.map(({ file, contents }) => ({
       path: path.resolve(file),
@@ -223,7 +229,13 @@ export const record = Effect.fn("record")(function* (job: Job, findings: Finding
     measured: judgement.chosen.evaluation.metrics,
     paired: judgement.paired,
     trials: selected.trials,
-    lossIncrease: lossIncreaseOf(findings),
+    trust: trustOf(
+      candidates,
+      measured,
+      program,
+      chosen.choices,
+      selected.trials.find(({ name }) => name === chosen.name)?.loss
+    ),
     baselines: yield* Effect.forEach(judgement.baselines, ({ plan }) =>
       baselineOf(findings, model.sha256, plan.name)
     ),
@@ -246,7 +258,8 @@ export const record = Effect.fn("record")(function* (job: Job, findings: Finding
       })) ?? null,
     files: outputs.map(({ file }) => file),
     fileBytes: packed.byteLength,
-    notes: [...opened.notes, ...measured.report.notes]
+    recipe: cookery.recipe,
+    notes: [...opened.notes, ...(yield* serving(job, measured)), ...cookery.notes, ...measured.report.notes]
   }
   return result
 })

@@ -2,9 +2,9 @@
  * Select: whole plans are tried on the tuning data, and the best one is taken, so that the answer is never worse there
  * than a uniform, greedy or other metric's plan within the same budgets. The programs know layers one at a time.
  */
-import type { Ranges } from "@bitbudget/quant"
 import { Effect } from "effect"
 import type { Candidate, Candidates } from "./candidates.ts"
+import type { Cookery } from "./cook.ts"
 import { evaluate, lossOf } from "./evaluation.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { Measured } from "./measure.ts"
@@ -25,7 +25,8 @@ export interface Selected {
 export const select = Effect.fn("select")(function* (
   job: Job,
   opened: Opened,
-  { ranges, tuning }: Pick<Measured, "tuning"> & { readonly ranges: Ranges.Ranges },
+  { assemble }: Pick<Cookery, "assemble">,
+  { tuning }: Pick<Measured, "tuning">,
   { plans }: Pick<Candidates, "plans">
 ): Effect.fn.Return<Selected, JobFailure> {
   let chosen = plans[0]!
@@ -33,7 +34,7 @@ export const select = Effect.fn("select")(function* (
   // One plan needs no trial. Without labels nothing tells plans apart but the program's own objective.
   if (plans.length > 1)
     for (const plan of plans) {
-      const loss = lossOf(yield* evaluate(job, opened, ranges, plan.choices, tuning, `trying ${plan.name}`))
+      const loss = lossOf(yield* evaluate(job, opened, assemble(plan.choices), tuning, `trying ${plan.name}`))
       if (loss === undefined) break
       if (trials.every((other) => loss < other.loss)) chosen = plan
       trials.push({ name: plan.name, loss })

@@ -4,6 +4,9 @@ import { Schema } from "effect"
 
 const Known = Schema.NullOr(Schema.Number)
 
+/** Nine in ten lie between; null where nothing was measured. */
+const Interval = Schema.NullOr(Schema.Struct({ low: Schema.Number, high: Schema.Number }))
+
 export const Breakdown = Schema.Struct({
   latencyMs: Schema.Record(Schema.String, Schema.Number),
   latencyMsByClass: Schema.Record(Schema.String, Schema.Number),
@@ -12,8 +15,10 @@ export const Breakdown = Schema.Struct({
 
 export const Totals = Schema.Struct({
   latencyMs: Schema.Number,
+  latencyIntervalMs: Interval,
   throughputPerS: Schema.Number,
   energyMj: Known,
+  energyIntervalMj: Interval,
   dramBytes: Known,
   modelBytes: Schema.Number,
   peakActivationBytes: Schema.Number,
@@ -28,8 +33,14 @@ export const Totals = Schema.Struct({
 /** Error a device's predictions are known to have, in percent. */
 export const Stated = Schema.Struct({
   medianApePct: Schema.Number,
-  leaveOneOutApePct: Known,
-  rows: Schema.Number
+  rows: Schema.Number,
+  leftOut: Schema.Struct({
+    networkApePct: Known,
+    stackApePct: Known,
+    classApePct: Known,
+    coveragePct: Known,
+    reachPct: Known
+  })
 })
 
 // The schemas say exactly what the device package says: a field added there is named here by the compiler.

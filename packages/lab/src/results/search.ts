@@ -39,6 +39,8 @@ export const SearchResult = Schema.Struct({
   plan: PlanFile.PlanDocument,
   /** Digest of the plan's choices: equal for equal plans. */
   planSha256: Schema.String,
+  /** How layers were rounded. */
+  recipe: Schema.String,
   /** Which of the candidates the plan is. */
   chosen: Schema.String,
   metric: Schema.String,
@@ -62,8 +64,13 @@ export const SearchResult = Schema.Struct({
   ),
   /** Whole plans on the tuning data, best first. */
   trials: Schema.Array(Schema.Struct({ name: Schema.String, loss: Schema.Number })),
-  /** What the chosen plan was predicted to add to the loss, and what it added on the tuning data. */
-  lossIncrease: Schema.Struct({ predicted: Known, measured: Known }),
+  /** What the chosen plan was predicted to add to the loss, what it added on the tuning data, whether the two agree. */
+  trust: Schema.Struct({
+    predicted: Known,
+    measured: Known,
+    stdErr: Known,
+    holds: Schema.NullOr(Schema.Boolean)
+  }),
   baselines: Schema.Array(Baseline),
   /** Of the metric's own program, about the simulated network. */
   certificate: Schema.Struct({

@@ -2,7 +2,7 @@
  * A step of work known by what it depends on: its name, its version and its inputs. Its result is stored under the
  * hash of these, so that what was computed once for a network serves every later budget, device and metric.
  *
- * Results come back through their Schema; NaN and ±∞, which JSON has no words for, survive.
+ * Results come back through their Schema; NaN, ±∞, maps and typed arrays, which JSON has no words for, survive.
  */
 import { Effect, Schema } from "effect"
 import { sha256 } from "./identity.ts"
@@ -31,13 +31,36 @@ const notFinite = { NaN, Infinity, "-Infinity": -Infinity } as const
 const isNotFinite = (name: unknown): name is keyof typeof notFinite =>
   typeof name === "string" && Object.hasOwn(notFinite, name)
 
-const replacer = (_: string, value: unknown): unknown =>
-  typeof value === "number" && !Number.isFinite(value) ? { $number: String(value) } : value
+const arrays = {
+  Float32Array,
+  Float64Array,
+  Int8Array,
+  Uint8Array,
+  Int16Array,
+  Uint16Array,
+  Int32Array
+} as const
+const isArrayName = (name: unknown): name is keyof typeof arrays =>
+  typeof name === "string" && Object.hasOwn(arrays, name)
+
+const replacer = (_: string, value: unknown): unknown => {
+  if (typeof value === "number" && !Number.isFinite(value)) return { $number: String(value) }
+  if (value instanceof Map) return { $map: [...value] }
+  if (!ArrayBuffer.isView(value) || value instanceof DataView) return value
+  const { buffer, byteOffset, byteLength } = value
+  return {
+    $array: value.constructor.name,
+    base64: Buffer.from(buffer, byteOffset, byteLength).toString("base64")
+  }
+}
 
 const reviver = (_: string, value: unknown): unknown => {
-  if (typeof value !== "object" || value === null || !("$number" in value)) return value
-  const { $number } = value
-  return isNotFinite($number) ? notFinite[$number] : value
+  if (typeof value !== "object" || value === null) return value
+  if ("$number" in value && isNotFinite(value.$number)) return notFinite[value.$number]
+  if ("$map" in value && Array.isArray(value.$map)) return new Map(value.$map)
+  if (!("$array" in value && "base64" in value && isArrayName(value.$array))) return value
+  const bytes = Uint8Array.from(Buffer.from(String(value.base64), "base64"))
+  return new arrays[value.$array](bytes.buffer)
 }
 
 const AnyJson = Schema.fromJsonString(Schema.Unknown)

@@ -1,5 +1,5 @@
 /** The run store's tables, one step a version: a database of an older version is brought up to date when opened. */
-import { Choice } from "@bitbudget/quant"
+import { Choice, WeightKinds } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 import { indexes, tables, views } from "./schema.ts"
@@ -104,7 +104,7 @@ export const migrations = Migrator.fromRecord({
         latencyMs, energyPj, bytes, deltaLoss FROM v3_layers`)
     for (const { choice } of yield* sql<{ choice: string }>`SELECT DISTINCT choice FROM layers`) {
       const { weights, activations } = Choice.parse(choice) ?? {}
-      yield* sql`UPDATE layers SET weightBits = ${weights?.bits ?? null}, activationBits = ${activations?.bits ?? null}
+      yield* sql`UPDATE layers SET weightBits = ${weights === undefined ? null : WeightKinds.precision(weights).bits}, activationBits = ${activations?.bits ?? null}
         WHERE choice = ${choice}`
     }
     // Versions 1 to 3 kept a plan's costs by layer only; their sums are near the plan's, and are all there is.

@@ -1,7 +1,16 @@
 /** `simulate`: what a network costs on a device; `compare`: on several, under several plans, side by side. */
-import { type Profile, Profiles, Simulate, Validation } from "@bitbudget/device"
+import {
+  Interval,
+  OperatingPoint,
+  type Profile,
+  Profiles,
+  Simulate,
+  Software,
+  Validation,
+  Why
+} from "@bitbudget/device"
 import type { Work } from "@bitbudget/graph"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { type Planned, subject, type Request } from "./subject.ts"
 
@@ -10,22 +19,58 @@ const stacksOf = (profile: Profile.Profile): ReadonlyArray<string> => [
   ...new Set((profile.stacks ?? []).map(({ software }) => software))
 ]
 
+/** Path of the first figure that is not finite, if there is one: a division by a bandwidth that is as good as zero. */
+const notFinite = (value: unknown, path = ""): string | undefined => {
+  if (typeof value === "number") return Number.isFinite(value) ? undefined : path
+  if (typeof value !== "object" || value === null) return undefined
+  for (const [key, each] of Object.entries(value)) {
+    const found = notFinite(each, path === "" ? key : `${path}.${key}`)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+/** How a device is used: software it has figures for (or another version of it), and an operating point of its own. */
+const optionsOf = (
+  profile: Profile.Profile,
+  software: string | undefined,
+  at: string | undefined
+): Effect.Effect<Simulate.Options, UnusableRequest> => {
+  const known = stacksOf(profile)
+  const family = (name: string): string => Software.parseSoftware(name).family
+  const point = at === undefined ? undefined : OperatingPoint.parsePoint(profile, at)
+  const faults = [
+    ...(software === undefined || known.some((name) => family(name) === family(software))
+      ? []
+      : [
+          `${profile.id} has no software "${software}"; it has ${known.filter((name) => name !== Software.anySoftware).join(", ") || "none"}`
+        ]),
+    ...(point !== undefined && Result.isFailure(point) ? point.failure : [])
+  ]
+  return faults.length > 0
+    ? Effect.fail(new UnusableRequest({ why: faults.join("\n") }))
+    : Effect.succeed({
+        ...(software === undefined ? {} : { software }),
+        ...(point !== undefined && Result.isSuccess(point) ? { at: point.success } : {})
+      })
+}
+
 const cost = (
   profile: Profile.Profile,
   workload: Work.Workload,
   { fileBytes, notes, precisionOf }: Planned,
-  software?: string
+  options: Simulate.Options = {}
 ) =>
   Effect.gen(function* () {
-    if (software !== undefined && !stacksOf(profile).includes(software)) {
-      return yield* new UnusableRequest({
-        why: `${profile.id} has no software "${software}"; it has ${stacksOf(profile).join(", ") || "none"}`
-      })
-    }
     const found = yield* Effect.try({
-      try: () => Simulate.network(profile, workload, precisionOf, software === undefined ? {} : { software }),
+      try: () => Simulate.network(profile, workload, precisionOf, options),
       catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
     })
+    const broken = notFinite(found)
+    if (broken !== undefined)
+      return yield* new UnusableRequest({
+        why: `the profile of ${profile.id} gives no finite ${broken} for this network: look for figures in it that are far too large or too small`
+      })
     // One size: that of the file a plan is written to.
     const totals = fileBytes === undefined ? found.totals : { ...found.totals, modelBytes: fileBytes }
     return { ...found, totals, notes: [...notes, ...found.notes] }
@@ -35,6 +80,8 @@ interface Simulation extends Simulate.NetworkCost {
   readonly plan: string
   /** What the device's predictions are known to be off by. */
   readonly validation: Validation.Stated | null
+  /** Where it was asked for: by layer, what fewer bits buy and what holds them back. */
+  readonly why?: ReadonlyArray<Why.LayerWhy>
 }
 
 export const simulate = Effect.fn("simulate")(function* (
@@ -43,18 +90,36 @@ export const simulate = Effect.fn("simulate")(function* (
     readonly profiles: string
     readonly plan: string
     readonly software?: string | undefined
+    /** An operating point, such as "clock=370MHz,vdd=0.8" or "usb2". */
+    readonly at?: string | undefined
+    /** Whether to say for each layer what fewer bits buy. */
+    readonly why?: boolean
   }
 ): Effect.fn.Return<Simulation, RequestFailure> {
   const profile = yield* Profiles.load(request.device, request.profiles)
   const { workload, planned } = yield* subject(request)
-  const result = yield* cost(profile, workload, yield* planned(request.plan), request.software)
-  return { ...result, plan: request.plan, validation: Validation.stated(profile, request.software) }
+  const options = yield* optionsOf(profile, request.software, request.at)
+  const plan = yield* planned(request.plan)
+  const result = yield* cost(profile, workload, plan, options)
+  return {
+    ...result,
+    plan: request.plan,
+    validation: Validation.stated(profile, request.software),
+    ...(request.why === true ? { why: Why.why(profile, workload, plan.precisionOf, options) } : {})
+  }
 })
 
 interface Comparison {
   readonly model: string
   readonly batch: number
   readonly rows: ReadonlyArray<ComparisonRow>
+  /** Pairs of rows whose intervals overlap, so that the order of their times is not sure. */
+  readonly open: ReadonlyArray<{
+    readonly faster: string
+    readonly slower: string
+    /** That the order is really the other way round. */
+    readonly probability: number
+  }>
   readonly notes: ReadonlyArray<string>
 }
 
@@ -64,10 +129,12 @@ interface ComparisonRow {
   readonly plan: string
   readonly validation: Validation.Stated | null
   readonly latencyMs: number | null
+  readonly latencyIntervalMs: Interval.Interval | null
   /** Times faster than the first row. */
   readonly speedUp: number | null
   readonly throughputPerS: number | null
   readonly energyMj: number | null
+  readonly energyIntervalMj: Interval.Interval | null
   readonly modelBytes: number | null
   readonly dramBytes: number | null
   readonly peakActivationBytes: number | null
@@ -104,9 +171,11 @@ export const compare = Effect.fn("compare")(function* (
       rows.push({
         ...known,
         latencyMs: totals.latencyMs,
+        latencyIntervalMs: totals.latencyIntervalMs,
         speedUp: first / totals.latencyMs,
         throughputPerS: totals.throughputPerS,
         energyMj: totals.energyMj,
+        energyIntervalMj: totals.energyIntervalMj,
         modelBytes: totals.modelBytes,
         dramBytes: totals.dramBytes,
         peakActivationBytes: totals.peakActivationBytes,
@@ -120,15 +189,33 @@ export const compare = Effect.fn("compare")(function* (
     model: workload.name,
     batch: workload.batch,
     rows,
+    open: openOrders(rows),
     notes: plans.flatMap(({ found }) => found.notes)
   }
 })
 
+/** Neighbours in the order of time, on different devices, whose intervals overlap. */
+const openOrders = (rows: ReadonlyArray<ComparisonRow>): Comparison["open"] => {
+  const timed = rows
+    .flatMap(({ device, latencyIntervalMs: interval, latencyMs: value, plan }) =>
+      value === null || interval === null ? [] : [{ device, name: `${device} ${plan}`, value, interval }]
+    )
+    .toSorted((a, b) => a.value - b.value)
+  return timed.slice(1).flatMap((slower, index) => {
+    const faster = timed[index]!
+    return slower.device === faster.device || slower.interval.low > faster.interval.high
+      ? []
+      : [{ faster: faster.name, slower: slower.name, probability: Interval.swaps(faster, slower) }]
+  })
+}
+
 const unknown = {
   latencyMs: null,
+  latencyIntervalMs: null,
   speedUp: null,
   throughputPerS: null,
   energyMj: null,
+  energyIntervalMj: null,
   modelBytes: null,
   dramBytes: null,
   peakActivationBytes: null,

@@ -1,5 +1,5 @@
 /** `devices`: profiles held against measurements, fitted to them, and the operation tables they count with. */
-import { Batch, Fit, Measurement, Ops, Profile, Profiles, Validation } from "@bitbudget/device"
+import { Batch, Fit, Measurement, Ops, Profile, Profiles, Related, Validation } from "@bitbudget/device"
 import { type Graph, Model } from "@bitbudget/graph"
 import { Effect } from "effect"
 import * as fs from "node:fs"
@@ -93,22 +93,28 @@ export const fitProfile = Effect.fn("fitProfile")(function* (request: {
   readonly out: string
 }) {
   const profile = yield* Profiles.load(request.device, request.profiles)
-  const { rows, workloadOf } = yield* measurementsOf(request.against, request.models, [profile.id])
-  const fitted = Fit.fit(profile, rows, workloadOf, path.basename(request.against))
-  if (fitted.stacks.length === 0) {
+  const group = Related.relativesOf(profile, yield* Profiles.list(request.profiles))
+  const { rows, workloadOf } = yield* measurementsOf(
+    request.against,
+    request.models,
+    group.map(({ id }) => id)
+  )
+  // Related devices of the file are fitted along: what their rows say of the software counts here too.
+  const fitted = Fit.fit(group, rows, workloadOf, path.basename(request.against))
+  if (!fitted.stacks.some(({ device }) => device === profile.id)) {
     return yield* new UnusableRequest({
       why: `${request.against} has no time of ${profile.id} whose model can be found; models are looked up beside it or in --models`
     })
   }
   const shipped = path.join(request.profiles, `${profile.id}.json`)
-  yield* writeFile(request.out, Profile.print(fitted.profile), {
+  yield* writeFile(request.out, Profile.print(fitted.profiles[0]!), {
     inputs: [request.device, shipped, request.against]
   })
   return {
     device: profile.id,
     file: request.out,
-    stacks: fitted.stacks,
-    rows: fitted.rows
+    stacks: fitted.stacks.filter(({ device }) => device === profile.id),
+    rows: fitted.rows.filter(({ device }) => device === profile.id)
   }
 })
 

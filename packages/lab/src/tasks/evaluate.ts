@@ -1,12 +1,16 @@
-/** `evaluate`: a network, or a plan for it, on real data; a plan also as the packed file that would be deployed. */
+/**
+ * `evaluate`: a network, or a plan for it, on real data; a plan also as the packed file that would be deployed. Where
+ * labels do not say how good the outputs are (there are none, or they are of one output of several), the plan's outputs
+ * are held against the float network's.
+ */
 import type { Intervals } from "@bitbudget/numerics"
-import { Model } from "@bitbudget/graph"
-import { FakeQuant, Pack } from "@bitbudget/quant"
-import { Data, Evaluate, Metrics } from "@bitbudget/runtime"
+import { type Graph, Model } from "@bitbudget/graph"
+import { FakeQuant, Pack, type Recipe } from "@bitbudget/quant"
+import { Compare, Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
 import { Effect } from "effect"
-import type { RequestFailure } from "../errors.ts"
-import { scoresOf } from "../scores.ts"
-import { planFor, rangesFor } from "./formats.ts"
+import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import { probabilitiesOf, scoresOf } from "../scores.ts"
+import { planFor, quantizedFor } from "./formats.ts"
 import { readModel } from "./model.ts"
 
 interface Evaluated {
@@ -17,42 +21,130 @@ interface Evaluated {
     readonly withFloat: Intervals.Estimate | null
     readonly withPacked: Intervals.Estimate | null
   }
+  /** How far the plan's outputs lie from the float network's; absent where the labels judge the one output there is. */
+  readonly outputs?: ReadonlyArray<Metrics.Distortion>
   readonly notes: ReadonlyArray<string>
   readonly seconds: number
 }
 
-export const evaluate = Effect.fn("evaluate")(function* (request: {
+interface Request {
   readonly model: string
   readonly reading?: Model.ReadOptions
   readonly data: string
   readonly plan: string | undefined
+  /** The one output to judge; the labels' is the first, and all are compared, when absent. */
+  readonly output?: string | undefined
   readonly samples: number | undefined
+  readonly recipe?: Recipe.RecipeName | undefined
+  /** Samples to calibrate on; all there are when absent. */
+  readonly calibration?: number | undefined
   readonly threads: number | undefined
-}): Effect.fn.Return<Evaluated, RequestFailure> {
+}
+
+/** What is said of a classifier that does no better than guessing. */
+const chance = ({ classification, metrics }: Evaluate.Evaluation): ReadonlyArray<string> => {
+  const { top1 } = metrics
+  const classes = classification?.classes ?? 0
+  if (top1 === undefined || classes < 2 || top1.n < 2 * classes || top1.low > 1 / classes) return []
+  return [
+    `the float network is no better than guessing (${(100 * top1.value).toFixed(1)} % right of ${classes} classes): ` +
+      "the data are probably not what it was trained on; check scale, mean, std, layout and the order of the classes"
+  ]
+}
+
+/** Runs the network on data without labels: nothing can be measured, but that the two fit is found out. */
+const runOnly = (
+  graph: Graph.Graph,
+  split: Data.Split,
+  options: Evaluate.Options & { readonly threads?: number }
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const session = yield* Session.make(Model.encode(graph), { name: graph.name, ...options })
+      return yield* Evaluate.outputs(
+        session,
+        split,
+        session.outputs.map(({ name }) => name),
+        0,
+        (n, _, { from, to }) => n + to - from,
+        options
+      )
+    })
+  )
+
+export const evaluate = Effect.fn("evaluate")(function* (
+  request: Request
+): Effect.fn.Return<Evaluated, RequestFailure> {
   const start = performance.now()
+  const { output, samples, threads } = request
   const model = yield* readModel(request.model, request.reading)
   const { graph } = model
+  if (output !== undefined && !graph.outputs.includes(output))
+    return yield* new UnusableRequest({
+      why: `${request.model} has no output "${output}"; its outputs are ${graph.outputs.join(", ")}`
+    })
   const data = yield* Data.open(request.data)
   const split = data.whole ?? (yield* data.split("test"))
-  const limit = {
-    scores: scoresOf(graph),
-    ...(request.samples === undefined ? {} : { limit: request.samples }),
-    ...(request.threads === undefined ? {} : { threads: request.threads })
+  const judged = output ?? graph.outputs[0]!
+  const outputs = data.descriptor.outputs ?? {}
+  const axis = Object.hasOwn(outputs, judged) ? outputs[judged]!.axis : undefined
+  const limits = {
+    ...(samples === undefined ? {} : { limit: samples }),
+    ...(threads === undefined ? {} : { threads })
   }
-  const float = yield* Evaluate.run(Model.encode(graph), split, { ...limit, stage: "evaluating" })
+  const options: Evaluate.RunOptions = {
+    ...limits,
+    output: judged,
+    scores: scoresOf(graph, judged),
+    // The descriptor counts axes with the batch, an evaluation within a sample.
+    ...(axis === undefined ? {} : { axis: axis - 1 })
+  }
   const seconds = () => (performance.now() - start) / 1e3
-  if (request.plan === undefined) return { n: float.n, metrics: float.metrics, notes: [], seconds: seconds() }
+  const { hasLabels } = split
+  const float = Model.encode(graph)
+  const ofFloat = hasLabels
+    ? yield* Evaluate.run(float, split, { ...options, stage: "evaluating" })
+    : undefined
+  const cut = samples !== undefined && samples > split.size
+  const notes = [
+    ...data.notes,
+    ...(cut ? [`${samples} samples were asked for; there are ${split.size}`] : []),
+    ...(ofFloat === undefined ? [] : chance(ofFloat))
+  ]
+  if (request.plan === undefined) {
+    const n = ofFloat?.n ?? (yield* runOnly(graph, split, { ...limits, stage: "running" }))
+    const unlabelled =
+      ofFloat === undefined
+        ? [
+            "the data have no labels, so nothing can be measured: add them, or hold a plan against the float network with --plan"
+          ]
+        : []
+    return { n, metrics: ofFloat?.metrics ?? {}, notes: [...notes, ...unlabelled], seconds: seconds() }
+  }
   const plan = yield* planFor(model, request.plan)
-  const { choices } = plan
-  const ranges = yield* rangesFor(graph, plan, data, request.threads)
-  const simulated = yield* Evaluate.run(Model.encode(FakeQuant.rewrite(graph, choices, ranges)), split, {
-    ...limit,
-    stage: `evaluating ${request.plan}`
-  })
-  const packed = yield* Evaluate.run(Pack.encode(graph, choices, ranges), split, {
-    ...limit,
-    stage: "evaluating packed"
-  })
+  const { network, notes: rounding } = yield* quantizedFor(model, plan, data, request)
+  const planned = Model.encode(FakeQuant.simulate(network))
+  const packed = Pack.write(network)
+  const compared = { ...limits, outputs, output, probabilities: probabilitiesOf(graph) }
+  const against = (reference: Uint8Array, other: Uint8Array, stage: string) =>
+    Compare.run(reference, other, split, { ...compared, stage })
+  const many = output === undefined && graph.outputs.length > 1
+  const toFloat =
+    ofFloat === undefined || many ? yield* against(float, planned, `comparing ${request.plan}`) : undefined
+  const common = {
+    ...(toFloat === undefined ? {} : { outputs: toFloat.outputs }),
+    notes: [...notes, ...(toFloat?.notes ?? []), ...rounding, ...plan.notes]
+  }
+  if (ofFloat === undefined) {
+    const toPacked = yield* against(planned, packed, "comparing packed")
+    const agreement = {
+      withFloat: toFloat!.outputs[0]!.agreement,
+      withPacked: toPacked.outputs[0]!.agreement
+    }
+    return { n: toFloat!.n, metrics: {}, agreement, ...common, seconds: seconds() }
+  }
+  const simulated = yield* Evaluate.run(planned, split, { ...options, stage: `evaluating ${request.plan}` })
+  const deployed = yield* Evaluate.run(packed, split, { ...options, stage: "evaluating packed" })
   const agreementWith = (other: Evaluate.Evaluation) =>
     simulated.classification === undefined || other.classification === undefined
       ? null
@@ -60,8 +152,8 @@ export const evaluate = Effect.fn("evaluate")(function* (request: {
   return {
     n: simulated.n,
     metrics: simulated.metrics,
-    agreement: { withFloat: agreementWith(float), withPacked: agreementWith(packed) },
-    notes: plan.notes,
+    agreement: { withFloat: agreementWith(ofFloat), withPacked: agreementWith(deployed) },
+    ...common,
     seconds: seconds()
   }
 })

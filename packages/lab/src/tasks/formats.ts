@@ -1,12 +1,13 @@
-/** A plan as the user names it, to the choice of every layer and the ranges it needs. */
-import { type Graph, Layer, type Model } from "@bitbudget/graph"
-import { PlanFile, type Ranges } from "@bitbudget/quant"
+/** A plan as the user names it, to the choice of every layer, and to the quantized network that it is. */
+import { Layer, type Model } from "@bitbudget/graph"
+import { PlanFile, QuantizedNetwork, Recipe } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { calibrate } from "../calibrate.ts"
+import { calibrationSamples } from "../calibrationSamples.ts"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { readJson } from "../files.ts"
-import { CALIBRATION_SAMPLES } from "../job/Request.ts"
+import { usualRecipe } from "../recipes.ts"
 
 /** The plan of a file or shorthand, held against the network. */
 export const planFor = (
@@ -24,20 +25,77 @@ export const planFor = (
     return yield* PlanFile.decode(plan, yield* readJson(plan), graph, sha256)
   })
 
-/** Activation ranges where the plan needs them; without data only weights can be quantized. */
-export const rangesFor = (
-  graph: Graph.Graph,
-  { choices }: PlanFile.Plan,
+export interface Rounding {
+  /** Of the command line; the plan's own, or the best the network's size allows, when absent. */
+  readonly recipe?: Recipe.RecipeName | undefined
+  /** Samples to calibrate on; all that may be used when absent. */
+  readonly calibration?: number | undefined
+  readonly threads?: number | undefined
+}
+
+interface Quantized {
+  readonly network: QuantizedNetwork.QuantizedNetwork
+  readonly recipe: Recipe.RecipeName
+  /** What it was calibrated on, and what each pass bought. */
+  readonly notes: ReadonlyArray<string>
+}
+
+/** Samples that recipes learn from at most; ranges of plain rounding are of all. */
+const ENOUGH_SAMPLES = 1024
+
+/** The quantized network of a plan. Without data only weights can be rounded, each by itself. */
+export const quantizedFor = (
+  { graph }: Model.Model,
+  plan: PlanFile.Plan,
   data: Data.Dataset | undefined,
-  threads?: number
-): Effect.Effect<Ranges.Ranges, RequestFailure> =>
+  { calibration: samples, threads, ...asked }: Rounding
+): Effect.Effect<Quantized, RequestFailure> =>
   Effect.gen(function* () {
+    const { choices } = plan
     const reading = Layer.layersOf(graph).find(({ id }) => choices.get(id)?.activations.kind === "int")
-    if (reading === undefined) return new Map<string, Ranges.Range>()
+    const named = asked.recipe ?? plan.recipe
     if (data === undefined) {
-      return yield* new UnusableRequest({
-        why: `the plan quantizes activations (of layer ${reading.id} first), whose ranges come from data: add --data, or use a plan like w4 (weights only)`
-      })
+      if (reading !== undefined)
+        return yield* new UnusableRequest({
+          why: `the plan quantizes activations (of layer ${reading.id} first), whose ranges come from data: add --data, or use a plan like w4 (weights only)`
+        })
+      if (named !== undefined && named !== "plain")
+        return yield* new UnusableRequest({
+          why: `the recipe ${named} learns from calibration samples: add --data, or use --recipe plain`
+        })
+      return {
+        network: QuantizedNetwork.plain(graph, choices, new Map()),
+        recipe: "plain" as const,
+        notes: []
+      }
     }
-    return yield* calibrate(graph, yield* data.split("calibration"), CALIBRATION_SAMPLES, threads)
+    const split = data.whole ?? (yield* data.split("calibration"))
+    const used = Math.min(samples ?? split.size, split.size)
+    const more = samples !== undefined && samples > split.size ? ` (${samples} were asked for)` : ""
+    const recipe = named ?? usualRecipe(graph, Math.min(used, ENOUGH_SAMPLES))
+    const isExact = QuantizedNetwork.roundedLayers(graph, choices).length === 0
+    if (recipe === "plain" || isExact) {
+      const ranges = reading === undefined ? new Map() : yield* calibrate(graph, split, used, threads)
+      const note = `activation ranges are of ${used} of ${split.size} samples of ${split.file}${more}`
+      return {
+        network: QuantizedNetwork.plain(graph, choices, ranges),
+        recipe: "plain" as const,
+        notes: reading === undefined ? [] : [note]
+      }
+    }
+    const learned = Math.min(used, ENOUGH_SAMPLES)
+    const calibration = yield* calibrationSamples(graph, split, { samples: learned, threads })
+    const { network, steps } = yield* Recipe.cook(recipe, graph, choices, calibration).pipe(
+      Effect.catchTag("UnusableCalibration", ({ message }) =>
+        Effect.fail(new UnusableRequest({ why: `${split.file}: ${message}` }))
+      )
+    )
+    return {
+      network,
+      recipe,
+      notes: [
+        `recipe ${recipe}, calibrated on ${calibration.batches * calibration.batchSize} of ${split.size} samples of ${split.file}${more}`,
+        ...steps.map(Recipe.show)
+      ]
+    }
   })

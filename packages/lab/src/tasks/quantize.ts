@@ -1,11 +1,21 @@
 /** `quantize`: the packed, deployable ONNX file of a plan. */
-import { Layer, type Model, Tensor } from "@bitbudget/graph"
-import { Affine, Choice, FileBytes, Pack, type WeightFormat, WeightKinds, Weights } from "@bitbudget/quant"
+import { Layer, type Model } from "@bitbudget/graph"
+import {
+  Affine,
+  Choice,
+  FileBytes,
+  Pack,
+  QuantizedNetwork,
+  type Recipe,
+  type WeightFormat,
+  WeightKinds,
+  Weights
+} from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { RequestFailure } from "../errors.ts"
 import { writeFile } from "../files.ts"
-import { planFor, rangesFor } from "./formats.ts"
+import { planFor, quantizedFor } from "./formats.ts"
 import { readModel } from "./model.ts"
 
 interface Packed {
@@ -22,21 +32,24 @@ interface Packed {
     /** Null where the weights are stored exactly. */
     readonly sqnrDb: number | null
   }>
+  /** How the weights were rounded. */
+  readonly recipe: Recipe.RecipeName
   readonly notes: ReadonlyArray<string>
 }
 
-const granularityOf = (format: WeightFormat.WeightFormat): string =>
-  format.kind === "float"
-    ? "none"
-    : typeof format.scale === "object"
-      ? `block of ${format.scale.block}`
-      : format.scale
+const granularityOf = (format: WeightFormat.WeightFormat): string => {
+  const scale = WeightKinds.scaleOf(format)
+  return scale === undefined ? "none" : typeof scale === "object" ? `block of ${scale.block}` : scale
+}
 
 export const quantize = Effect.fn("quantize")(function* (request: {
   readonly model: string
   readonly reading?: Model.ReadOptions
   readonly plan: string
   readonly data: string | undefined
+  readonly recipe?: Recipe.RecipeName | undefined
+  /** Samples to calibrate on; all there are when absent. */
+  readonly calibration?: number | undefined
   readonly out: string
 }): Effect.fn.Return<Packed, RequestFailure> {
   const model = yield* readModel(request.model, request.reading)
@@ -44,8 +57,8 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan
   const data = request.data === undefined ? undefined : yield* Data.open(request.data)
-  const ranges = yield* rangesFor(graph, plan, data)
-  const bytes = Pack.encode(graph, choices, ranges)
+  const { network, notes, recipe } = yield* quantizedFor(model, plan, data, request)
+  const bytes = Pack.write(network)
   yield* writeFile(request.out, bytes, {
     inputs: [request.model, request.plan, ...(request.data === undefined ? [] : request.data.split(","))]
   })
@@ -58,7 +71,9 @@ export const quantize = Effect.fn("quantize")(function* (request: {
       const choice = choices.get(layer.id)!
       const noise = Affine.sqnrDb(
         Weights.weightsOf(graph, layer),
-        Weights.rounded(graph, layer, choice.weights)
+        network.encoded.has(layer.id)
+          ? QuantizedNetwork.weightsFrom(network.encoded.get(layer.id)!)
+          : Weights.weightsOf(graph, layer)
       )
       return {
         id: layer.id,
@@ -69,15 +84,7 @@ export const quantize = Effect.fn("quantize")(function* (request: {
         sqnrDb: Number.isFinite(noise) ? noise : null
       }
     }),
-    notes: [
-      ...plan.notes,
-      ...layers.flatMap(({ id }) => {
-        const { weights } = choices.get(id)!
-        const stored = Tensor.bitsOf[WeightKinds.dtype(weights)]
-        return stored === weights.bits
-          ? []
-          : [`${id}: ${weights.bits}-bit weights are stored in ${stored} bits`]
-      })
-    ]
+    recipe,
+    notes: [...plan.notes, ...(notes.length === 0 ? [] : (data?.notes ?? [])), ...notes]
   }
 })

@@ -3,12 +3,12 @@
  * wanted batch and a function from a plan's name to the precision of every step.
  */
 import { Batch, Riders, type Simulate } from "@bitbudget/device"
-import { Layer, Model, type Work } from "@bitbudget/graph"
+import { Layer, type Model, type Work } from "@bitbudget/graph"
 import { Choice, FileBytes } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { planFor } from "./formats.ts"
-import { isLayerList, readLayerList } from "./model.ts"
+import { isLayerList, readLayerList, readModel } from "./model.ts"
 
 export interface Request {
   readonly model: string
@@ -29,7 +29,16 @@ interface Subject {
   readonly planned: (plan: string) => Effect.Effect<Planned, RequestFailure>
 }
 
-const layerList = Effect.fn(function* ({ model, batch }: Request): Effect.fn.Return<Subject, RequestFailure> {
+const layerList = Effect.fn(function* ({
+  model,
+  batch,
+  reading
+}: Request): Effect.fn.Return<Subject, RequestFailure> {
+  const [dim] = reading?.dims?.keys() ?? []
+  if (dim !== undefined)
+    return yield* new UnusableRequest({
+      why: `--dim ${dim}: ${model} is a layer list, which has no open dimensions`
+    })
   const workload = yield* readLayerList(model, batch)
   const planned = (plan: string) =>
     Effect.gen(function* () {
@@ -49,7 +58,7 @@ const network = Effect.fn(function* ({
   batch,
   reading
 }: Request): Effect.fn.Return<Subject, RequestFailure> {
-  const read = yield* Model.read(model, reading)
+  const read = yield* readModel(model, reading)
   const { graph, name } = read
   const workload = { ...Batch.workloadAt(graph, batch), name }
   const layers = Layer.layersOf(graph)

@@ -8,6 +8,8 @@
  *   w4.asym   a zero point beside every scale; combines: w4.g32.asym
  *   wf16 wf32 floating point
  *
+ * The other kinds (small floats, codebooks, ternary, …) are listed there with their ids.
+ *
  * What a kind means (codes, bytes, ONNX, device) stands in its row of `weights/kinds.ts`.
  */
 
@@ -28,7 +30,76 @@ export interface FloatWeights {
   readonly bits: 16 | 32
 }
 
-export type WeightFormat = IntegerWeights | FloatWeights
+/** Floats of 4 or 8 bits, by exponent and mantissa: e2m1, e4m3 (to 448), e5m2 (to 57344). */
+export type SmallFloat = "e2m1" | "e4m3" | "e5m2"
+
+export interface SmallFloatWeights {
+  readonly kind: "smallFloat"
+  readonly element: SmallFloat
+  readonly scale: Scale
+}
+
+/** Small floats in blocks of 32 whose scale is a power of two, one byte. */
+export interface MxWeights {
+  readonly kind: "mx"
+  readonly element: SmallFloat
+}
+
+/** Quantiles of the normal distribution. */
+export interface NormalFloatWeights {
+  readonly kind: "normalFloat"
+  readonly scale: Scale
+}
+
+/** Signed powers of two, or of √2, and 0. */
+export interface LogarithmicWeights {
+  readonly kind: "logarithmic"
+  /** 2 to 6. */
+  readonly bits: number
+  /** Levels an octave. */
+  readonly steps: 1 | 2
+  readonly scale: Scale
+}
+
+/** 2^bits values of its own. */
+export interface CodebookWeights {
+  readonly kind: "codebook"
+  /** 1 to 8. */
+  readonly bits: number
+  readonly scale: Scale
+}
+
+/** −α, 0, α. */
+export interface TernaryWeights {
+  readonly kind: "ternary"
+  readonly scale: Scale
+}
+
+/** −α, 0, β. */
+export interface TwoSidedTernaryWeights {
+  readonly kind: "twoSidedTernary"
+  readonly scale: Scale
+}
+
+/** ±α₁ ± α₂ ± …, one sign a bit. */
+export interface BinarySumWeights {
+  readonly kind: "binarySum"
+  /** 1 to 4. */
+  readonly bits: number
+  readonly scale: Scale
+}
+
+export type WeightFormat =
+  | IntegerWeights
+  | FloatWeights
+  | SmallFloatWeights
+  | MxWeights
+  | NormalFloatWeights
+  | LogarithmicWeights
+  | CodebookWeights
+  | TernaryWeights
+  | TwoSidedTernaryWeights
+  | BinarySumWeights
 
 export type WeightKindName = WeightFormat["kind"]
 

@@ -1,5 +1,6 @@
 /** The form of a plan file, version 2. */
 import { Schema } from "effect"
+import { recipeNames } from "../recipe/recipes.ts"
 
 export const PlanDocument = Schema.Struct({
   version: Schema.Literal(2),
@@ -7,6 +8,8 @@ export const PlanDocument = Schema.Struct({
   model: Schema.optionalKey(Schema.Struct({ sha256: Schema.String })),
   /** Of layers that no entry names; f32 when absent. */
   default: Schema.optionalKey(Schema.String),
+  /** How the choices are carried out; the best that the network's size allows when absent. The same choices by another recipe are another network. */
+  recipe: Schema.optionalKey(Schema.Literals(recipeNames)),
   /** Choices by layer id or pattern. An id goes before patterns, of patterns the first one that matches counts. */
   layers: Schema.Record(Schema.String, Schema.String)
 })

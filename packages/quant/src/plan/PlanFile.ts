@@ -1,15 +1,18 @@
 /**
  * A plan: the choice of every layer, as a document (`plan.json`) or as shorthand for all layers (`w4a8`).
  *
- *   { "version": 2, "model": { "sha256": … }, "default": "f32", "layers": { "conv1": "w4.g32 a8", "head*": "w8a8" } }
+ *   { "version": 2, "model": { "sha256": … }, "default": "f32", "recipe": "best",
+ *     "layers": { "conv1": "w4.g32 a8", "head*": "w8a8" } }
  *
  * Decoding checks every name against the network, so that a misspelt layer never means "leave it as it is". Layers that
  * no entry names take `default`, float where it is absent. Documents of version 1 are read.
  */
 import { Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
+import { Faults } from "@bitbudget/words"
 import { Effect, Schema } from "effect"
 import * as Choice from "../format/Choice.ts"
+import type { RecipeName } from "../recipe/recipes.ts"
 import { matching, nothingMatches } from "./LayerPattern.ts"
 import { PlanDocument } from "./PlanDocument.ts"
 import { isVersion1, upgrade } from "./version1.ts"
@@ -33,6 +36,8 @@ export interface Plan {
   /** Layers that no entry names, which took the default. */
   readonly unnamed: ReadonlyArray<string>
   readonly default: Choice.Choice
+  /** How the choices are carried out; undefined where the plan does not say. */
+  readonly recipe: RecipeName | undefined
   /** What the user should know: the plan was made for another network, layers that took the default. */
   readonly notes: ReadonlyArray<string>
 }
@@ -40,10 +45,15 @@ export interface Plan {
 /** How formats are written, for messages. */
 export const howToWrite = "write for example w4a8, w4.g32 a8, w8 (weights only) or f32"
 
-export const toDocument = (modelSha256: string, choices: Choice.Choices): PlanDocument => ({
+export const toDocument = (
+  modelSha256: string,
+  choices: Choice.Choices,
+  recipe?: RecipeName
+): PlanDocument => ({
   version: 2,
   model: { sha256: modelSha256 },
   default: "f32",
+  ...(recipe === undefined ? {} : { recipe }),
   layers: Object.fromEntries([...choices].map(([id, choice]) => [id, Choice.show(choice)]))
 })
 
@@ -56,10 +66,8 @@ export const fromShorthand = (graph: Graph.Graph, text: string): Plan | undefine
   const choice = Choice.parse(text)
   return choice === undefined
     ? undefined
-    : { choices: uniform(graph, choice), unnamed: [], default: choice, notes: [] }
+    : { choices: uniform(graph, choice), unnamed: [], default: choice, recipe: undefined, notes: [] }
 }
-
-const schemaFaults = (message: string): ReadonlyArray<string> => message.split("\n")
 
 /** A plan document, checked against the network. `name` is the file's, for messages; `sha256` the network's. */
 export const decode = (
@@ -109,9 +117,14 @@ export const decode = (
           ])
     ]
     const whole = new Map(layers.map(({ id }) => [id, choices.get(id) ?? fallback]))
-    return { choices: whole, unnamed, default: fallback, notes }
+    return { choices: whole, unnamed, default: fallback, recipe: document.recipe, notes }
   }).pipe(
-    Effect.catchTag("SchemaError", ({ message }) =>
-      Effect.fail(new InvalidPlan({ plan: name, faults: [...schemaFaults(message)] }))
+    Effect.catchTag("SchemaError", (error) =>
+      Effect.fail(
+        new InvalidPlan({
+          plan: name,
+          faults: Faults.of(error, json).map((fault) => Faults.sentence(fault, "the plan"))
+        })
+      )
     )
   )

@@ -2,14 +2,19 @@
  * Integer weights: q = clip(⌊w/s⌉ + z), ŵ = s·(q − z), rounding half to even, in float32; one scale for the tensor, an
  * output channel, or a block along a channel's reduction.
  *
- * Scales come from the extreme values. Jacob et al., "Quantization and Training of Neural Networks for Efficient
- * Integer-Arithmetic-Only Inference", CVPR 2018. One bit is the sign times the mean magnitude: Rastegari et al.,
- * "XNOR-Net", ECCV 2016.
+ * Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+ * CVPR 2018. One bit is the sign times the mean magnitude: Rastegari et al., "XNOR-Net", ECCV 2016. How scales are
+ * found stands in `integer/fit.ts`, how codes are stored in `integer/stored.ts`.
  */
 import { Dim, type GraphBuilder, type Precision, Tensor } from "@bitbudget/graph"
-import { affineParameters, largestCode, roundHalfEven, scaleOf } from "../Affine.ts"
-import type { IntegerWeights, Scale } from "../format/WeightFormat.ts"
-import type { WeightKind, WeightShape } from "./WeightKind.ts"
+import { affineParameters, largestCode, roundHalfEven } from "../Affine.ts"
+import { sameScale, showScale } from "../format/scaleText.ts"
+import type { IntegerWeights } from "../format/WeightFormat.ts"
+import { blockCount, blockIndex, blockMembers, blockSizes, channelsFirst } from "./Blocks.ts"
+import { type Fitting, sampleOf } from "./Fitting.ts"
+import { extentOf, extremeScale, leastSquaresAffine, leastSquaresScale } from "./integer/fit.ts"
+import { emitCodes, packedBytes, stored } from "./integer/stored.ts"
+import type { Product, WeightKind, WeightShape } from "./WeightKind.ts"
 
 /** Integer codes with the parameters that give the values back. */
 export interface IntegerCodes {
@@ -18,105 +23,120 @@ export interface IntegerCodes {
   readonly axis: number
   /** One a value, row-major: signed where there is no zero point, from 0 where there is. */
   readonly codes: Int16Array | Uint16Array
-  /** Channel by channel, and block by block within a channel. */
+  /** Channel by channel, and block by block within a channel. Negative where the lowest code is a positive weight. */
   readonly scales: Float32Array
   readonly zeroPoints: Uint16Array | undefined
 }
 
-/** Values along the reduction of one output channel, and blocks these fall into. */
-const blocksOf = ({ shape, axis }: WeightShape, scale: Scale) => {
-  const channels = scale === "tensor" ? 1 : shape[axis]!
-  const reduction = Dim.elements(shape) / Math.max(1, channels)
-  const block = typeof scale === "object" ? Math.min(scale.block, reduction) : reduction
-  return { channels, reduction, block, blocks: reduction === 0 ? 0 : Math.ceil(reduction / block) }
-}
+type Parameters = Pick<IntegerCodes, "scales" | "zeroPoints">
 
-/** Index into the scales of every value, in row-major order. */
-const scaleIndices = (of: WeightShape, scale: Scale): ((i: number) => number) => {
-  if (scale === "tensor") return () => 0
-  const { shape, axis } = of
-  const inner = Dim.elements(shape.slice(axis + 1))
-  const channels = shape[axis]!
-  const channel = (i: number) => Math.floor(i / inner) % channels
-  if (scale === "channel") return channel
-  const { block, blocks } = blocksOf(of, scale)
-  // Position along the reduction: all axes but the channels', in row-major order.
-  const along = (i: number) => Math.floor(i / (inner * channels)) * inner + (i % inner)
-  return (i) => channel(i) * blocks + Math.floor(along(i) / block)
-}
-
-const containers = [2, 4, 8, 16] as const
-
-/** Bits an integer takes in the file: the narrowest ONNX type that holds it. */
-const containerBits = (bits: number): (typeof containers)[number] =>
-  containers.find((container) => bits <= container) ?? 16
-
-const signedTypes = { 2: "int2", 4: "int4", 8: "int8", 16: "int16" } as const
-const unsignedTypes = { 2: "uint2", 4: "uint4", 8: "uint8", 16: "uint16" } as const
-const dtypeOf = ({ bits, zeroPoint }: IntegerWeights): Tensor.DType =>
-  (zeroPoint ? unsignedTypes : signedTypes)[containerBits(bits)]
-
-interface Extremes {
-  readonly low: Float32Array
-  readonly high: Float32Array
-  /** Mean magnitudes: the scale of signs. */
-  readonly magnitude: Float32Array
-}
-
-const extremesOf = (data: ArrayLike<number>, indexOf: (i: number) => number, count: number): Extremes => {
-  const [low, high, sum, members] = [0, 1, 2, 3].map(() => new Float64Array(count)) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-    Float64Array
-  ]
-  for (let i = 0; i < data.length; i++) {
-    const s = indexOf(i)
-    low[s] = Math.min(low[s]!, data[i]!)
-    high[s] = Math.max(high[s]!, data[i]!)
-    sum[s]! += Math.abs(data[i]!)
-    members[s]!++
-  }
-  const magnitude = Float32Array.from(sum, (total, s) => total / Math.max(1, members[s]!))
-  return { low: Float32Array.from(low), high: Float32Array.from(high), magnitude }
-}
-
-const quantize = (weights: Tensor.Tensor, axis: number, format: IntegerWeights): IntegerCodes => {
-  const { bits, scale, zeroPoint } = format
-  const { shape } = weights
-  const data = Tensor.values(weights)
-  const indexOf = scaleIndices({ shape, axis }, scale)
-  const { channels, blocks } = blocksOf({ shape, axis }, scale)
-  const { low, high, magnitude } = extremesOf(data, indexOf, channels * blocks)
+const parametersOf = (
+  data: ArrayLike<number>,
+  of: WeightShape,
+  { bits, scale, zeroPoint }: IntegerWeights,
+  { objective, importance }: Fitting
+): Parameters => {
+  const samples = blockMembers(of, scale).map((members) => sampleOf(data, members, importance))
   if (zeroPoint) {
-    const parameters = Array.from(low, (bottom, s) => affineParameters(bottom, high[s]!, bits))
+    const found = samples.map((sample) => {
+      const { low, high } = extentOf(sample.w)
+      return objective === "extremes" ? affineParameters(low, high, bits) : leastSquaresAffine(sample, bits)
+    })
+    return {
+      scales: Float32Array.from(found, ({ scale }) => scale),
+      zeroPoints: Uint16Array.from(found, ({ zeroPoint }) => zeroPoint)
+    }
+  }
+  const scaleOfSample =
+    bits === 1
+      ? ({ w, h }: (typeof samples)[number]) => {
+          const weight = h.reduce((a, b) => a + b, 0)
+          return weight === 0 ? 0 : w.reduce((sum, x, i) => sum + h[i]! * Math.abs(x), 0) / weight
+        }
+      : (sample: (typeof samples)[number]) =>
+          objective === "extremes" ? extremeScale(extentOf(sample.w), bits) : leastSquaresScale(sample, bits)
+  return { scales: Float32Array.from(samples, scaleOfSample), zeroPoints: undefined }
+}
+
+/** Codes between these bounds are used: all of them by a fitted scale, those symmetric to 0 by an extreme one. */
+const signedBounds = (bits: number, objective: Fitting["objective"]) => {
+  const largest = largestCode(bits)
+  return { low: objective === "extremes" ? -largest : -largest - 1, high: largest }
+}
+
+const encode = (
+  data: ArrayLike<number>,
+  of: WeightShape,
+  format: IntegerWeights,
+  parameters: Parameters,
+  objective: Fitting["objective"]
+): IntegerCodes => {
+  const { bits, scale } = format
+  const { scales, zeroPoints } = parameters
+  const indexOf = blockIndex(of, scale)
+  // A loop, since mapping with a function takes ten times as long on typed arrays.
+  if (zeroPoints !== undefined) {
     const levels = 2 ** bits - 1
     const codes = new Uint16Array(data.length)
     for (let i = 0; i < data.length; i++) {
-      const { scale, zeroPoint } = parameters[indexOf(i)]!
-      codes[i] = Math.max(0, Math.min(levels, roundHalfEven(Math.fround(data[i]! / scale)) + zeroPoint))
+      const s = indexOf(i)
+      const code = roundHalfEven(Math.fround(data[i]! / scales[s]!)) + zeroPoints[s]!
+      codes[i] = Math.max(0, Math.min(levels, code))
     }
-    const scales = Float32Array.from(parameters, ({ scale }) => scale)
-    const zeroPoints = Uint16Array.from(parameters, ({ zeroPoint }) => zeroPoint)
-    return { format, shape, axis, codes, scales, zeroPoints }
+    return { format, ...of, codes, ...parameters }
   }
   const codes = new Int16Array(data.length)
   if (bits === 1) {
     for (let i = 0; i < data.length; i++) codes[i] = data[i]! < 0 ? -1 : 1
-    return { format, shape, axis, codes, scales: magnitude, zeroPoints: undefined }
+    return { format, ...of, codes, ...parameters }
   }
-  const limit = largestCode(bits)
-  const scales = Float32Array.from(high, (top, s) => scaleOf(Math.max(top, -low[s]!), limit))
-  // Loops, here and above: `from` with a function takes ten times as long on typed arrays.
+  const { low, high } = signedBounds(bits, objective)
   for (let i = 0; i < data.length; i++) {
     const code = roundHalfEven(Math.fround(data[i]! / scales[indexOf(i)]!))
-    codes[i] = Math.max(-limit, Math.min(limit, code))
+    codes[i] = Math.max(low, Math.min(high, code))
   }
-  return { format, shape, axis, codes, scales, zeroPoints: undefined }
+  return { format, ...of, codes, ...parameters }
+}
+
+const quantize = (
+  weights: Tensor.Tensor,
+  axis: number,
+  format: IntegerWeights,
+  fitting: Fitting
+): IntegerCodes => {
+  const data = Tensor.values(weights)
+  const of = { shape: weights.shape, axis }
+  return encode(data, of, format, parametersOf(data, of, format, fitting), fitting.objective)
+}
+
+const recode = (encoded: IntegerCodes, weights: Tensor.Tensor): IntegerCodes => {
+  const { format, shape, axis, scales, zeroPoints } = encoded
+  return encode(Tensor.values(weights), { shape, axis }, format, { scales, zeroPoints }, "leastSquares")
+}
+
+const levels = (encoded: IntegerCodes): ((i: number) => Float32Array) => {
+  const { format, scales, zeroPoints } = encoded
+  const { bits } = format
+  const codes =
+    zeroPoints !== undefined
+      ? Array.from({ length: 2 ** bits }, (_, q) => q)
+      : bits === 1
+        ? [-1, 1]
+        : Array.from({ length: 2 ** bits }, (_, q) => q - 2 ** (bits - 1))
+  const made = new Map<number, Float32Array>()
+  const indexOf = blockIndex(encoded, format.scale)
+  return (i) => {
+    const s = indexOf(i)
+    const known = made.get(s)
+    if (known !== undefined) return known
+    const values = Float32Array.from(codes, (q) => (q - (zeroPoints?.[s] ?? 0)) * scales[s]!).sort()
+    made.set(s, values)
+    return values
+  }
 }
 
 const dequantize = ({ format, shape, axis, codes, scales, zeroPoints }: IntegerCodes): Tensor.Tensor => {
-  const indexOf = scaleIndices({ shape, axis }, format.scale)
+  const indexOf = blockIndex({ shape, axis }, format.scale)
   const values = new Float32Array(codes.length)
   for (let i = 0; i < codes.length; i++) {
     const s = indexOf(i)
@@ -125,123 +145,107 @@ const dequantize = ({ format, shape, axis, codes, scales, zeroPoints }: IntegerC
   return Tensor.float32(shape, values)
 }
 
-/** How the codes stand in the file: as they are, or as rows of channels where blocks run along a reduction. */
-interface Stored {
-  readonly codes: IntegerCodes["codes"]
-  readonly shape: ReadonlyArray<number>
-  readonly scaleShape: ReadonlyArray<number>
-  readonly attributes: { readonly axis: number; readonly blockSize: number }
-  /** Back from rows to the weights' own layout; undefined where they are in it. */
-  readonly restore: ((builder: GraphBuilder, rows: string, name: string) => string) | undefined
-}
-
-const channelsFirst = (codes: IntegerCodes["codes"], { shape, axis }: WeightShape): IntegerCodes["codes"] => {
-  if (axis === 0) return codes
-  const inner = Dim.elements(shape.slice(axis + 1))
-  const [channels, reduction] = [shape[axis]!, codes.length / shape[axis]!]
-  const rows = codes.slice()
-  for (let i = 0; i < codes.length; i++) {
-    const channel = Math.floor(i / inner) % channels
-    const along = Math.floor(i / (inner * channels)) * inner + (i % inner)
-    rows[channel * reduction + along] = codes[i]!
-  }
-  return rows
-}
-
-const storedForm = (encoded: IntegerCodes): Stored => {
-  const { format, shape, axis, codes, scales } = encoded
-  const { scale } = format
-  if (typeof scale !== "object") {
-    const perTensor = scale === "tensor"
-    return {
-      codes,
-      shape,
-      scaleShape: perTensor ? [] : [scales.length],
-      attributes: { axis: perTensor ? 0 : axis, blockSize: 0 },
-      restore: undefined
-    }
-  }
-  const { channels, reduction, block, blocks } = blocksOf(encoded, scale)
-  const rest = shape.filter((_, i) => i !== axis)
-  const order = shape.map((_, i) => (i === axis ? 0 : i < axis ? i + 1 : i))
-  const restore = (builder: GraphBuilder, rows: string, name: string): string => {
-    const apart =
-      shape.length === 2
-        ? rows
-        : builder.add("Reshape", [rows], { shape: [channels, ...rest] }, { name: `${name}/apart` })
-    return axis === 0
-      ? apart
-      : builder.add("Transpose", [apart], { perm: order }, { name: `${name}/restored` })
-  }
-  return {
-    codes: channelsFirst(codes, encoded),
-    shape: [channels, reduction],
-    scaleShape: [channels, blocks],
-    attributes: { axis: 1, blockSize: block },
-    restore: shape.length === 2 && axis === 0 ? undefined : restore
-  }
-}
-
 /** A vector along `axis` in a tensor of rank `rank`, so that it multiplies channel by channel. */
 const alongAxis = (length: number, axis: number, rank: number): ReadonlyArray<number> =>
   Array.from({ length: rank }, (_, i) => (i === axis ? length : 1))
 
-/**
- * ONNX Runtime 1.30 has integer kernels for 8-bit operands only, but prepares for them at any width: it rounds the bias
- * to multiples of (weight scale × activation scale), which are coarse below 8 bits, and fails on 2-bit types. So only
- * 8-bit weights go straight from DequantizeLinear into the product.
- */
-const hasIntegerKernels = ({ bits, scale }: IntegerWeights): boolean =>
-  containerBits(bits) === 8 && typeof scale !== "object"
+/** Products of 8-bit operands; narrower weights are widened to 8 bits when the file is loaded. */
+const hasIntegerKernels = ({ bits, scale }: IntegerWeights): boolean => bits <= 8 && typeof scale !== "object"
 
-const emit = (builder: GraphBuilder, name: string, encoded: IntegerCodes): string => {
-  const { format, shape, axis, scales, zeroPoints } = encoded
-  const dtype = dtypeOf(format)
-  const stored = storedForm(encoded)
-  const codes = builder.constant(
-    Tensor.tensor(dtype, stored.shape, stored.codes),
-    `${name}/int${format.bits}`
-  )
+/** Codes that stay codes: DequantizeLinear before the product, which ONNX Runtime fuses with it. */
+const emitForIntegers = (builder: GraphBuilder, name: string, encoded: IntegerCodes): string => {
+  const { format, shape, axis, codes, scales, zeroPoints } = encoded
+  const { bits } = format
+  const perTensor = format.scale === "tensor"
+  const scaleShape = perTensor ? [] : [shape[axis]!]
+  const attributes = { axis: perTensor ? 0 : axis, blockSize: 0 }
+  const scale = builder.constant(stored("float32", scaleShape, scales), `${name}/scale`)
+  const dequantized = (wide: string, ...zero: ReadonlyArray<string>) =>
+    builder.add("DequantizeLinear", [wide, scale, ...zero], attributes, { name: `${name}/dq` })
+  if (zeroPoints === undefined) return dequantized(emitCodes(builder, name, shape, codes, bits, true, "int8"))
+  if (bits === 8) {
+    const zero = builder.constant(stored("uint8", scaleShape, zeroPoints), `${name}/zero_point`)
+    return dequantized(emitCodes(builder, name, shape, codes, bits, false, "uint8"), zero)
+  }
+  // Taken off beforehand, the zero points leave signed weights, for which kernels are faster.
+  const along = perTensor ? [] : alongAxis(shape[axis]!, axis, shape.length)
+  const wide = emitCodes(builder, name, shape, codes, bits, false, "int32")
+  const zero = emitCodes(builder, `${name}/z`, along, zeroPoints, bits, false, "int32")
+  const steps = builder.add("Sub", [wide, zero], {}, { name: `${name}/steps` })
+  return dequantized(builder.add("Cast", [steps], { to: "int8" }, { name: `${name}/narrow` }))
+}
+
+/** Values by operators that are computed once, when the file is loaded: the product runs as in the float network. */
+const emitForFloats = (builder: GraphBuilder, name: string, encoded: IntegerCodes): string => {
+  const { format, shape, axis, codes, scales, zeroPoints } = encoded
+  const { bits, scale } = format
+  const { channels, reduction, block, blocks } = blockSizes(encoded, scale)
+  const signed = zeroPoints === undefined
+  /** steps · scale, with the codes in `codeShape` and the parameters broadcast from `scaleShape`. */
+  const scaled = (
+    ordered: typeof codes,
+    codeShape: ReadonlyArray<number>,
+    scaleShape: ReadonlyArray<number>
+  ) => {
+    const whole = emitCodes(builder, name, codeShape, ordered, bits, signed, "float32")
+    const steps = signed
+      ? whole
+      : builder.add(
+          "Sub",
+          [whole, emitCodes(builder, `${name}/z`, scaleShape, zeroPoints, bits, false, "float32")],
+          {},
+          { name: `${name}/steps` }
+        )
+    const factor = builder.constant(stored("float32", scaleShape, scales), `${name}/scale`)
+    return builder.add("Mul", [steps, factor], {}, { name: `${name}/scaled` })
+  }
+  if (typeof scale !== "object")
+    return scaled(codes, shape, scale === "tensor" ? [] : alongAxis(shape[axis]!, axis, shape.length))
+  const rest = shape.filter((_, i) => i !== axis)
+  const order = shape.map((_, i) => (i === axis ? 0 : i < axis ? i + 1 : i))
+  const rows = channelsFirst(codes, encoded)
+  const inRows =
+    reduction % block === 0
+      ? scaled(rows, [channels, blocks, block], [channels, blocks, 1])
+      : uneven(builder, name, { ...encoded, codes: rows }, [channels, reduction], [channels, blocks], block)
+  const apart = builder.add("Reshape", [inRows], { shape: [channels, ...rest] }, { name: `${name}/apart` })
+  return axis === 0 ? apart : builder.add("Transpose", [apart], { perm: order }, { name: `${name}/restored` })
+}
+
+/** Blocks that do not divide the reduction: the operator made for them, which is computed at every run. */
+const uneven = (
+  builder: GraphBuilder,
+  name: string,
+  { format: { bits }, codes, scales, zeroPoints }: IntegerCodes,
+  shape: ReadonlyArray<number>,
+  scaleShape: ReadonlyArray<number>,
+  block: number
+): string => {
+  const dtype: Tensor.DType =
+    zeroPoints === undefined ? (bits <= 8 ? "int8" : "int16") : bits <= 8 ? "uint8" : "uint16"
+  const wide = emitCodes(builder, name, shape, codes, bits, zeroPoints === undefined, dtype)
+  const scale = builder.constant(stored("float32", scaleShape, scales), `${name}/scale`)
   const zero =
     zeroPoints === undefined
       ? []
-      : [builder.constant(Tensor.tensor(dtype, stored.scaleShape, zeroPoints), `${name}/zero_point`)]
-  const { attributes, scaleShape } = stored
-  if (hasIntegerKernels(format) || typeof format.scale === "object") {
-    const scale = builder.constant(Tensor.float32(scaleShape, scales), `${name}/scale`)
-    const rows = builder.add("DequantizeLinear", [codes, scale, ...zero], attributes, { name: `${name}/dq` })
-    return stored.restore === undefined ? rows : stored.restore(builder, rows, name)
-  }
-  // Scaling apart from the conversion keeps the product in float; DequantizeLinear only takes off the zero point.
-  const unit = builder.constant(
-    zeroPoints === undefined ? Tensor.scalar("float32", 1) : Tensor.filled("float32", scaleShape, 1),
-    `${name}/unit`
-  )
-  const steps = builder.add(
-    "DequantizeLinear",
-    [codes, unit, ...zero],
-    zeroPoints === undefined ? { axis: 0, blockSize: 0 } : attributes,
-    { name: `${name}/dq` }
-  )
-  const factors = Tensor.float32(
-    format.scale === "tensor" ? [] : alongAxis(scales.length, axis, shape.length),
-    scales
-  )
-  const scale = builder.constant(factors, `${name}/scale`)
-  return builder.add("Mul", [steps, scale], {}, { name: `${name}/scaled` })
+      : [emitCodes(builder, `${name}/z`, scaleShape, zeroPoints, bits, false, dtype)]
+  const attributes = { axis: 1, blockSize: block }
+  return builder.add("DequantizeLinear", [wide, scale, ...zero], attributes, { name: `${name}/dq` })
 }
 
-const storedBytes = (of: WeightShape, format: IntegerWeights): number => {
-  const container = containerBits(format.bits)
-  const { channels, blocks } = blocksOf(of, format.scale)
-  const scales = channels * blocks
-  const elements = Math.ceil((Dim.elements(of.shape) * container) / 8)
-  const zeroPoints = format.zeroPoint ? Math.ceil((scales * container) / 8) : 0
-  // Zero points of scaled weights come with unit scales of their own.
-  const unitScales =
-    format.zeroPoint && !hasIntegerKernels(format) && typeof format.scale !== "object" ? 4 * scales : 0
-  return elements + 4 * scales + zeroPoints + unitScales
+const emit = (builder: GraphBuilder, name: string, encoded: IntegerCodes, product: Product): string =>
+  product === "integer" && hasIntegerKernels(encoded.format)
+    ? emitForIntegers(builder, name, encoded)
+    : emitForFloats(builder, name, encoded)
+
+const storedBytes = (of: WeightShape, { bits, scale, zeroPoint }: IntegerWeights): number => {
+  const scales = blockCount(of, scale)
+  return packedBytes(Dim.elements(of.shape), bits) + 4 * scales + (zeroPoint ? packedBytes(scales, bits) : 0)
 }
+
+const containers = [2, 4, 8, 16] as const
+const dtypeOf = ({ bits, zeroPoint }: IntegerWeights): Tensor.DType =>
+  `${zeroPoint ? "uint" : "int"}${containers.find((container) => bits <= container) ?? 16}`
 
 const precision = ({ bits, scale, zeroPoint }: IntegerWeights): Precision.Format => {
   const storage = {
@@ -251,16 +255,14 @@ const precision = ({ bits, scale, zeroPoint }: IntegerWeights): Precision.Format
   return { kind: "int", bits, ...(Object.keys(storage).length === 0 ? {} : { storage }) }
 }
 
-const modifiers = ({ scale, zeroPoint }: IntegerWeights): string =>
-  (scale === "tensor" ? ".t" : scale === "channel" ? "" : `.g${scale.block}`) + (zeroPoint ? ".asym" : "")
-
-const sameScale = (a: Scale, b: Scale): boolean =>
-  typeof a === "object" && typeof b === "object" ? a.block === b.block : a === b
-
 export const int: WeightKind<IntegerWeights, IntegerCodes> = {
   describe:
     "integers of 1 to 16 bits; `.t` one scale for the tensor, `.gN` one for N values, `.asym` with zero points",
-  show: (format) => `${format.bits}${modifiers(format)}`,
+  examples: [
+    { kind: "int", bits: 4, scale: "channel", zeroPoint: false },
+    { kind: "int", bits: 3, scale: { block: 32 }, zeroPoint: true }
+  ],
+  show: ({ bits, scale, zeroPoint }) => `${bits}${showScale(scale)}${zeroPoint ? ".asym" : ""}`,
   parse: (text) => {
     const found = /^([1-9]\d?)(?:\.(?:(t)|(c)|g([1-9]\d*)))?(\.asym)?$/.exec(text)
     if (found === null || Number(found[1]) > 16) return undefined
@@ -269,7 +271,16 @@ export const int: WeightKind<IntegerWeights, IntegerCodes> = {
     return { kind: "int", bits: Number(found[1]), scale, zeroPoint: found[5] !== undefined }
   },
   quantize,
+  recode,
+  levels,
   dequantize,
+  blank: (of, format) => ({
+    format,
+    ...of,
+    codes: new Int16Array(0),
+    scales: new Float32Array(0),
+    zeroPoints: format.zeroPoint ? new Uint16Array(0) : undefined
+  }),
   storedBytes,
   dtype: dtypeOf,
   emit,

@@ -2,23 +2,42 @@
  * The table of weight formats, one row a kind, and what is asked of a format whatever its kind. The compiler names
  * the row that a new kind lacks.
  */
-import type { GraphBuilder, Precision, Tensor } from "@bitbudget/graph"
-import type { OfKind, WeightFormat, WeightKindName } from "../format/WeightFormat.ts"
+import { type GraphBuilder, Precision, type Tensor } from "@bitbudget/graph"
+import type { OfKind, Scale, WeightFormat, WeightKindName } from "../format/WeightFormat.ts"
 import { float, type FloatValues } from "./float.ts"
 import { int, type IntegerCodes } from "./integer.ts"
-import type { WeightKind, WeightShape } from "./WeightKind.ts"
+import { binarySum } from "./binarySum.ts"
+import { codebook } from "./codebook.ts"
+import { extremes, type Fitting } from "./Fitting.ts"
+import { logarithmic } from "./logarithmic.ts"
+import { mx } from "./mx.ts"
+import { normalFloat } from "./normalFloat.ts"
+import { smallFloat } from "./smallFloat.ts"
+import type { TableCodes } from "./table/ownTables.ts"
+import type { ScaledCodes } from "./table/scaledTable.ts"
+import { ternary } from "./ternary.ts"
+import { twoSidedTernary } from "./twoSidedTernary.ts"
+import type { Product, WeightKind, WeightShape } from "./WeightKind.ts"
 
 /** What weights become in a format of each kind. */
 export interface EncodedByKind {
   readonly int: IntegerCodes
   readonly float: FloatValues
+  readonly smallFloat: ScaledCodes<OfKind<"smallFloat">>
+  readonly mx: ScaledCodes<OfKind<"mx">>
+  readonly normalFloat: ScaledCodes<OfKind<"normalFloat">>
+  readonly logarithmic: ScaledCodes<OfKind<"logarithmic">>
+  readonly codebook: TableCodes<OfKind<"codebook">>
+  readonly ternary: ScaledCodes<OfKind<"ternary">>
+  readonly twoSidedTernary: TableCodes<OfKind<"twoSidedTernary">>
+  readonly binarySum: TableCodes<OfKind<"binarySum">>
 }
 
 export type Encoded = EncodedByKind[WeightKindName]
 
 export const weightKinds: {
   readonly [K in WeightKindName]: WeightKind<OfKind<K>, EncodedByKind[K]>
-} = { int, float }
+} = { int, float, smallFloat, mx, normalFloat, logarithmic, codebook, ternary, twoSidedTernary, binarySum }
 
 /** The row of a format, which takes this very kind of format. */
 const rowOf = (format: WeightFormat): WeightKind<WeightFormat, Encoded> =>
@@ -37,8 +56,24 @@ export const parse = (text: string): WeightFormat | undefined => {
   return undefined
 }
 
-export const quantize = (weights: Tensor.Tensor, axis: number, format: WeightFormat): Encoded =>
-  rowOf(format).quantize(weights, axis, format)
+/** Codes of weights, float32, by plain rounding where no other fitting is asked for. */
+export const quantize = (
+  weights: Tensor.Tensor,
+  axis: number,
+  format: WeightFormat,
+  fitting: Fitting = extremes
+): Encoded => rowOf(format).quantize(weights, axis, format, fitting)
+
+/** The same parameters with the values nearest to other weights of that shape. */
+export const recode = (encoded: Encoded, weights: Tensor.Tensor): Encoded =>
+  rowOf(encoded.format).recode(encoded, weights)
+
+/** The values that a weight can take, in rising order; undefined where they are too many to choose among. */
+export const levels = (encoded: Encoded): ((i: number) => Float32Array) | undefined =>
+  rowOf(encoded.format).levels(encoded)
+
+/** An encoding without its numbers, which takes the place of one where only sizes matter. */
+export const blank = (of: WeightShape, format: WeightFormat): Encoded => rowOf(format).blank(of, format)
 
 export const dequantize = (encoded: Encoded): Tensor.Tensor => rowOf(encoded.format).dequantize(encoded)
 
@@ -48,12 +83,26 @@ export const storedBytes = (of: WeightShape, format: WeightFormat): number =>
 
 export const dtype = (format: WeightFormat): Tensor.DType => rowOf(format).dtype(format)
 
-export const emit = (builder: GraphBuilder, name: string, encoded: Encoded): string =>
-  rowOf(encoded.format).emit(builder, name, encoded)
+export const emit = (
+  builder: GraphBuilder,
+  name: string,
+  encoded: Encoded,
+  product: Product = "float"
+): string => rowOf(encoded.format).emit(builder, name, encoded, product)
 
 export const hasIntegerKernels = (format: WeightFormat): boolean => rowOf(format).hasIntegerKernels(format)
 
 export const precision = (format: WeightFormat): Precision.Format => rowOf(format).precision(format)
+
+/** Bits a weight takes in memory, by its format. */
+export const storedBits = (format: WeightFormat): number => Precision.storedBits(precision(format))
+
+/** What shares a scale or table; undefined where there is none. */
+export const scaleOf = (format: WeightFormat): Scale | undefined => {
+  if (format.kind === "float") return undefined
+  const scale = precision(format).storage?.scale ?? "channel"
+  return typeof scale === "number" ? { block: scale } : scale
+}
 
 /** Whether `finer` never loses more than `coarser`: the same kind with more bits, or 32-bit float. */
 export const isFiner = (finer: WeightFormat, coarser: WeightFormat): boolean =>

@@ -25,6 +25,12 @@ export const simulate = (cost: Success<typeof Tasks.simulate>): string => {
       (totals.peakActivationBytesBestOrder < totals.peakActivationBytes
         ? ` (${figure(totals.peakActivationBytesBestOrder)} B in the best order)`
         : ""),
+    ...(totals.latencyIntervalMs === null
+      ? []
+      : [
+          `90 % interval: ${between(totals.latencyIntervalMs)} ms` +
+            (totals.energyIntervalMj === null ? "" : `, ${between(totals.energyIntervalMj)} mJ`)
+        ]),
     `prediction: ${knownError(cost.validation)}`,
     "",
     table(
@@ -47,33 +53,45 @@ export const simulate = (cost: Success<typeof Tasks.simulate>): string => {
     ...(fused === 0
       ? []
       : [`${fused} element-wise steps are computed in the pipeline of the step before them.`]),
+    ...(cost.why === undefined
+      ? []
+      : [
+          "",
+          "what fewer bits would buy each layer:",
+          ...cost.why.map(({ id, sentence }) => `  ${id}: ${sentence}`)
+        ]),
     ...cost.notes.map((note) => `note: ${note}`)
   ].join("\n")
 }
 
 /** Two digits, enough to compare errors by. */
-const percent = (value: number | null | undefined): string | null =>
-  value === null || value === undefined ? null : String(Number(value.toPrecision(2)))
+const percent = (share: number): string => String(Number((100 * share).toPrecision(2)))
 
-export const compare = ({ model, batch, rows }: Success<typeof Tasks.compare>): string =>
+const between = ({ low, high }: { readonly low: number; readonly high: number }): string =>
+  `${figure(low)}–${figure(high)}`
+
+export const compare = ({ model, batch, open, rows }: Success<typeof Tasks.compare>): string =>
   [
     `${model}, batch ${batch}`,
     "",
     table(
-      ["device", "plan", "ms", "×", "mJ", "weights", "mm²", "error %", "unseen %"],
+      ["device", "plan", "ms", "90 % interval", "×", "mJ", "weights", "mm²"],
       rows.map((row) => [
         middle(row.device, 20),
         middle(row.plan, 10),
         figure(row.latencyMs),
+        row.latencyIntervalMs === null ? null : between(row.latencyIntervalMs),
         figure(row.speedUp),
         figure(row.energyMj),
         figure(row.modelBytes),
-        figure(row.areaMm2),
-        percent(row.validation?.medianApePct),
-        percent(row.validation?.leaveOneOutApePct)
+        figure(row.areaMm2)
       ])
     ),
     "",
-    "×: times faster than the first row. error: median of the profile's fit; unseen: with each network left out.",
+    "×: times faster than the first row.",
+    ...open.map(
+      ({ faster, probability, slower }) =>
+        `open: ${faster} before ${slower} is not sure; the order swaps with probability ${percent(probability)} %`
+    ),
     ...rows.flatMap(({ device, plan, why }) => (why === null ? [] : [`${device} ${plan}: ${why}`]))
   ].join("\n")

@@ -2,7 +2,17 @@
 import type { Tasks } from "@bitbudget/lab"
 import { figure, knownError, table, middle, type Success } from "./table.ts"
 
-type Stated = Parameters<typeof knownError>[0]
+type Stated = {
+  readonly medianApePct: number
+  readonly rows: number
+  readonly leftOut: {
+    readonly networkApePct: number | null
+    readonly stackApePct: number | null
+    readonly classApePct: number | null
+    readonly coveragePct: number | null
+    readonly reachPct: number | null
+  }
+} | null
 
 export const devices = ({
   devices
@@ -14,14 +24,20 @@ export const devices = ({
   }>
 }): string =>
   table(
-    ["device", "name", "error %", "unseen %", "rows"],
-    devices.map(({ id, name, validation }) => [
+    ["device", "rows", "fit %", "network", "stack", "class", "±90 %", "inside %"],
+    devices.map(({ id, validation }) => [
       id,
-      name.length <= 34 ? name : `${name.slice(0, 33)}…`,
+      validation?.rows,
       figure(validation?.medianApePct),
-      figure(validation?.leaveOneOutApePct),
-      validation?.rows
+      ...leftOut(validation)
     ])
+  ) +
+  "\n\nfit: median error on the rows of the fit. network, stack, class: with each left out of it, %. ±90 %: how far a\n90 % interval reaches on rows left out, and how many of them lie inside."
+
+/** Errors left out by network, stack and class, the reach of the intervals there, and how often they hold. */
+const leftOut = (stated: Stated): ReadonlyArray<string> =>
+  (["networkApePct", "stackApePct", "classApePct", "reachPct", "coveragePct"] as const).map((of) =>
+    figure(stated?.leftOut[of])
   )
 
 export const checkedProfiles = ({ devices }: Success<typeof Tasks.checkProfiles>): string =>
@@ -32,13 +48,13 @@ export const fitted = (result: Success<typeof Tasks.fitProfile>): string =>
     `${result.file}: ${result.device} fitted`,
     "",
     table(
-      ["software", "precision", "rows", "error %", "unseen %"],
+      ["software", "precision", "rows", "fit %", "network", "stack", "class", "±90 %", "inside %"],
       result.stacks.map((stack) => [
-        middle(stack.software, 30),
+        middle(stack.software, 26),
         stack.precision,
         stack.rows,
         figure(stack.medianApePct),
-        figure(stack.leaveOneOutMedianApePct)
+        ...leftOut(stack)
       ])
     )
   ].join("\n")

@@ -1,15 +1,50 @@
 /** `inspect`, `evaluate`, `quantize` as tables. */
 import type { Tasks } from "@bitbudget/lab"
-import { figure, shape, table, middle, type Success } from "./table.ts"
+import { counted, exact, figure, shape, table, middle, type Success } from "./table.ts"
 
-export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.inspect>): string =>
+type Inspected = Success<typeof Tasks.inspect>
+
+/** Totals, or why there are none. */
+const totals = ({ model, openDims, unsupported, carried }: Inspected): string => {
+  const opset = model.opset === null ? "" : `, opset ${model.opset}`
+  if (model.params === null)
+    return `${model.name}: ${unsupported.length} ${unsupported.length === 1 ? "node" : "nodes"} cannot be read, so totals are not known${opset}`
+  const params = `${model.name}: ${figure(model.params)} parameters`
+  if (model.macs !== null) return `${params}, ${figure(model.macs)} MACs a sample${opset}`
+  const uncounted = carried.filter(({ counted }) => !counted).map(({ op }) => op)
+  const why =
+    openDims.length > 0
+      ? `sizes are open: give --dim ${openDims.map((name) => `${name}=<size>`).join(" --dim ")}`
+      : `nobody knows what ${uncounted.join(", ")} computes`
+  return `${params}${opset}; MACs are not known (${why})`
+}
+
+/** What beside the layers there is to know of a network. */
+const remarks = ({ others, carried, quantization, notes, unsupported }: Inspected): ReadonlyArray<string> => [
+  ...others.map(
+    ({ id, op, params, macs }) =>
+      `without a format: ${middle(id, 40)} (${op}), ${figure(params)} parameters, ${figure(macs)} MACs`
+  ),
+  ...carried.map(
+    ({ op, nodes, why }) =>
+      `carried as it is: ${op}, ${nodes.length} ${nodes.length === 1 ? "node" : "nodes"} (${why})`
+  ),
+  ...(quantization === null
+    ? []
+    : [
+        `quantized already (${quantization.kinds.join(", ")}): ${quantization.layers.length} ${quantization.layers.length === 1 ? "product" : "products"}, weights of ${[...new Set(quantization.layers.map(({ weightBits }) => weightBits))].join(", ")} bits`
+      ]),
+  ...notes.map((note) => `note: ${note}`),
+  ...unsupported.map(({ node, op, why }) => `cannot be read: node ${node} (${op}): ${why}`)
+]
+
+export const inspect = (inspected: Inspected): string =>
   [
-    `${model.name}: ${figure(model.params)} parameters, ${figure(model.macs)} MACs a sample` +
-      (model.opset === null ? "" : `, opset ${model.opset}`),
+    totals(inspected),
     "",
     table(
       ["layer", "op", "weights", "output", "params", "MACs"],
-      layers.map((layer) => [
+      inspected.layers.map((layer) => [
         middle(layer.name, 24),
         layer.op,
         layer.weightShape && shape(layer.weightShape),
@@ -18,14 +53,16 @@ export const inspect = ({ model, layers, unsupported }: Success<typeof Tasks.ins
         figure(layer.macs)
       ])
     ),
-    ...unsupported.map(({ node, op, why }) => `not supported: node ${node} (${op}): ${why}`)
+    ...remarks(inspected)
   ].join("\n")
 
-const agreement = ({ agreement }: Success<typeof Tasks.evaluate>): ReadonlyArray<string> => {
+type Evaluated = Success<typeof Tasks.evaluate>
+
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`
+
+const agreement = ({ agreement }: Evaluated): ReadonlyArray<string> => {
   const line = (what: string, estimate: { readonly value: number; readonly n: number } | null) =>
-    estimate === null
-      ? []
-      : [`same prediction as ${what}: ${(100 * estimate.value).toFixed(2)} % of ${estimate.n}`]
+    estimate === null ? [] : [`same prediction as ${what}: ${percent(estimate.value)} of ${estimate.n}`]
   return agreement === undefined
     ? []
     : [
@@ -34,25 +71,57 @@ const agreement = ({ agreement }: Success<typeof Tasks.evaluate>): ReadonlyArray
       ]
 }
 
-export const evaluate = (result: Success<typeof Tasks.evaluate>): string =>
+const measures = {
+  classes: "KL divergence (nats)",
+  map: "squared error / signal",
+  embedding: "1 − cosine",
+  whole: "share that differs"
+} as const
+
+const outputs = ({ outputs }: Evaluated): ReadonlyArray<string> =>
+  outputs === undefined
+    ? []
+    : [
+        "",
+        "against the float network's outputs:",
+        table(
+          ["output", "measured", "value", "low", "high", "SNR dB", "same"],
+          outputs.map(({ output, kind, distortion, sqnrDb, agreement }) => [
+            middle(output, 24),
+            measures[kind],
+            figure(distortion.value),
+            figure(distortion.low),
+            figure(distortion.high),
+            figure(sqnrDb),
+            agreement === null ? null : percent(agreement.value)
+          ])
+        )
+      ]
+
+const metrics = ({ metrics }: Evaluated): ReadonlyArray<string> => {
+  const rows = Object.entries(metrics)
+  return rows.length === 0
+    ? []
+    : [
+        table(
+          ["metric", "value", "low", "high"],
+          rows.map(([name, { value, low, high }]) => [name, figure(value), figure(low), figure(high)])
+        )
+      ]
+}
+
+export const evaluate = (result: Evaluated): string =>
   [
-    `${result.n} samples in ${result.seconds.toFixed(1)} s`,
-    table(
-      ["metric", "value", "low", "high"],
-      Object.entries(result.metrics).map(([name, { value, low, high }]) => [
-        name,
-        figure(value),
-        figure(low),
-        figure(high)
-      ])
-    ),
+    `${counted(result.n, "sample")} in ${result.seconds.toFixed(1)} s`,
+    ...metrics(result),
     ...agreement(result),
+    ...outputs(result),
     ...result.notes.map((note) => `note: ${note}`)
   ].join("\n")
 
 export const quantize = (result: Success<typeof Tasks.quantize>): string =>
   [
-    `${result.file}: ${result.bytes} bytes (predicted ${result.predictedBytes})`,
+    `${result.file}: ${exact(result.bytes)} bytes (predicted ${exact(result.predictedBytes)})`,
     "",
     table(
       ["layer", "type", "bytes", "SQNR dB"],

@@ -11,7 +11,8 @@ const percent = ({ value, low, high }: Metric): string =>
 
 /** The metric people ask for first: accuracy of a classifier, perplexity of a text, else whatever was measured. */
 const headlineMetric = (metrics: Metrics): string | undefined =>
-  ["perplexity", "top1", "mse"].find((name) => Object.hasOwn(metrics, name)) ?? Object.keys(metrics)[0]
+  ["perplexity", "top1", "distortion", "mse"].find((name) => Object.hasOwn(metrics, name)) ??
+  Object.keys(metrics)[0]
 
 const shown = (metrics: Metrics): string => {
   const name = headlineMetric(metrics)
@@ -72,6 +73,15 @@ const certainty = ({ certificate }: Result): string => {
     `${certificate.simulations} plans simulated, ${certificate.seconds.toFixed(2)} s`
   )
 }
+
+/** How far the prediction of the loss can be trusted. */
+const trust = ({ trust: { predicted, measured, holds } }: Result): ReadonlyArray<string> =>
+  predicted === null || measured === null
+    ? []
+    : [
+        `loss increase on the tuning data: predicted ${figure(predicted)}, measured ${figure(measured)}` +
+          (holds === false ? "; layers rounded together do not add up here, trust the measured one" : "")
+      ]
 
 const networks = (result: Result): string => {
   const rows = [
@@ -163,6 +173,7 @@ export const search = (result: Result): string =>
     ...front(result),
     "",
     certainty(result),
+    ...trust(result),
     ...result.notes.map((note) => `note: ${note}`),
     `files: ${result.files.join(", ")} (${result.fileBytes} bytes)`,
     `run:   ${result.run}`,

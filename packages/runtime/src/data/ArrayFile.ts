@@ -5,8 +5,8 @@
  * Formats: NEP 1 (numpy.lib.format), and http://yann.lecun.com/exdb/mnist (IDX).
  */
 import { Effect } from "effect"
-import { unzipSync } from "fflate"
 import * as Value from "../Value.ts"
+import * as Archive from "./Archive.ts"
 import * as Blob from "./Blob.ts"
 import { DataFailure } from "./DataFailure.ts"
 
@@ -171,18 +171,9 @@ export const npy = (blob: Blob.Blob): Effect.Effect<ArrayFile, DataFailure> =>
 /** The arrays of an `.npz` archive by name. It is decompressed into memory: there are no positions in it. */
 export const npz = (file: string): Effect.Effect<ReadonlyMap<string, ArrayFile>, DataFailure> =>
   Effect.gen(function* () {
-    const archive = yield* Blob.whole(file)
-    const members = yield* Effect.try({
-      try: () => unzipSync(archive, { filter: ({ name }) => name.endsWith(".npy") }),
-      catch: (error) =>
-        new DataFailure({
-          file,
-          problem: `the archive is broken (${error instanceof Error ? error.message : String(error)})`,
-          mend: "Write it again with numpy.savez"
-        })
-    })
+    const members = yield* Archive.members(file, yield* Blob.whole(file), (name) => name.endsWith(".npy"))
     const arrays = new Map<string, ArrayFile>()
-    for (const [name, content] of Object.entries(members))
+    for (const [name, content] of members)
       arrays.set(name.slice(0, -".npy".length), yield* npy(Blob.inMemory(`${file}:${name}`, content)))
     return arrays
   })

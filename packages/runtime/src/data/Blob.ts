@@ -2,12 +2,13 @@
  * The bytes of a file, read where they are needed.
  *
  * A plain file stays on disk and is read by position, so a data set may be larger than memory. A gzipped
- * one has no positions: it is decompressed once and kept (as the file's own bytes, not as floats).
+ * one has no positions: it is decompressed once, up to a limit, and kept (as the file's own bytes, not as floats).
  */
 import { Effect } from "effect"
 import { open as openFile, readFile, stat } from "node:fs/promises"
 import { promisify } from "node:util"
 import { constants, gunzip, gunzipSync } from "node:zlib"
+import * as Archive from "./Archive.ts"
 import { DataFailure } from "./DataFailure.ts"
 
 export interface Span {
@@ -128,9 +129,11 @@ export const open = (file: string): Effect.Effect<Blob, DataFailure> =>
     const plain = yield* openPlain(file)
     if (!isGzip(yield* plain.read([{ offset: 0, length: Math.min(2, plain.bytes) }]))) return plain
     const compressed = yield* whole(file)
+    const limit = yield* Archive.limit
     const content = yield* Effect.tryPromise({
-      try: () => promisify(gunzip)(compressed),
-      catch: brokenGzip(file)
+      try: () => promisify(gunzip)(compressed, { maxOutputLength: limit }),
+      catch: (error) =>
+        error instanceof RangeError ? Archive.tooLarge(file, undefined, limit) : brokenGzip(file)(error)
     })
     return inMemory(file, new Uint8Array(content.buffer, content.byteOffset, content.byteLength))
   })

@@ -9,6 +9,8 @@ export class DataFailure extends Schema.TaggedError<DataFailure>()("DataFailure"
   mend: Schema.String
 }) {
   override get message() {
-    return `${this.file}${this.at === undefined ? "" : `, ${this.at}`}: ${this.problem}. ${this.mend}`
+    // A list of faults ends its own lines.
+    const stop = this.problem.endsWith("\n") ? "" : ". "
+    return `${this.file}${this.at === undefined ? "" : `, ${this.at}`}: ${this.problem}${stop}${this.mend}`
   }
 }

@@ -6,12 +6,12 @@
  * test, so that the same data always give the same parts.
  */
 import { Effect } from "effect"
-import type * as Value from "../Value.ts"
+import * as Value from "../Value.ts"
 import { DataFailure } from "./DataFailure.ts"
 import { splitNames } from "./Descriptor.ts"
 import type { Descriptor, Range, SplitName } from "./Descriptor.ts"
 import type { Prepared } from "./Input.ts"
-import type { Labels, Source } from "./Source.ts"
+import type { Labels, NamedInput, Source } from "./Source.ts"
 
 export interface Batch {
   /** Position of the first sample within the split, and one past the last. */
@@ -19,6 +19,8 @@ export interface Batch {
   readonly to: number
   /** `[to − from, …sample]` */
   readonly inputs: Value.Value
+  /** What goes to inputs of these names, where the network has several. */
+  readonly named: ReadonlyMap<string, Value.Value>
   readonly labels: Labels | undefined
 }
 
@@ -30,6 +32,8 @@ export interface Split {
   readonly dtype: Value.DType
   /** One sample's shape. */
   readonly inputShape: ReadonlyArray<number>
+  /** Inputs that samples have by name; empty for the usual one input. */
+  readonly named: ReadonlyArray<NamedInput>
   readonly hasLabels: boolean
   /** Kind and one sample's shape of the labels. */
   readonly labels: Source["labels"]
@@ -46,6 +50,8 @@ export interface Dataset {
   readonly dtype: Value.DType
   readonly inputShape: ReadonlyArray<number>
   readonly hasLabels: boolean
+  /** What the user should know of it. */
+  readonly notes: ReadonlyArray<string>
   readonly split: (name: SplitName) => Effect.Effect<Split, DataFailure>
   /** All samples in file order, where nothing says which of them are for testing. */
   readonly whole: Split | undefined
@@ -94,6 +100,14 @@ export const permutation = (size: number, seed: number): Uint32Array => {
   return order
 }
 
+/** Named inputs are fed as they are, but for the float64 that NumPy makes by itself. */
+const fedAs = (dtype: Value.DType): Value.DType => (dtype === "float64" ? "float32" : dtype)
+
+const floatsNarrowed = (dtype: Value.DType, shape: ReadonlyArray<number>, data: Value.Data): Value.Value =>
+  data instanceof Float64Array
+    ? Value.float32(shape, Float32Array.from(data))
+    : Value.make(dtype, shape, data)
+
 const makeSplit = (
   name: Split["name"],
   { source, prepared }: Part,
@@ -108,6 +122,7 @@ const makeSplit = (
     size,
     dtype: prepared.dtype,
     inputShape: prepared.shape,
+    named: (source.named ?? []).map(({ name, dtype, shape }) => ({ name, dtype: fedAs(dtype), shape })),
     hasLabels: source.labels !== undefined,
     labels: source.labels,
     sampleAt,
@@ -119,7 +134,13 @@ const makeSplit = (
         const samples = Array.from({ length: to - from }, (_, i) => sampleAt(from + i))
         const raw = yield* source.read(samples)
         const inputs = yield* prepared.convert(raw.inputs, samples)
-        return { from, to, inputs, labels: raw.labels }
+        const named = new Map(
+          (source.named ?? []).map(({ name, dtype, shape }, i) => {
+            const rows = [samples.length, ...shape]
+            return [name, floatsNarrowed(dtype, rows, raw.named![i]!)]
+          })
+        )
+        return { from, to, inputs, named, labels: raw.labels }
       })
   }
 }
@@ -163,7 +184,7 @@ export const make = (
         return yield* failure(
           `splits.${split}`,
           `the range [${from},${to}) does not lie in the ${size} samples of source "${sourceName}"`,
-          "Mend from and to"
+          "Fix from and to"
         )
       splits.set(split, makeSplit(split, part, { from, to }, orders.get(sourceName)))
     }
@@ -173,6 +194,7 @@ export const make = (
       descriptor,
       dtype: prepared.dtype,
       inputShape: prepared.shape,
+      notes: [...parts.values()].flatMap(({ prepared }) => prepared.notes),
       hasLabels: [...parts.values()].every(({ source }) => source.labels !== undefined),
       split: (split) => {
         const found = splits.get(split)

@@ -6,6 +6,7 @@
  * never judges them. Decoding lists every fault with its path. `docs/data.md` has the guide.
  */
 import { Effect, Schema } from "effect"
+import { Faults } from "@bitbudget/words"
 import { DataFailure } from "./DataFailure.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
@@ -36,6 +37,8 @@ export const Npz = Schema.Struct({
   file: File,
   /** Names of the arrays in the archive, `x` and `y` when absent. */
   x: Schema.optionalKey(Schema.NonEmptyString),
+  /** For a network with several inputs: the array of each, by the input's name. All but `y` under their own names when absent. */
+  inputs: Schema.optionalKey(Schema.Record(Schema.NonEmptyString, Schema.NonEmptyString)),
   y: Schema.optionalKey(Schema.NonEmptyString),
   layout: imageLayout,
   shuffle
@@ -100,6 +103,17 @@ export const Input = Schema.Struct({
 })
 export type Input = typeof Input.Type
 
+/** How an output is compared with the float network's. */
+export const Output = Schema.Struct({
+  /** `classes`: scores along `axis` (KL divergence); `map`: numbers (squared error); `embedding`: a direction (cosine). */
+  kind: Schema.Literals(["classes", "map", "embedding"]),
+  /** What its distortion counts in the sum over the outputs; 1 when absent, 0 leaves it out. */
+  weight: Schema.optionalKey(Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))),
+  /** Axis of the classes, the batch being axis 0; 1 for outputs of four axes and the last one otherwise when absent. */
+  axis: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0)))
+})
+export type Output = typeof Output.Type
+
 const Range = Schema.Struct({
   /** Name of a source; needed where there are several. */
   source: Schema.optionalKey(Schema.NonEmptyString),
@@ -139,6 +153,13 @@ export const filesOf = (source: Source): ReadonlyArray<string> => {
   }
 }
 
+/** Pixels are multiplied and divided in float32, where a factor must neither vanish nor be infinite. */
+const usable = (factor: number): boolean => Number.isFinite(Math.fround(factor)) && Math.fround(factor) !== 0
+
+/** `1/255` as a number. */
+const factorOf = (scale: number | string): number =>
+  typeof scale === "number" ? scale : 1 / Number(scale.slice("1/".length))
+
 const inputFaults = (input: Input): ReadonlyArray<Fault> => {
   const faults: Array<Fault> = []
   const integer = input.dtype !== undefined && !input.dtype.startsWith("float")
@@ -148,9 +169,22 @@ const inputFaults = (input: Input): ReadonlyArray<Fault> => {
         path: ["input", field],
         issue: `${field} makes fractions, which ${input.dtype} cannot hold: drop it or set "dtype": "float32"`
       })
-  if ([input.std ?? 1].flat().includes(0)) faults.push({ path: ["input", "std"], issue: "std must not be 0" })
+  if (!usable(factorOf(input.scale ?? 1)))
+    faults.push({
+      path: ["input", "scale"],
+      issue: `scale ${input.scale} leaves nothing of the pixels: give a number other than 0, or a fraction like "1/255"`
+    })
+  const stds = [input.std ?? 1].flat()
+  if (!stds.every((std) => std > 0 && usable(std)))
+    faults.push({
+      path: ["input", "std"],
+      issue: `std must be above 0, and is ${stds.join(", ")}: it is the standard deviation that samples are divided by`
+    })
   return faults
 }
+
+const samplesFrom = (from: number, to: number): string =>
+  to === Infinity ? `all from ${from} on` : `[${from},${to})`
 
 const crossFaults = (descriptor: {
   readonly sources: Readonly<Record<string, Source>>
@@ -196,7 +230,7 @@ const crossFaults = (descriptor: {
           faults.push({
             path: ["splits", split],
             issue:
-              `it overlaps "${other.split}" in source "${source}" ([${from},${to}) and [${other.from},${other.to})): ` +
+              `it overlaps "${other.split}" in source "${source}" (${samplesFrom(from, to)} and ${samplesFrom(other.from, other.to)}): ` +
               "what chooses the bits must not judge them"
           })
       taken.push({ split, source, from, to })
@@ -215,6 +249,8 @@ export const Descriptor = Schema.Struct({
   note: Schema.optionalKey(Schema.String),
   sources: Schema.Record(Schema.NonEmptyString, Source),
   input: Schema.optionalKey(Input),
+  /** The network's outputs by name: what each is, and what it counts. */
+  outputs: Schema.optionalKey(Schema.Record(Schema.NonEmptyString, Output)),
   /** How many classes there are, or their names in the order of the model's outputs. */
   classes: Schema.optionalKey(Schema.Union([Count, Schema.NonEmptyArray(Schema.NonEmptyString)])),
   splits: Schema.optionalKey(Splits)
@@ -231,21 +267,18 @@ export const decode = (file: string, content: unknown): Effect.Effect<Descriptor
     (error) =>
       new DataFailure({
         file,
-        problem: `the descriptor does not fit its schema:\n${error.message}\n`,
-        mend: "See docs/data.md for the fields"
+        problem: [
+          "it is not a usable descriptor:",
+          ...Faults.of(error, content).map((fault) => `  ${Faults.sentence(fault, "the descriptor")}`),
+          ""
+        ].join("\n"),
+        mend: "docs/data.md lists the fields"
       })
   )
 
-export const parse = (file: string, text: string): Effect.Effect<Descriptor, DataFailure> =>
-  Effect.gen(function* () {
-    const content = yield* Effect.try({
-      try: (): unknown => JSON.parse(text),
-      catch: (error) =>
-        new DataFailure({
-          file,
-          problem: `it is no JSON (${error instanceof Error ? error.message : String(error)})`,
-          mend: "Mend the syntax"
-        })
-    })
-    return yield* decode(file, content)
-  })
+export const parse = (file: string, text: string): Effect.Effect<Descriptor, DataFailure> => {
+  const json = Faults.parseJson(text)
+  return "why" in json
+    ? Effect.fail(new DataFailure({ file, problem: `it ${json.why}`, mend: "Fix the syntax" }))
+    : decode(file, json.value)
+}

@@ -10,13 +10,15 @@ import { parse } from "csv-parse/sync"
 import { Effect } from "effect"
 import { readdir } from "node:fs/promises"
 import { join } from "node:path"
-import sharp from "sharp"
 import type { Sharp } from "sharp"
 import * as Value from "../Value.ts"
 import * as Blob from "./Blob.ts"
 import { DataFailure } from "./DataFailure.ts"
 import type { Descriptor, Input, SourceOf } from "./Descriptor.ts"
 import type { Labels, Source } from "./Source.ts"
+
+/** The native library takes a while to load, and most data are no images. */
+const libvips = async () => (await import("sharp")).default
 
 interface Pixels {
   readonly height: number
@@ -48,6 +50,13 @@ export const geometry = (image: Sharp, height: number, width: number, input: Inp
   return image.extract({ top, left, ...crop })
 }
 
+const unreadable = (path: string) => (error: unknown) =>
+  new DataFailure({
+    file: path,
+    problem: `the image cannot be read (${error instanceof Error ? error.message : String(error)})`,
+    mend: "Replace it, or remove it together with its row in the labels"
+  })
+
 const decode = (
   path: string,
   input: Input,
@@ -55,6 +64,7 @@ const decode = (
 ): Effect.Effect<Pixels, DataFailure> =>
   Effect.tryPromise({
     try: async () => {
+      const sharp = await libvips()
       const { height, width } = await sharp(path).metadata()
       const coloured = sharp(path)
         .removeAlpha()
@@ -71,12 +81,18 @@ const decode = (
         }
       return { height: info.height, width: info.width, channels: info.channels, data: pixels }
     },
-    catch: (error) =>
-      new DataFailure({
-        file: path,
-        problem: `the image cannot be read (${error instanceof Error ? error.message : String(error)})`,
-        mend: "Replace it, or remove it together with its row in the labels"
-      })
+    catch: unreadable(path)
+  })
+
+/** Grey files are read grey: networks for them have one channel. Others are read as colours. */
+const usualChannels = (path: string): Effect.Effect<"rgb" | "gray", DataFailure> =>
+  Effect.tryPromise({
+    try: async () => {
+      const sharp = await libvips()
+      const { space } = await sharp(path).metadata()
+      return space === "b-w" || space === "grey16" ? "gray" : "rgb"
+    },
+    catch: unreadable(path)
   })
 
 /** A source of raw 8-bit images, resized and cropped sample by sample. */
@@ -95,6 +111,7 @@ export const resized = (source: Source, input: Input): Effect.Effect<Source, Dat
       Effect.tryPromise({
         try: async () => {
           const interleaved = layout === "NCHW" ? toInterleaved(pixels, channels) : pixels
+          const sharp = await libvips()
           const image = sharp(interleaved, { raw: { height, width, channels } })
           const { data, info } = await geometry(image, height, width, input)
             .toColourspace(channels === 1 ? "b-w" : "srgb")
@@ -105,7 +122,7 @@ export const resized = (source: Source, input: Input): Effect.Effect<Source, Dat
         catch: (error) =>
           failure(
             `its images cannot be resized (${error instanceof Error ? error.message : String(error)})`,
-            "Mend resize and crop in the descriptor"
+            "Fix resize and crop in the descriptor"
           )
       })
     const probe = yield* one(new Uint8Array(height * width * channels))
@@ -192,7 +209,7 @@ const classNumber = (
       file: path,
       at: `line ${entry.line}`,
       problem: `the label ${JSON.stringify(entry.label)} of ${entry.file} is no class number below ${count}${known}`,
-      mend: names === undefined ? "Use numbers, or name the classes in a descriptor" : "Mend the label"
+      mend: names === undefined ? "Use numbers, or name the classes in a descriptor" : "Fix the label"
     })
   )
 }
@@ -226,7 +243,7 @@ export const open = (
           ? `the image ${entry.file} is listed twice`
           : undefined
       if (problem !== undefined)
-        return yield* new DataFailure({ file: csv, at: `line ${entry.line}`, problem, mend: "Mend the row" })
+        return yield* new DataFailure({ file: csv, at: `line ${entry.line}`, problem, mend: "Fix the row" })
       seen.add(entry.file)
     }
     const missing = entries === undefined ? [] : images.filter((image) => !seen.has(image))
@@ -239,8 +256,8 @@ export const open = (
     const labels =
       entries && Int32Array.from(yield* Effect.forEach(entries, (entry) => classNumber(csv, entry, classes)))
     const files = entries === undefined ? images : entries.map(({ file }) => file)
-    const channels = spec.channels ?? "rgb"
     const path = (sample: number) => join(folder, files[sample]!)
+    const channels = spec.channels ?? (yield* usualChannels(path(0)))
     const first = yield* decode(path(0), input, channels)
     const shape = [first.height, first.width, first.channels]
     const sampleLength = first.data.length

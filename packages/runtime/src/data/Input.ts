@@ -17,6 +17,8 @@ export interface Prepared {
   readonly dtype: Value.DType
   /** One sample's shape. */
   readonly shape: ReadonlyArray<number>
+  /** What the user should know, such as pixels that nothing normalises. */
+  readonly notes: ReadonlyArray<string>
   /** The model's input from the source's elements of these samples. */
   readonly convert: (
     raw: Value.Data,
@@ -124,7 +126,7 @@ export const prepare = (source: Source, input: Input): Effect.Effect<Prepared, D
     if (Dim.elements(shape) !== length)
       return yield* failure(
         `a sample has ${length} elements ([${natural.join(",")}]), which the shape [${shape.join(",")}] does not hold`,
-        "Mend reshape in the descriptor's input"
+        "Fix reshape in the descriptor's input"
       )
     const scale = input.scale ?? (planes !== undefined && source.dtype === "uint8" && isFloat ? "1/255" : 1)
     const changed = [scale, input.mean ?? 0, input.std ?? 1].flat().join() !== "1,0,1"
@@ -137,7 +139,7 @@ export const prepare = (source: Source, input: Input): Effect.Effect<Prepared, D
       Value.make(dtype, [samples.length, ...shape], data)
     // Token numbers and the like pass untouched.
     if (dtype === source.dtype && planes === undefined && !isFloat)
-      return { dtype, shape, convert: (raw, samples) => Effect.succeed(withShape(raw, samples)) }
+      return { dtype, shape, notes: [], convert: (raw, samples) => Effect.succeed(withShape(raw, samples)) }
 
     const scaled = scaling(scale)
     const [means, stds] = [[input.mean ?? 0].flat(), [input.std ?? 1].flat()]
@@ -160,9 +162,26 @@ export const prepare = (source: Source, input: Input): Effect.Effect<Prepared, D
           : `the sample holds ${value}`,
         mend: "Remove or repair the sample"
       })
+    if (table?.some((value) => !Number.isFinite(value)))
+      return yield* failure(
+        "scale, mean and std turn pixels into numbers that are not finite",
+        "Fix them in the descriptor's input: x = (pixel · scale − mean) / std"
+      )
+    // Nothing says how the network was trained: pixels of 0 to 1 are a guess that is often wrong.
+    const guessed =
+      table !== undefined &&
+      planes !== undefined &&
+      [input.scale, input.mean, input.std].every((one) => one === undefined)
+    const notes = guessed
+      ? [
+          `${source.file}: nothing says how pixels are normalised, so they are fed as pixel / 255; most networks ` +
+            `were trained on (pixel / 255 − mean) / std: name these in a descriptor (docs/data.md)`
+        ]
+      : []
     return {
       dtype,
       shape,
+      notes,
       convert: (raw, samples) =>
         Effect.gen(function* () {
           const data = Value.zeros(dtype, samples.length * length)

@@ -18,7 +18,17 @@ export type Labels =
 
 export interface Raw {
   readonly inputs: Value.Data
+  /** Elements of the named inputs, in the order of the source's `named`. */
+  readonly named?: ReadonlyArray<Value.Data>
   readonly labels: Labels | undefined
+}
+
+/** One of several inputs, as the files have it. */
+export interface NamedInput {
+  readonly name: string
+  readonly dtype: Value.DType
+  /** One sample's shape. */
+  readonly shape: ReadonlyArray<number>
 }
 
 export interface Source {
@@ -30,6 +40,8 @@ export interface Source {
   readonly shape: ReadonlyArray<number>
   readonly layout: Layout | undefined
   readonly labels: { readonly kind: Labels["kind"]; readonly shape: ReadonlyArray<number> } | undefined
+  /** Arrays that go to inputs of their names, for networks with several; the first field of a sample is `dtype`, `shape`. */
+  readonly named?: ReadonlyArray<NamedInput>
   readonly read: (samples: ReadonlyArray<number>) => Effect.Effect<Raw, DataFailure>
 }
 
@@ -53,7 +65,7 @@ const classNumbers = (
           file: array.file,
           at: at(Math.floor(i / perSample)),
           problem: `the label ${label} is out of range: classes are 0 to ${classes === undefined ? "2³¹−1" : classes - 1}`,
-          mend: "Mend the label, or the number of classes in the descriptor"
+          mend: "Fix the label, or the number of classes in the descriptor"
         })
       labels[i] = label
     }
@@ -94,7 +106,7 @@ export const fromArrays = (
       return yield* new DataFailure({
         file: x.file,
         problem: `its shape [${x.shape.join(",")}] is not ${layout}`,
-        mend: "Mend the source's layout in the descriptor"
+        mend: "Fix the source's layout in the descriptor"
       })
     const common = { file: x.file, size, dtype: x.dtype, shape, layout }
     if (y === undefined)
@@ -132,6 +144,31 @@ export const fromArrays = (
             data.set(all.subarray(sample * perSample, (sample + 1) * perSample), i * perSample)
           )
           return { inputs, labels: { kind: "classes", shape: labelShape, data } }
+        })
+    }
+  })
+
+/** The source with further arrays, which go to the inputs of their names. All have a row a sample. */
+export const withNamed = (
+  source: Source,
+  arrays: ReadonlyMap<string, ArrayFile>
+): Effect.Effect<Source, DataFailure> =>
+  Effect.gen(function* () {
+    for (const array of arrays.values())
+      if (array.shape[0] !== source.size)
+        return yield* new DataFailure({
+          file: array.file,
+          problem: `it has ${array.shape[0]} rows where ${source.file} has ${source.size}`,
+          mend: "Give every input one row a sample"
+        })
+    const named = [...arrays].map(([name, { dtype, shape }]) => ({ name, dtype, shape: shape.slice(1) }))
+    return {
+      ...source,
+      named,
+      read: (samples) =>
+        Effect.gen(function* () {
+          const raw = yield* source.read(samples)
+          return { ...raw, named: yield* Effect.forEach(arrays.values(), (array) => array.rows(samples)) }
         })
     }
   })

@@ -58,7 +58,7 @@ export const open = (spec: SourceOf<"text">): Effect.Effect<Source, DataFailure>
       return yield* new DataFailure({
         file,
         problem: `its ${tokens.length} tokens are no whole number of rows of ${stride} (window + 1)`,
-        mend: 'Mend the window, or use "layout": "windows"'
+        mend: 'Fix the window, or use "layout": "windows"'
       })
     const size = Math.floor(rows ? tokens.length / stride : (tokens.length - 1) / window)
     if (size < 1)

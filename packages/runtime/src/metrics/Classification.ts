@@ -146,6 +146,39 @@ export const f1 = (
   return { value, low: Math.max(0, value - half), high: Math.min(1, value + half), n }
 }
 
+/** Intersection over union of every class, averaged over those that occur among labels or predictions. */
+export const meanIou = (labels: Int32Array, predicted: Int32Array, classes: number): number => {
+  const [hit, union] = [new Float64Array(classes), new Float64Array(classes)]
+  for (let i = 0; i < labels.length; i++) {
+    const [label, prediction] = [labels[i]!, predicted[i]!]
+    union[label]! += 1
+    if (label === prediction) hit[label]! += 1
+    else union[prediction]! += 1
+  }
+  const present = [...union.keys()].filter((c) => union[c]! > 0)
+  return present.reduce((sum, c) => sum + hit[c]! / union[c]!, 0) / present.length
+}
+
+/** Mean IoU with the jackknife's interval over the samples: it is a ratio of sums, not a mean of the samples'. */
+const meanIouEstimate = (
+  { classes, targets, predicted }: Scores,
+  { labels }: Labelled
+): Intervals.Estimate => {
+  const samples = labels.length / targets
+  const value = meanIou(labels, predicted, classes)
+  // A few dozen blocks of neighbouring samples are enough, and linear in time.
+  const blocks = Math.min(samples, 40)
+  const without = Array.from({ length: blocks }, (_, b) => {
+    const [from, to] = [b, b + 1].map((edge) => Math.floor((edge * samples) / blocks) * targets)
+    const rest = (values: Int32Array) => values.filter((_, i) => i < from! || i >= to!)
+    return blocks < 2 ? value : meanIou(rest(labels), rest(predicted), classes)
+  })
+  const { value: centre } = Intervals.mean(without)
+  const variance = ((blocks - 1) / blocks) * without.reduce((sum, one) => sum + (one - centre) ** 2, 0)
+  const half = blocks < 2 ? Number.NaN : Intervals.z * Math.sqrt(variance)
+  return { value, low: Math.max(0, value - half), high: Math.min(1, value + half), n: labels.length }
+}
+
 /** 1 for each target predicted right, else 0: what McNemar's test pairs. */
 export const hits = (predicted: Int32Array, labels: Int32Array): Uint8Array =>
   Uint8Array.from(predicted, (prediction, i) => (prediction === labels[i] ? 1 : 0))
@@ -162,7 +195,9 @@ const metricTable = {
   /** loss / ln 2; bits per byte where a token is a byte. */
   bitsPerToken: (_, { loss }) => Intervals.map(Intervals.mean(loss), (nats) => nats / Math.LN2),
   f1Macro: (scores, { labels }) => f1(labels, scores.predicted, scores.classes, "macro"),
-  f1Weighted: (scores, { labels }) => f1(labels, scores.predicted, scores.classes, "weighted")
+  f1Weighted: (scores, { labels }) => f1(labels, scores.predicted, scores.classes, "weighted"),
+  /** Mean intersection over union of the classes: of masks. */
+  meanIou: meanIouEstimate
 } satisfies Record<string, (scores: Scores, labelled: Labelled) => Intervals.Estimate>
 
 export type Metric = keyof typeof metricTable

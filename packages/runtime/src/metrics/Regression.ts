@@ -128,8 +128,11 @@ export const score = (
 const metricTable = {
   /** Mean squared error. */
   mse: ({ mse }) => Intervals.mean(mse),
-  /** 10 log₁₀(peak² / MSE) of each image, averaged; infinite where an image is reproduced exactly. */
-  psnrDb: ({ psnrDb }) => Intervals.mean(psnrDb),
+  /** 10 log₁₀(peak² / MSE) of each image, averaged over those that are not reproduced exactly; absent if all are. */
+  psnrDb: ({ psnrDb }) => {
+    const finite = psnrDb.filter(Number.isFinite)
+    return finite.length === 0 ? undefined : Intervals.mean(finite)
+  },
   /** Structural similarity; absent where the output is no image or smaller than the window. */
   ssim: ({ ssim }) => ssim && Intervals.mean(ssim)
 } satisfies Record<string, (scores: Scores) => Intervals.Estimate | undefined>

@@ -1,9 +1,11 @@
 /** `runs list|show|diff|query|best|pareto`: questions, which change nothing. */
 import { Budget, Database, Runs } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
+import { Printable } from "@bitbudget/words"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { countFlag, listFlag, print, shared, withDatabase } from "../../shared.ts"
+import { shared } from "../../root.ts"
+import { countFlag, listFlag, print, withDatabase } from "../../shared.ts"
 
 /** Rows a table shows where nothing is said; JSON has them all. */
 const SHOWN = 50
@@ -40,7 +42,7 @@ export const list = Command.make(
     withDatabase("read")(
       Effect.gen(function* () {
         const { file, exists } = yield* Database
-        if (!exists) process.stderr.write(`there is no database ${Tables.visible(file)} yet: no runs\n`)
+        if (!exists) process.stderr.write(`there is no database ${Printable.line(file)} yet: no runs\n`)
         const filter = Option.getOrUndefined(where)
         if (Option.isSome(groupBy))
           return yield* print(yield* Runs.groups(groupBy.value, filter), Tables.rows)

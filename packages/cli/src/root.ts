@@ -1,0 +1,25 @@
+/** The command all others belong to, with the flags they share. */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+
+/** What `--version` says, and runs remember. */
+export const version = "0.1.0"
+
+export const shared = Command.make("bitbudget").pipe(
+  Command.withDescription("Decides how many bits each layer of a neural network gets on a device"),
+  Command.withSharedFlags({
+    json: Flag.Boolean("json").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Print one JSON document (default: tables)")
+    ),
+    quiet: Flag.Boolean("quiet").pipe(Flag.withDefault(false), Flag.withDescription("No progress on stderr")),
+    db: Flag.String("db").pipe(
+      Flag.filter(
+        (file) => file !== "",
+        () => "the name of a file"
+      ),
+      Flag.withDescription("Run store (default: $BITBUDGET_DB, else ./bitbudget.db)"),
+      Flag.optional
+    )
+  })
+)

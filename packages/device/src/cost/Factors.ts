@@ -1,0 +1,85 @@
+/**
+ * The factors of a software stack that measurements tell: the share of the mapped peak each class of step sustains,
+ * the share of the bandwidth, overheads, and the power of devices whose energy is power × time. All are positive, so
+ * fits work on their logarithms.
+ */
+import type { Factors } from "./Machine.ts"
+import type { ComputeKind } from "../profile/ComputeSchema.ts"
+import { stepClasses, type Profile, type StepClass } from "../profile/ProfileSchema.ts"
+
+export const factorNames = [
+  ...stepClasses,
+  "bandwidth",
+  "perStepUs",
+  "perInferenceUs",
+  "alone",
+  "activeMw"
+] as const
+export type FactorName = (typeof factorNames)[number]
+
+export const isClass = (name: FactorName): name is StepClass => stepClasses.some((each) => each === name)
+
+interface UsualOfKind {
+  readonly efficiency: number
+  /** Where a class of step is known to do worse than the others, its share of that efficiency. */
+  readonly shares?: Partial<Record<StepClass, number>>
+  readonly perStepUs: number
+  readonly perInferenceUs: number
+}
+
+/**
+ * What is usual for a kind of arithmetic, whatever was fitted before: a fit does not depend on the last one.
+ * A step costs a command (arrays), a function call (microcontrollers), waking the threads (CPUs) or a kernel
+ * launch (GPUs: a few microseconds).
+ */
+const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
+  systolic: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
+  spatial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
+  rowStationary: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 },
+  // A depthwise kernel loads an operand for every product; a stem's three channels fill no register.
+  simd: { efficiency: 0.5, shares: { stem: 0.6, depthwise: 0.3 }, perStepUs: 10, perInferenceUs: 50 },
+  // CMSIS-NN's 1×1 kernel shares every load between two rows and two filters; the others copy patches, or share less.
+  scalar: {
+    efficiency: 0.45,
+    shares: { stem: 0.5, dense: 0.7, depthwise: 0.5, gemm: 0.45 },
+    perStepUs: 5,
+    perInferenceUs: 20
+  },
+  tensorCore: { efficiency: 0.4, perStepUs: 3, perInferenceUs: 200 },
+  bitSerial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
+  bitFusion: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 }
+}
+
+/** Logarithms of what is usual, in the order of `factorNames`. */
+export const usualOf = ({ compute, energy }: Profile): Float64Array => {
+  const { efficiency, perInferenceUs, perStepUs, shares = {} } = usual[compute.kind]
+  const value = (name: FactorName): number => {
+    if (isClass(name)) return efficiency * (shares[name] ?? 1)
+    switch (name) {
+      case "bandwidth":
+        return 0.8
+      case "perStepUs":
+        return perStepUs
+      case "perInferenceUs":
+        return perInferenceUs
+      case "alone":
+        return 1
+      case "activeMw":
+        return energy?.kind === "power" ? energy.activeMw.value : 1
+    }
+  }
+  return Float64Array.from(factorNames, (name) => Math.log(value(name)))
+}
+
+/** Factors as a machine takes them, from their logarithms. */
+export const factorsOf = (logs: Float64Array): Factors => {
+  const value = (name: FactorName): number => Math.exp(logs[factorNames.indexOf(name)]!)
+  return {
+    efficiency: Object.fromEntries(stepClasses.map((name) => [name, value(name)])),
+    bandwidthEfficiency: value("bandwidth"),
+    perStepUs: value("perStepUs"),
+    perInferenceUs: value("perInferenceUs"),
+    alone: value("alone"),
+    activeMw: value("activeMw")
+  }
+}

@@ -1,0 +1,95 @@
+/** Types and shapes as the file declares them: of inputs, outputs and, where an exporter wrote them, of values between. */
+import type { ValueInfoProto } from "onnx-buf"
+import { LARGEST_RANK } from "../ir/Budget.ts"
+import type { Dim, Shape } from "../ir/Dim.ts"
+import { batchDim, isOpen, isStatic, openDim } from "../ir/Dim.ts"
+import type { Value } from "../ir/Graph.ts"
+import { refuse } from "../ir/Refusal.ts"
+import type { Result } from "../ir/shapeRule.ts"
+import { dtypeOf, knownType } from "./tensorProto.ts"
+
+export interface DimOptions {
+  /** Sizes for named dimensions of the inputs. Unbound, a first dimension is the batch. */
+  readonly dims: ReadonlyMap<string, number>
+  /** Whether other unbound dimensions stay open; else they are an error. */
+  readonly keepOpen: boolean
+}
+
+/** What dimension names of the file stand for, collected from the inputs. */
+export class Symbols {
+  readonly #options: DimOptions
+  readonly #batchNames = new Set<string>()
+  readonly #seen = new Set<string>()
+  readonly open = new Set<string>()
+
+  constructor(options: DimOptions) {
+    this.#options = options
+  }
+
+  /** Shape and dtype of a graph input; a symbolic or missing first dimension is the batch. */
+  input(info: ValueInfoProto): Value {
+    const type = info.type?.value
+    if (type?.case !== "tensorType") return refuse(`input ${info.name} is not a tensor`)
+    const { shape, elemType } = type.value
+    if (shape === undefined)
+      return refuse(`input ${info.name} has no shape; export the model with its input shapes`)
+    if (shape.dim.length > LARGEST_RANK)
+      return refuse(`input ${info.name} has ${shape.dim.length} dimensions`)
+    const dims = shape.dim.map(({ value }, i): Dim => {
+      if (value.case === "dimValue" && value.value > 0n) return Number(value.value)
+      const symbol = value.case === "dimParam" ? value.value : ""
+      const position = `${info.name}:${i}`
+      this.#seen.add(position)
+      if (symbol !== "") this.#seen.add(symbol)
+      const bound = this.#options.dims.get(symbol) ?? this.#options.dims.get(position)
+      if (bound !== undefined) return bound
+      if (i === 0 || this.#batchNames.has(symbol)) {
+        if (symbol !== "") this.#batchNames.add(symbol)
+        return batchDim()
+      }
+      const name = symbol === "" ? position : symbol
+      this.open.add(name)
+      return this.#options.keepOpen
+        ? openDim(Number.NaN, symbol)
+        : refuse(`dimension ${i} of input ${info.name} has no fixed size; bind it with --dim ${name}=<size>`)
+    })
+    return { name: info.name, dtype: dtypeOf(elemType), shape: dims }
+  }
+
+  /** Refuses sizes for dimensions that the inputs do not have. */
+  checkNames(): void {
+    const odd = [...this.#options.dims.keys()].find((name) => !this.#seen.has(name))
+    if (odd === undefined) return
+    const names = [...this.#seen].filter((name) => !name.includes(":"))
+    const known = names.length === 0 ? "all sizes are fixed" : `there are ${names.join(", ")}`
+    refuse(`no input has an open dimension ${odd}: ${known}`)
+  }
+
+  /** Type and shape of a declared value, or undefined where they are not declared in full. */
+  declared(info: ValueInfoProto): Result | undefined {
+    const type = info.type?.value
+    if (type?.case !== "tensorType")
+      return type?.case === undefined ? undefined : { dtype: "opaque", shape: [] }
+    const { shape, elemType } = type.value
+    if (shape === undefined || shape.dim.length > LARGEST_RANK) return undefined
+    const dims = shape.dim.map(({ value }): Dim => {
+      if (value.case === "dimValue" && value.value >= 0n) return Number(value.value)
+      const symbol = value.case === "dimParam" ? value.value : ""
+      if (this.#batchNames.has(symbol)) return batchDim()
+      return this.#options.dims.get(symbol) ?? openDim(Number.NaN, symbol)
+    })
+    return { dtype: knownType(elemType) ?? "opaque", shape: dims }
+  }
+}
+
+/** A declared shape with guesses for its open dimensions from a run. */
+export const completed = (declared: Shape, observed: Shape | undefined): Shape =>
+  observed === undefined || observed.length !== declared.length
+    ? declared
+    : declared.map((dim, i) => {
+        const seen = observed[i]!
+        return isOpen(dim) ? (isStatic(seen) ? openDim(seen, dim.open) : seen) : dim
+      })
+
+/** A shape that only a run showed: another run may show another one, so its numbers are guesses. */
+export const guessed = (observed: Shape): Shape => observed.map((dim) => (isStatic(dim) ? openDim(dim) : dim))

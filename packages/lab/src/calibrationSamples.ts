@@ -1,0 +1,78 @@
+/** Calibration samples of a data set as recipes want them: batches of one size, each read once, run by ONNX Runtime. */
+import { Dim, type Graph, Model, type Tensor } from "@bitbudget/graph"
+import type { Calibration } from "@bitbudget/quant"
+import type { Data, Evaluate } from "@bitbudget/runtime"
+import { Session, Value } from "@bitbudget/runtime"
+import { Effect } from "effect"
+
+const USUAL_BATCH = 64
+
+/** Samples up to so many bytes are kept in memory. */
+const KEPT_BYTES = 2 ** 28
+
+export interface Options {
+  /** At most so many samples; whole batches of them. */
+  readonly samples: number
+  readonly threads?: number | undefined
+}
+
+/** The samples over again until there are `rows`: a network made for more than there are. */
+const repeated = (value: Value.Value, rows: number): Value.Value => {
+  const have = value.shape[0]!
+  if (have === rows) return value
+  const width = value.data.length / have
+  const data = Value.zeros(value.dtype, rows * width)
+  for (let i = 0; i < data.length; i++) data[i] = value.data[i % (have * width)]!
+  return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
+}
+
+/** Whole batches of the split's first samples, of the network's own batch size where that is fixed. */
+export const calibrationSamples = (
+  graph: Graph.Graph,
+  split: Data.Split,
+  { samples, threads }: Options
+): Effect.Effect<Calibration<Evaluate.Failure>, Evaluate.Failure> =>
+  Effect.gen(function* () {
+    const fixed = graph.inputs[0]!.shape[0]
+    const most = Math.min(samples, split.size)
+    const batchSize = fixed !== undefined && Dim.isStatic(fixed) ? fixed : Math.min(USUAL_BATCH, most)
+    const batches = most === 0 ? 0 : Math.max(1, Math.floor(most / batchSize))
+    const read = (batch: number) =>
+      Effect.map(split.batch(batch * batchSize, Math.min((batch + 1) * batchSize, most)), ({ inputs }) =>
+        repeated(inputs, batchSize)
+      )
+    // Recipes read their samples many times; large ones are read from the files each time, so that memory stays bounded.
+    const isSmall = 4 * most * Dim.elements(split.inputShape) <= KEPT_BYTES
+    const kept = isSmall
+      ? yield* Effect.forEach(
+          Array.from({ length: batches }, (_, batch) => batch),
+          read
+        )
+      : []
+    const inputsOf = (batch: number) => (isSmall ? Effect.succeed(kept[batch]!) : read(batch))
+    const session = (opened: Graph.Graph) =>
+      Session.make(Model.encode(opened), {
+        name: graph.name,
+        ...(threads === undefined ? {} : { threads })
+      })
+    const found: Calibration<Evaluate.Failure> = {
+      batches,
+      batchSize,
+      open: (opened) =>
+        Effect.map(session(opened), ({ run }) => (batch, feeds = new Map<string, Tensor.Tensor>()) => {
+          const fed = [...feeds].map(([name, tensor]) => [name, Value.fromTensor(tensor)] as const)
+          const input = opened.inputs[0]!.name
+          return Effect.map(
+            Effect.flatMap(inputsOf(batch), (inputs) => run({ ...Object.fromEntries(fed), [input]: inputs })),
+            (results) =>
+              new Map(
+                Object.entries(results).map(([name, { data }]) => [
+                  name,
+                  Value.isNumeric(data) ? data : Float64Array.from(data, Number)
+                ])
+              )
+          )
+        })
+    }
+    return found
+  })

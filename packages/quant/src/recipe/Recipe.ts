@@ -1,0 +1,143 @@
+/**
+ * From a float network and a plan to a quantized network, by a recipe: passes in a stated order.
+ *
+ * A pass is kept only where it lowers the error of the network's outputs on calibration samples, so that a recipe is
+ * never worse there than plain rounding. What each pass bought is part of the result. The recipe's name is part of a plan:
+ * the same choices under another recipe are another network.
+ */
+import type { Graph } from "@bitbudget/graph"
+import { Effect, Schema } from "effect"
+import { activationRanges, extremesOver } from "../calibration/activationRanges.ts"
+import type { Calibration } from "../calibration/Calibration.ts"
+import type { Clipping } from "../calibration/clipping.ts"
+import { inputImportance } from "../calibration/moments.ts"
+import * as BiasCorrection from "../corrections/biasCorrection.ts"
+import { secondOrder } from "../corrections/secondOrder.ts"
+import type { Choices } from "../format/Choice.ts"
+import { encodeLayers, plain, type QuantizedNetwork, roundedLayers } from "../QuantizedNetwork.ts"
+import type { Ranges } from "../Ranges.ts"
+import { quantize } from "../weights/kinds.ts"
+import { weightsOf } from "../Weights.ts"
+import { outputErrorOf } from "./outputError.ts"
+import { type PassName, type RecipeName, recipes } from "./recipes.ts"
+
+export { isRecipe, recipeNames, recipes } from "./recipes.ts"
+export type { PassName, RecipeName } from "./recipes.ts"
+
+/** Calibration samples that nothing can be learned from. */
+export class UnusableCalibration extends Schema.TaggedError<UnusableCalibration>()("UnusableCalibration", {
+  network: Schema.String,
+  why: Schema.String
+}) {
+  override get message() {
+    return `${this.network} cannot be calibrated: ${this.why}`
+  }
+}
+
+/**
+ * From a quantized network to one that may be better, or to several, of which the best is taken; `original` is the float
+ * network it came from.
+ */
+type Pass = <E>(
+  original: Graph.Graph,
+  network: QuantizedNetwork,
+  calibration: Calibration<E>
+) => Effect.Effect<QuantizedNetwork | ReadonlyArray<QuantizedNetwork>, E>
+
+/** Ways of clipping activations that each win on some network, see docs/quantizers.md. */
+const clippings: ReadonlyArray<Clipping> = [
+  { by: "squaredError" },
+  { by: "percentile", share: 0.9999 },
+  { by: "percentile", share: 0.999 }
+]
+
+const passes = {
+  /** Bounds of activations for their width. */
+  ranges: (original, network, calibration) =>
+    Effect.map(activationRanges(original, network.choices, calibration, clippings), (found) =>
+      found.map((ranges) => ({ ...network, ranges }))
+    ),
+  /** Scales of weights, of least squared error weighted by what the inputs carry. */
+  scales: (_, network, calibration) => {
+    const { graph, choices } = network
+    const layers = roundedLayers(graph, choices).map(({ layer }) => layer)
+    return Effect.map(inputImportance(graph, layers, calibration), (importance) => ({
+      ...network,
+      encoded: encodeLayers(graph, choices, (layer, { weights }) =>
+        quantize(weightsOf(graph, layer), layer.channelAxis, weights, {
+          objective: "leastSquares",
+          importance: importance.get(layer.id)!
+        })
+      )
+    }))
+  },
+  /** Second-order rounding. */
+  rounding: (_, network, calibration) => secondOrder(network, calibration),
+  /** Analytic bias correction. */
+  bias: (_, network, calibration) => BiasCorrection.analytic(network, calibration),
+  /** Measured bias correction, layer by layer. */
+  measuredBias: (original, network, calibration) => BiasCorrection.measured(original, network, calibration)
+} as const satisfies { readonly [P in PassName]: Pass }
+
+/** What one pass did. */
+export interface Step {
+  readonly pass: PassName
+  /** Σ(z − ẑ)² / Σz² of the outputs with it and without it. */
+  readonly outputError: number
+  readonly before: number
+  /** A pass that does not lower the error is undone. */
+  readonly kept: boolean
+}
+
+export interface Cooked {
+  readonly network: QuantizedNetwork
+  readonly steps: ReadonlyArray<Step>
+}
+
+const notFinite = (ranges: Ranges): string | undefined =>
+  [...ranges].find(([, { low, high }]) => !Number.isFinite(low) || !Number.isFinite(high))?.[0]
+
+/** The quantized network that a recipe makes of a float network and a plan. */
+export const cook = <E>(
+  recipe: RecipeName,
+  graph: Graph.Graph,
+  choices: Choices,
+  calibration: Calibration<E>
+): Effect.Effect<Cooked, E | UnusableCalibration> =>
+  Effect.gen(function* () {
+    const unusable = (why: string) => new UnusableCalibration({ network: graph.name, why })
+    if (calibration.batches === 0) return yield* unusable("there are no calibration samples")
+    const needsRanges = [...choices.values()].some(({ activations }) => activations.kind === "int")
+    const ranges = needsRanges ? yield* extremesOver(graph, calibration) : new Map()
+    const broken = notFinite(ranges)
+    if (broken !== undefined)
+      return yield* unusable(`the activation ${broken} is infinite or no number on the calibration samples`)
+    let network = plain(graph, choices, ranges)
+    const steps: Array<Step> = []
+    if (recipes[recipe].length === 0) return { network, steps }
+    const errorOf = yield* outputErrorOf(graph, calibration)
+    let before = yield* errorOf(network)
+    for (const pass of recipes[recipe]) {
+      const made = yield* passes[pass](graph, network, calibration)
+      let best: { readonly network: QuantizedNetwork; readonly outputError: number } | undefined
+      for (const candidate of [made].flat()) {
+        const outputError = yield* errorOf(candidate)
+        if (best === undefined || outputError < best.outputError) best = { network: candidate, outputError }
+      }
+      const { outputError } = best!
+      const kept = outputError < before
+      steps.push({ pass, outputError, before, kept })
+      if (!kept) continue
+      network = best!.network
+      before = outputError
+    }
+    return { network, steps }
+  })
+
+/** A step for people: `rounding: output error 4.1 % → 1.3 %`. */
+export const show = ({ pass, outputError, before, kept }: Step): string => {
+  const percent = (x: number) => `${(100 * x).toPrecision(3)} %`
+  return kept
+    ? `${pass}: output error ${percent(before)} → ${percent(outputError)}`
+    : `${pass}: undone, output error would be ${percent(outputError)} instead of ${percent(before)}`
+}

@@ -163,7 +163,7 @@ export const best = Effect.fn("Runs.best")(function* ({ device, budgets, where, 
             ON measured.run = runs.id AND measured.plan = plans.name AND measured.metric = runs.metric
           JOIN models ON models.sha256 = runs.model
           LEFT JOIN datasets ON datasets.sha256 = runs.dataset
-        WHERE runs.status = 'done' AND runs.id IN (SELECT run FROM run_summary WHERE ${filter.text})
+        WHERE runs.status = 'done' ${where === undefined ? "" : `AND runs.id IN (SELECT run FROM run_summary WHERE ${filter.text})`}
           ${conditions.map((condition) => `AND ${condition}`).join(" ")})
        WHERE rank <= ? ORDER BY dataset, metric, rank`,
       [...values, limit]

@@ -149,6 +149,7 @@ export const splitOf = (
           [Math.min(to, count!) - from, ...inputShape],
           Float32Array.from(rows(x.data, inputShape, from, Math.min(to, count!)))
         ),
+        named: new Map(),
         labels: isClasses
           ? {
               kind: "classes",

@@ -1,7 +1,7 @@
 /** `search`, the main job. */
-import { Budget, Choice, Plan, Tasks, UnusableRequest } from "@bitbudget/lab"
+import { Budget, Choice, Plan, Results, Tasks, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
-import { Effect, Option } from "effect"
+import { Effect, Option, Schema } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
   activationFormats,
@@ -176,7 +176,7 @@ export const search = Command.make(
           },
           (found) => say(Tables.plan(found))
         )
-        yield* print(result, Tables.search)
+        yield* print(yield* Schema.encodeEffect(Results.SearchResult)(result), Tables.search)
       })
     )
 ).pipe(

@@ -2,38 +2,38 @@
 import type { Simulate, Validation } from "@bitbudget/device"
 import { Schema } from "effect"
 
-const Known = Schema.NullOr(Schema.Number)
+const Known = Schema.NullOr(Schema.Finite)
 
 /** Nine in ten lie between; null where nothing was measured. */
-const Interval = Schema.NullOr(Schema.Struct({ low: Schema.Number, high: Schema.Number }))
+const Interval = Schema.NullOr(Schema.Struct({ low: Schema.Finite, high: Schema.Finite }))
 
 export const Breakdown = Schema.Struct({
-  latencyMs: Schema.Record(Schema.String, Schema.Number),
-  latencyMsByClass: Schema.Record(Schema.String, Schema.Number),
+  latencyMs: Schema.Record(Schema.String, Schema.Finite),
+  latencyMsByClass: Schema.Record(Schema.String, Schema.Finite),
   energyMj: Schema.Struct({ mac: Known, register: Known, sram: Known, dram: Known, static: Known })
 })
 
 export const Totals = Schema.Struct({
-  latencyMs: Schema.Number,
+  latencyMs: Schema.Finite,
   latencyIntervalMs: Interval,
-  throughputPerS: Schema.Number,
+  throughputPerS: Schema.Finite,
   energyMj: Known,
   energyIntervalMj: Interval,
   dramBytes: Known,
-  modelBytes: Schema.Number,
-  peakActivationBytes: Schema.Number,
-  peakActivationBytesBestOrder: Schema.Number,
-  macs: Schema.Number,
-  bops: Schema.Number,
-  computeCycles: Schema.Number,
+  modelBytes: Schema.Finite,
+  peakActivationBytes: Schema.Finite,
+  peakActivationBytesBestOrder: Schema.Finite,
+  macs: Schema.Finite,
+  bops: Schema.Finite,
+  computeCycles: Schema.Finite,
   utilisation: Known,
   breakdown: Breakdown
 })
 
 /** Error a device's predictions are known to have, in percent. */
 export const Stated = Schema.Struct({
-  medianApePct: Schema.Number,
-  rows: Schema.Number,
+  medianApePct: Schema.Finite,
+  rows: Schema.Finite,
   leftOut: Schema.Struct({
     networkApePct: Known,
     stackApePct: Known,

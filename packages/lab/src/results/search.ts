@@ -4,7 +4,7 @@ import { Schema } from "effect"
 import { Estimates } from "../job/evaluation.ts"
 import { Stated, Totals } from "./cost.ts"
 
-const Known = Schema.NullOr(Schema.Number)
+const Known = Schema.NullOr(Schema.Finite)
 
 export const SearchLayer = Schema.Struct({
   id: Schema.String,
@@ -17,7 +17,7 @@ export const SearchLayer = Schema.Struct({
   latencyMs: Known,
   energyPj: Known,
   /** Of its weights in the file. */
-  bytes: Schema.Number,
+  bytes: Schema.Finite,
   boundBy: Schema.NullOr(Schema.String)
 })
 
@@ -26,7 +26,7 @@ const Baseline = Schema.Struct({
   plan: PlanFile.PlanDocument,
   /** Null where the device cannot hold it. */
   predicted: Schema.NullOr(Totals),
-  modelBytes: Schema.Number,
+  modelBytes: Schema.Finite,
   withinBudgets: Schema.Boolean,
   measured: Estimates
 })
@@ -44,26 +44,26 @@ export const SearchResult = Schema.Struct({
   /** Which of the candidates the plan is. */
   chosen: Schema.String,
   metric: Schema.String,
-  referee: Schema.Array(Schema.Struct({ metric: Schema.String, spearman: Known, n: Schema.Number })),
+  referee: Schema.Array(Schema.Struct({ metric: Schema.String, spearman: Known, n: Schema.Finite })),
   layers: Schema.Array(SearchLayer),
   predicted: Totals,
   /** Average stored bits a weight, scales counted. */
-  averageBits: Schema.Number,
+  averageBits: Schema.Finite,
   budgets: Schema.Array(
-    Schema.Struct({ name: Schema.String, limit: Schema.Number, value: Known, slack: Known })
+    Schema.Struct({ name: Schema.String, limit: Schema.Finite, value: Known, slack: Known })
   ),
   measured: Estimates,
   /** On the same samples, exact McNemar tests. */
   paired: Schema.Array(
     Schema.Struct({
       versus: Schema.String,
-      onlyChosen: Schema.Number,
-      onlyOther: Schema.Number,
-      pValue: Schema.Number
+      onlyChosen: Schema.Finite,
+      onlyOther: Schema.Finite,
+      pValue: Schema.Finite
     })
   ),
   /** Whole plans on the tuning data, best first. */
-  trials: Schema.Array(Schema.Struct({ name: Schema.String, loss: Schema.Number })),
+  trials: Schema.Array(Schema.Struct({ name: Schema.String, loss: Schema.Finite })),
   /** What the chosen plan was predicted to add to the loss, what it added on the tuning data, whether the two agree. */
   trust: Schema.Struct({
     predicted: Known,
@@ -78,23 +78,23 @@ export const SearchResult = Schema.Struct({
     objective: Known,
     bound: Known,
     gap: Known,
-    nodes: Schema.Number,
-    simulations: Schema.Number,
-    seconds: Schema.Number
+    nodes: Schema.Finite,
+    simulations: Schema.Finite,
+    seconds: Schema.Finite
   }),
   front: Schema.NullOr(
     Schema.Array(
       Schema.Struct({
-        limit: Schema.Number,
+        limit: Schema.Finite,
         value: Known,
-        loss: Schema.Number,
+        loss: Schema.Finite,
         optimal: Schema.Boolean,
         plan: PlanFile.PlanDocument
       })
     )
   ),
   files: Schema.Array(Schema.String),
-  fileBytes: Schema.Number,
+  fileBytes: Schema.Finite,
   notes: Schema.Array(Schema.String)
 })
 export type SearchResult = typeof SearchResult.Type

@@ -9,7 +9,6 @@
  */
 import { Profiles } from "@bitbudget/device"
 import { ActivationFormat, WeightKinds } from "@bitbudget/quant"
-import { Model } from "@bitbudget/graph"
 import { Data } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
 import * as fs from "node:fs"
@@ -22,6 +21,7 @@ import type { Request } from "./job/Request.ts"
 import * as Plan from "./Plan.ts"
 import { Database } from "./store/Database.ts"
 import { sha256 } from "./store/identity.ts"
+import { readFloatModel } from "./tasks/model.ts"
 
 const Some = <S extends Schema.Top>(item: S) => Schema.NonEmptyArray(item)
 const Budgets = Schema.NonEmptyArray(Schema.String)
@@ -146,7 +146,7 @@ const requestOf = Effect.fn("Sweep.request")(function* (
   }
   const device = cell.device.endsWith(".json") ? inFolder(cell.device) : cell.device
   const request: Request = {
-    model: yield* Model.read(inFolder(cell.model), {}),
+    model: yield* readFloatModel(inFolder(cell.model)),
     profile: yield* Profiles.load(device, profiles),
     data: yield* Data.open(plan.data.split(",").map(inFolder).join(",")),
     budgets,

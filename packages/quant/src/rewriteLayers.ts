@@ -22,7 +22,7 @@ export interface Activation {
 
 export interface LayerRewriter {
   /** How the weights stand in the network: layers that share an encoding share its form where that is equal. */
-  readonly form: (choice: Choice) => string
+  readonly form: (layer: Layer.Layer, choice: Choice) => string
   /** Adds the weights in their format and returns the name of their float value. */
   readonly weights: (builder: GraphBuilder, layer: Layer.Layer, encoded: Encoded, choice: Choice) => string
   /** Adds the quantized activation and returns the name of its float value. */
@@ -82,7 +82,7 @@ export const rewriteLayers = (
     const weights =
       own === undefined
         ? layer.weight
-        : once(`${numbers.get(own)}|${rewriter.form(choice)}`, () =>
+        : once(`${numbers.get(own)}|${rewriter.form(layer, choice)}`, () =>
             rewriter.weights(builder, layer, own, choice)
           )
     const inputs = [...node.inputs]

@@ -145,11 +145,11 @@ export const splitOf = (
       Effect.succeed({
         from,
         to: Math.min(to, count!),
-        named: new Map(),
         inputs: Value.float32(
           [Math.min(to, count!) - from, ...inputShape],
           Float32Array.from(rows(x.data, inputShape, from, Math.min(to, count!)))
         ),
+        named: new Map(),
         labels: isClasses
           ? {
               kind: "classes",

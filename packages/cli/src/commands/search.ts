@@ -148,7 +148,7 @@ export const search = Command.make(
         const say = yield* previewer
         const result = yield* Plan.search(
           {
-            model: yield* Tasks.readModel(flags.model, yield* readingOf(flags.dim)),
+            model: yield* Tasks.readFloatModel(flags.model, yield* readingOf(flags.dim)),
             profile: yield* Tasks.Profiles.load(flags.device, profiles),
             data: yield* Tasks.Data.open(flags.data),
             budgets,

@@ -74,7 +74,7 @@ export const sensitivity = Command.make(
           choices: Option.isSome(flags.choices)
             ? yield* choiceList("--choices", flags.choices.value)
             : (yield* widths(flags.bits)).map((weights) => Choice.make(weights)),
-          model: yield* Tasks.readModel(flags.model, yield* readingOf(flags.dim)),
+          model: yield* Tasks.readFloatModel(flags.model, yield* readingOf(flags.dim)),
           data: yield* Tasks.Data.open(flags.data),
           samples: Option.getOrUndefined(flags.samples),
           seed: flags.seed,

@@ -94,6 +94,9 @@ const dot = (a: Float64Array, b: Float64Array): number => {
 /** Degrees of freedom of Student's distribution of residuals: some rows are wrong, or of another network. */
 const tails = 3
 
+/** Rows a stack needs before one of them can be called wrong: a stack with one row is calibrated by it. */
+const fewest = 3
+
 /** Steps until the factors stand still. */
 const mostSteps = 25
 
@@ -105,6 +108,7 @@ export const solve = (
 ): Solved => {
   const n = used.length
   const stackOf = used.map((o) => observations[o]!.stack)
+  const rowsOf = stacks.map((_, s) => stackOf.filter((own) => own === s).length)
   const shared = stacks.map((a) => stacks.map((b) => between(a, b)))
   let logs = start.map((each) => each.slice())
   let factor: Float64Array = new Float64Array(0)
@@ -119,7 +123,8 @@ export const solve = (
     for (let i = 0; i < n; i++) {
       const { log, spread, stack } = observations[used[i]!]!
       const residual = log - linear[i]!.log
-      const weight = 1 / (1 + (residual / spread) ** 2 / tails)
+      const alone = rowsOf[stack]! < fewest
+      const weight = alone ? 1 : 1 / (1 + (residual / spread) ** 2 / tails)
       const moved = logs[stack]!.map((value, f) => value - usual[stack]![f]!)
       rest[i] = residual + dot(slopes[i]!, moved)
       for (let j = 0; j <= i; j++) {

@@ -11,7 +11,7 @@ import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { probabilitiesOf, scoresOf } from "../scores.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readModel } from "./model.ts"
+import { readFloatModel, readModel } from "./model.ts"
 
 interface Evaluated {
   readonly n: number
@@ -77,7 +77,8 @@ export const evaluate = Effect.fn("evaluate")(function* (
 ): Effect.fn.Return<Evaluated, RequestFailure> {
   const start = performance.now()
   const { output, samples, threads } = request
-  const model = yield* readModel(request.model, request.reading)
+  const read = request.plan === undefined ? readModel : readFloatModel
+  const model = yield* read(request.model, request.reading)
   const { graph } = model
   if (output !== undefined && !graph.outputs.includes(output))
     return yield* new UnusableRequest({

@@ -2,7 +2,7 @@
 import { Dim, Graph, Layer, Model, Work, Workload } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
-import { isLayerList, readLayerList, withDims } from "./model.ts"
+import { isLayerList, readLayerList } from "./model.ts"
 import { surveyModel } from "./observe.ts"
 
 /** Null: open. */
@@ -109,7 +109,7 @@ export const inspect = Effect.fn("inspect")(function* (
       why: "the name of the model is empty; give an ONNX file or a layer list"
     })
   if (isLayerList(file)) return listed(yield* readLayerList(file, 1))
-  const model = yield* withDims(file, { keepOpen: true, ...options }, (known) => surveyModel(file, known))
+  const model = yield* surveyModel(file, { keepOpen: true, ...options })
   const { graph, name, sha256, opset, unsupported } = model
   const workload = Workload.workloadOf(graph, 1)
   const works = new Map(workload.steps.map((step) => [step.id, step.work]))

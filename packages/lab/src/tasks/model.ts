@@ -18,37 +18,6 @@ export const readLayerList = Effect.fn(function* (
   )
 })
 
-/** Sizes by name that remember which names the reader asked for: those are the dimensions a model leaves open. */
-class Dims extends Map<string, number> {
-  readonly asked = new Set<string>()
-  override get(name: string): number | undefined {
-    this.asked.add(name)
-    return super.get(name)
-  }
-}
-
-/** Reads a network with `read`, and refuses sizes of dimensions that it does not have. */
-export const withDims = Effect.fn(function* <A, E>(
-  file: string,
-  options: Model.ReadOptions,
-  read: (options: Model.ReadOptions) => Effect.Effect<A, E>
-): Effect.fn.Return<A, E | UnusableRequest> {
-  const dims = new Dims(options.dims)
-  const found = yield* read({ ...options, dims })
-  const unknown = [...dims.keys()].filter((name) => !dims.asked.has(name))
-  if (unknown.length > 0) {
-    const open = [...dims.asked].filter((name) => name !== "")
-    return yield* new UnusableRequest({
-      why:
-        `--dim ${unknown[0]}: ${file} has no open dimension "${unknown[0]}"; ` +
-        (open.length === 0
-          ? "all its dimensions but the batch are fixed"
-          : `its open dimensions are ${open.join(", ")}`)
-    })
-  }
-  return found
-})
-
 /**
  * A trained network: what needs weights or data refuses a layer list by name. Operators nobody knows are carried,
  * with shapes from a run where the file does not give them.
@@ -64,8 +33,25 @@ export const readModel = Effect.fn(function* (
       why: `${file} is a layer list: it has work but no weights, and this command needs them; give the ONNX file`
     })
   }
-  const model = yield* withDims(file, options, (known) => surveyModel(file, known))
+  const model = yield* surveyModel(file, options)
   if (model.unsupported.length > 0)
     return yield* new Model.UnsupportedModel({ file, nodes: model.unsupported })
   return model
+})
+
+/**
+ * A network to choose formats for. One that is quantized already is refused: its weights have lost what a search would
+ * measure, and its own rounding would be counted for the plan's.
+ */
+export const readFloatModel = Effect.fn(function* (
+  file: string,
+  options: Model.ReadOptions = {}
+): Effect.fn.Return<Model.Model, RequestFailure> {
+  const model = yield* readModel(file, options)
+  if (model.quantization === undefined) return model
+  const { kinds, layers } = model.quantization
+  const bits = [...new Set(layers.map(({ weightBits }) => weightBits))].join(", ")
+  return yield* new UnusableRequest({
+    why: `${file} is quantized already (${kinds.join(", ")}${bits === "" ? "" : `, weights of ${bits} bits`}): give the float network it was made from; \`bitbudget inspect\` shows its layers`
+  })
 })

@@ -16,7 +16,7 @@ import { Effect } from "effect"
 import type { RequestFailure } from "../errors.ts"
 import { writeFile } from "../files.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readModel } from "./model.ts"
+import { readFloatModel } from "./model.ts"
 
 interface Packed {
   readonly file: string
@@ -52,7 +52,7 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   readonly calibration?: number | undefined
   readonly out: string
 }): Effect.fn.Return<Packed, RequestFailure> {
-  const model = yield* readModel(request.model, request.reading)
+  const model = yield* readFloatModel(request.model, request.reading)
   const { graph } = model
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan

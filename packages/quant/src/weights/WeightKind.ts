@@ -10,10 +10,10 @@ export interface WeightShape {
 }
 
 /**
- * What reads the weights: a product that is to run on integers, which has to see DequantizeLinear before it, or one in
- * float, whose weights are widened once, when the file is loaded.
+ * What reads the weights: a product that is to run on integers, which has to see DequantizeLinear before it ("unsigned": with
+ * weights of 8 bits as unsigned codes), or one in float, whose weights are widened once, when the file is loaded.
  */
-export type Product = "integer" | "float"
+export type Product = "integer" | "unsigned" | "float"
 
 /** `F` is the format, `E` what weights become in it: codes and the parameters that give the values back. */
 export interface WeightKind<F extends WeightFormat, E> {

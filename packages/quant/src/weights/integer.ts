@@ -233,9 +233,20 @@ const uneven = (
   return builder.add("DequantizeLinear", [wide, scale, ...zero], attributes, { name: `${name}/dq` })
 }
 
+/** 8-bit codes from 0, with a zero point in the middle: the same values. */
+const unsigned = (encoded: IntegerCodes): IntegerCodes => {
+  const { format, codes, scales, zeroPoints } = encoded
+  if (format.bits !== 8 || zeroPoints !== undefined) return encoded
+  return {
+    ...encoded,
+    codes: Uint16Array.from(codes, (code) => code + 128),
+    zeroPoints: new Uint16Array(scales.length).fill(128)
+  }
+}
+
 const emit = (builder: GraphBuilder, name: string, encoded: IntegerCodes, product: Product): string =>
-  product === "integer" && hasIntegerKernels(encoded.format)
-    ? emitForIntegers(builder, name, encoded)
+  product !== "float" && hasIntegerKernels(encoded.format)
+    ? emitForIntegers(builder, name, product === "unsigned" ? unsigned(encoded) : encoded)
     : emitForFloats(builder, name, encoded)
 
 const storedBytes = (of: WeightShape, { bits, scale, zeroPoint }: IntegerWeights): number => {

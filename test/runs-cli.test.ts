@@ -98,7 +98,7 @@ describe("runs", () => {
       runs("list", "--columns", "note").out,
       runs("show", ids[0]!, "--json").out
     ]) {
-      expect(out).toContain("\\u001b[2J")
+      expect(out).toMatch(/\\(?:e|u001b)\[2Jgone\\u009b31m/)
       // oxlint-disable-next-line no-control-regex
       expect(out).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/)
     }

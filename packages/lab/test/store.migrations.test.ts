@@ -1,6 +1,7 @@
 /** Databases of every earlier version, made by their own SQL, and files that are no run store. */
 import { Effect } from "effect"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import sqlite3 from "sqlite3"
@@ -208,6 +209,33 @@ describe("files that cannot be used", () => {
     bytes.fill(0xa5, 4096, bytes.length - 4096)
     writeFileSync(file, bytes)
     expect(await failureOf(file, "write")).toMatch(/is damaged/)
+  })
+
+  it.each([
+    ["this version", undefined],
+    ["version 1", version1]
+  ])("one that may not be written can be read, by somebody without rights: %s", async (_, sql) => {
+    const dir = folder()
+    const file = path.join(dir, "runs.db")
+    await (sql === undefined
+      ? Effect.runPromise(Effect.provide(Effect.void, RunStore.layer(file)))
+      : execute(file, sql))
+    const before = readFileSync(file)
+    chmodSync(file, 0o444)
+    chmodSync(dir, 0o555)
+    const done = spawnSync(process.execPath, [path.join(import.meta.dirname, "support/reader.ts"), file], {
+      encoding: "utf8"
+    })
+    chmodSync(dir, 0o755)
+    expect(done.stderr).toBe("")
+    const runs = sql === undefined ? 0 : 2
+    expect(JSON.parse(done.stdout)).toEqual({
+      listed: runs,
+      counted: runs,
+      written: expect.stringContaining("may not be written") as string
+    })
+    expect(readFileSync(file).equals(before)).toBe(true)
+    expect(readdirSync(dir)).toEqual(["runs.db"])
   })
 
   it("questions about a missing file are answered with nothing, and make nothing", async () => {

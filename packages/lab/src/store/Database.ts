@@ -25,6 +25,10 @@ export class Database extends Context.Service<
     /** Whether the file is there; questions about a missing one are answered with nothing. */
     readonly exists: boolean
     readonly sql: SqlClient.SqlClient
+    /** Another connection to the same tables, which cannot write and whose statements have to end in time. */
+    readonly reader: (
+      timeLimitMs: number
+    ) => Effect.Effect<SqlClient.SqlClient, SqlError.SqlError, Scope.Scope>
     /** SQL's errors as failures of this database, in words. */
     readonly safe: <A, E, R>(
       effect: Effect.Effect<A, E | SqlError.SqlError, R>
@@ -106,16 +110,16 @@ const versionOf = Effect.fnUntraced(function* (file: string, sql: SqlClient.SqlC
 })
 
 /** Looks at a file without changing it. */
-const reading = (file: string) =>
+const reading = (file: string, limits: Pick<Sqlite3.Options, "timeLimitMs"> = {}) =>
   Effect.gen(function* () {
-    const sql = yield* Sqlite3.make(file, { access: "read" })
+    const sql = yield* Sqlite3.make(file, { access: "read", ...limits })
     // Opening is lazy: only a first question tells whether the log beside the file can be used.
     yield* sql`SELECT count(*) FROM sqlite_schema`
     return sql
   }).pipe(
     Effect.catchIf(
       (error) => /^SQLITE_(CANTOPEN|READONLY)/.test(error.reason.message),
-      () => Sqlite3.make(file, { access: "still" })
+      () => Sqlite3.make(file, { access: "still", ...limits })
     )
   )
 
@@ -162,8 +166,15 @@ const writable = Effect.fnUntraced(function* (file: string, version: number | un
   if (version !== LATEST) yield* broughtUpToDate(file, file)
   const sql = yield* Sqlite3.make(file, { access: "write" })
   yield* reap(sql)
-  return sql
+  const connected: Connected = { sql, at: file }
+  return connected
 })
+
+/** A connection, and the file it is to; none for one in memory. */
+interface Connected {
+  readonly sql: SqlClient.SqlClient
+  readonly at: string | undefined
+}
 
 /** A migrated copy in the folder of temporary files: an older version that may not be written can be read. */
 const migratedCopy = Effect.fnUntraced(function* (file: string, sql: SqlClient.SqlClient) {
@@ -174,19 +185,21 @@ const migratedCopy = Effect.fnUntraced(function* (file: string, sql: SqlClient.S
   const copy = path.join(folder, "copy.db")
   yield* sql`VACUUM INTO ${copy}`
   yield* broughtUpToDate(file, copy)
-  return yield* Sqlite3.make(copy, { access: "write" })
+  const connected: Connected = { sql: yield* Sqlite3.make(copy, { access: "write" }), at: copy }
+  return connected
 })
 
 const inMemory = Effect.fnUntraced(function* (file: string) {
   const sql = yield* Sqlite3.make(IN_MEMORY, { access: "write" })
   yield* migrate(file, sql)
-  return sql
+  const connected: Connected = { sql, at: undefined }
+  return connected
 })
 
 const connect = Effect.fnUntraced(function* (
   file: string,
   { access }: Options
-): Effect.fn.Return<SqlClient.SqlClient, StoreFailure | SqlError.SqlError, Scope.Scope> {
+): Effect.fn.Return<Connected, StoreFailure | SqlError.SqlError, Scope.Scope> {
   if (file === "") return yield* refuse(file, "has no name", "name a file with --db")
   const found = fs.statSync(file, { throwIfNoEntry: false })
   if (found === undefined) {
@@ -208,15 +221,18 @@ const connect = Effect.fnUntraced(function* (
     })
   )
   const { version, stale } = looking
+  if (access === "write" && !mayWrite(file)) return yield* refuse(file, "it or its folder may not be written")
   if (access === "write") return yield* writable(file, version)
   if ((version < LATEST || stale) && mayWrite(file)) return yield* writable(file, version)
   const sql = yield* reading(file)
-  return version < LATEST ? yield* migratedCopy(file, sql) : sql
+  return version < LATEST ? yield* migratedCopy(file, sql) : { sql, at: file }
 })
 
 const open = Effect.fnUntraced(function* (file: string, options: Options) {
   const safe = safeFor(file)
   const exists = fs.existsSync(file)
-  const sql = yield* safe(connect(file, options))
-  return Database.of({ file, exists, sql, safe })
+  const { sql, at } = yield* safe(connect(file, options))
+  const reader = (timeLimitMs: number) =>
+    at === undefined ? Effect.succeed(sql) : reading(at, { timeLimitMs })
+  return Database.of({ file, exists, sql, reader, safe })
 })

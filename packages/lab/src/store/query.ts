@@ -3,7 +3,6 @@ import { Effect } from "effect"
 import { Database } from "./Database.ts"
 import { UnusableQuery } from "./failures.ts"
 import type { Row } from "./Runs.ts"
-import * as Sqlite3 from "./sqlite3Client.ts"
 
 /** What the statement consists of, without comments; text and quoted names are kept whole. */
 const tokenPattern =
@@ -41,7 +40,7 @@ const checked = (text: string): Effect.Effect<string, UnusableQuery> => {
 const MOST_ROWS = 1_000_000
 
 export const query = Effect.fn("Runs.query")(function* (text: string, timeLimitSeconds: number) {
-  const { file, exists, sql, safe } = yield* Database
+  const { reader, safe } = yield* Database
   const statement = yield* checked(text)
   const refuse = (message: string) =>
     message.startsWith("SQLITE_INTERRUPT")
@@ -51,10 +50,7 @@ export const query = Effect.fn("Runs.query")(function* (text: string, timeLimitS
       : message.startsWith("SQLITE_READONLY")
         ? new UnusableQuery({ why: "a query reads; this one would write" })
         : new UnusableQuery({ why: `the query: ${message.replace(/^SQLITE_ERROR: /, "")}` })
-  // A missing file has no second connection: its tables are in memory.
-  const client = exists
-    ? yield* safe(Sqlite3.make(file, { access: "read", timeLimitMs: 1000 * timeLimitSeconds }))
-    : sql
+  const client = yield* safe(reader(1000 * timeLimitSeconds))
   return yield* client
     .unsafe<Row>(
       /^EXPLAIN/i.test(statement) ? statement : `SELECT * FROM (${statement}\n) LIMIT ${MOST_ROWS}`

@@ -192,7 +192,7 @@ describe("inputs", () => {
       "--calibration",
       "99"
     )
-    expect(many.notes.join()).toMatch(/of 60 of 60 samples .*\(99 were asked for\)/)
+    expect(many.notes.join()).toMatch(/on 60 of 60 samples .*\(99 were asked for\)/)
   })
 })
 

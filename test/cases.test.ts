@@ -91,7 +91,9 @@ describe("outputs", () => {
     const chosen = found.measured.distortion.value
     expect(chosen).toBeLessThanOrEqual(baselines.get("w4a8")!.measured.distortion.value)
     expect(baselines.get("w2a8")!.measured.distortion.value).toBeGreaterThan(0.1)
-    expect(found.notes.join("\n")).toMatch(/samples: 6 of 6 for activation ranges, 8 of 12 for sensitivities/)
+    expect(found.notes.join("\n")).toMatch(
+      /samples: 6 of 6 for (activation ranges|calibration), 8 of 12 for sensitivities/
+    )
   })
 
   it("an output that does not exist is named with those that do", () => {
@@ -178,8 +180,8 @@ describe("inputs", () => {
     // With the ranges of 6 of the 60 samples it was 21 dB.
     expect(all.outputs[0].sqnrDb).toBeGreaterThan(40)
     expect(few.outputs[0].sqnrDb).toBeLessThan(30)
-    expect(all.notes.join()).toMatch(/activation ranges are of 60 of 60 samples/)
-    expect(few.notes.join()).toMatch(/activation ranges are of 6 of 60 samples/)
+    expect(all.notes.join()).toMatch(/calibrated on 60 of 60 samples/)
+    expect(few.notes.join()).toMatch(/calibrated on 6 of 60 samples/)
     const many = json(
       "evaluate",
       network("one-layer"),
@@ -190,7 +192,7 @@ describe("inputs", () => {
       "--calibration",
       "99"
     )
-    expect(many.notes.join()).toMatch(/of 60 of 60 samples .*\(99 were asked for\)/)
+    expect(many.notes.join()).toMatch(/on 60 of 60 samples .*\(99 were asked for\)/)
   })
 })
 

@@ -285,7 +285,9 @@ describe("related devices", () => {
     const of = (profile: Profile.Profile) =>
       profile.stacks!.find(({ software }) => software === "tflite-edgetpu-delegate")!
     expect(of(fitted!).efficiency!.dense!.confidence).toBe("derived")
-    expect(of(fitted!).efficiency!.dense!.value).toBeCloseTo(of(measured!).efficiency!.dense!.value, 1)
+    // It lies between its relative's and what devices of the kind usually have: within a fifth of the measured one.
+    const [own, relative] = [of(fitted!).efficiency!.dense!.value, of(measured!).efficiency!.dense!.value]
+    expect(Math.abs(Math.log(own / relative))).toBeLessThan(0.2)
     expect(of(fitted!).fit).toBeUndefined()
     expect(fitted!.memory).toEqual(board.memory)
     expect(stated(fitted!)).toBeNull()

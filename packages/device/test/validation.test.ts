@@ -139,17 +139,20 @@ describe("scores and fits", () => {
   })
 
   /** Observations of log(efficiency of dense layers) of stacks of one device. */
-  const problem = (values: ReadonlyArray<readonly [software: string, log: number]>): Problem => ({
-    stacks: values.map(([software]) => ({ device: "d", software, native: "w8a8" })),
-    usual: values.map(() => new Float64Array(factorNames.length)),
-    observations: values.map(([, log], stack) => ({ stack, log, spread: 0.1 })),
-    between: covariances(new Set()),
-    model: (_, logs) => {
-      const slopes = new Float64Array(factorNames.length)
-      slopes[factorNames.indexOf("dense")] = 1
-      return { log: logs[factorNames.indexOf("dense")]!, slopes }
+  const problem = (values: ReadonlyArray<readonly [software: string, log: number]>): Problem => {
+    const names = [...new Set(values.map(([software]) => software))]
+    return {
+      stacks: names.map((software) => ({ device: "d", software, native: "w8a8" })),
+      usual: names.map(() => new Float64Array(factorNames.length)),
+      observations: values.map(([software, log]) => ({ stack: names.indexOf(software), log, spread: 0.1 })),
+      between: covariances(new Set()),
+      model: (_, logs) => {
+        const slopes = new Float64Array(factorNames.length)
+        slopes[factorNames.indexOf("dense")] = 1
+        return { log: logs[factorNames.indexOf("dense")]!, slopes }
+      }
     }
-  })
+  }
   const dense = factorNames.indexOf("dense")
   const usual = new Float64Array(factorNames.length)
 

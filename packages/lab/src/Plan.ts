@@ -10,6 +10,7 @@
 import { Choice, PlanFile } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
+import { requireRoom } from "./job/capacity.ts"
 import { candidates } from "./job/candidates.ts"
 import { cook } from "./job/cook.ts"
 import { costsOn } from "./job/costs.ts"
@@ -39,6 +40,7 @@ const optionsOf = (request: Request, { layers, choices }: Opened) => ({
   budgets: request.budgets.map(({ text }) => text),
   choices: layers.map(({ id }) => [id, choices.get(id)!.map(Choice.show)]),
   ties: request.ties,
+  ignoreCapacity: request.ignoreCapacity,
   metric: request.metric,
   front: request.front ?? null,
   samples: request.samples ?? null,
@@ -75,8 +77,9 @@ export const search = Effect.fn("Plan.search")(function* (
   const opened = yield* open(request)
   const costs = costsOn(profile, opened)
   const limits = yield* limitsOf(profile, opened, costs, request.budgets)
-  const { ties, timeLimitSeconds } = request
-  const program: Program = { opened, costs, limits, ties, timeLimitSeconds }
+  const { ties, ignoreCapacity, timeLimitSeconds } = request
+  const program: Program = { opened, costs, limits, ties, ignoreCapacity, timeLimitSeconds }
+  yield* requireRoom(program)
   const reachable = yield* requireFeasible(program)
 
   const store = yield* RunStore
@@ -97,7 +100,7 @@ export const search = Effect.fn("Plan.search")(function* (
     const cookery = yield* cook(job, opened)
     const key = [cookery.recipe, request.calibration ?? CALIBRATION_SAMPLES]
     const measured = yield* measure(job, opened, { ...cookery, key })
-    const found = yield* candidates(job, program, measured.report, planOf(opened, reachable.choice))
+    const found = yield* candidates(job, program, cookery, measured, planOf(opened, reachable.choice))
     const tried = yield* select(job, opened, cookery, measured, found)
     const selected = yield* refine(job, program, cookery, measured, found.losses, tried)
     yield* announce({ opened, selected, plan: PlanFile.toDocument(model.sha256, selected.chosen.choices) })

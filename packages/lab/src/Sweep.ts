@@ -155,6 +155,7 @@ const requestOf = Effect.fn("Sweep.request")(function* (
     offers: [],
     locks: [],
     ties: "shared",
+    ignoreCapacity: false,
     metric: cell.metric,
     samples: plan.samples,
     seed: cell.seed,

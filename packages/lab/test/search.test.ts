@@ -172,6 +172,20 @@ describe("the main job", () => {
   })
 })
 
+it("several outputs: every head's layers are judged by what they move", async () => {
+  const dir = await Tiny.folder({ heads: 2 })
+  const own = { budgets: budgets("size<=75%"), offers: [{ pattern: "aux", choices: choices("w2a8,w8a8") }] }
+  const result = await Tiny.withStore(dir, search(dir, own))
+  expect(result.metric).toBe("distortion")
+  const coarse = await Tiny.withStore(
+    dir,
+    search(dir, { ...own, offers: [], locks: [{ pattern: "aux", choice: Choice.wa(2, 8) }] })
+  )
+  // Two bits in the second head are not free, whatever the first output says.
+  expect(coarse.certificate.objective!).toBeGreaterThan(result.certificate.objective!)
+  expect(result.measured["distortion"]!.value).toBeGreaterThan(0)
+})
+
 describe("refused", () => {
   it("by name: patterns, locks and formats that cannot be", async () => {
     const dir = await Tiny.folder()
@@ -302,7 +316,14 @@ describe("the certificate", () => {
           for (const share of [0, 0.3, 0.7]) {
             const limit = least + share * (most - least)
             const limits = [{ budget: { text: quantity, quantity, limit }, limit }]
-            const program = { opened, costs, limits, ties: "shared" as const, timeLimitSeconds: undefined }
+            const program = {
+              opened,
+              costs,
+              limits,
+              ties: "shared" as const,
+              ignoreCapacity: true,
+              timeLimitSeconds: undefined
+            }
             const solution = yield* Program.solve(program, losses, [])
             expect(solution.status).toBe("optimal")
             const best = Math.min(...all.filter(({ value }) => value <= limit).map(({ loss }) => loss))

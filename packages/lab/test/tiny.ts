@@ -39,10 +39,12 @@ export interface Shape {
   /** The batch the file is made for; open when absent. */
   readonly batch?: number
   readonly softmax?: boolean
+  /** A second output beside the classes. */
+  readonly heads?: 2
 }
 
 /** conv → relu → (conv → relu → conv) + skip → relu → pool → gemm */
-export const network = ({ batch, softmax = false }: Shape = {}): Uint8Array => {
+export const network = ({ batch, softmax = false, heads }: Shape = {}): Uint8Array => {
   const b = new GraphBuilder("tiny")
   const x = b.input("x", "float32", [batch ?? Dim.batchDim(), 2, 6, 6])
   const weights = (name: string, shape: ReadonlyArray<number>, seed: number) =>
@@ -62,7 +64,14 @@ export const network = ({ batch, softmax = false }: Shape = {}): Uint8Array => {
     { name: "head" }
   )
   const last = softmax ? b.add("Softmax", [head], { axis: 1 }, { name: "probabilities" }) : head
-  return Model.encode(b.finish([last]))
+  if (heads === undefined) return Model.encode(b.finish([last]))
+  const aux = b.add(
+    "Gemm",
+    [flat, weights("aux.w", [64, WIDTH], 5)],
+    { alpha: 1, beta: 1, transA: false, transB: true },
+    { name: "aux" }
+  )
+  return Model.encode(b.finish([last, aux]))
 }
 
 /** An `.npy` file of little-endian numbers. */

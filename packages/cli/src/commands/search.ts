@@ -82,6 +82,10 @@ export const search = Command.make(
       Flag.withDefault("shared"),
       Flag.withDescription("shared: layers reading operands of one Add or Concat agree in activations")
     ),
+    ignoreCapacity: Flag.Boolean("ignore-capacity").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Allow plans that do not fit the device's memories")
+    ),
     pareto: countFlag("pareto", 2).pipe(
       Flag.optional,
       Flag.withDescription("Points of the front over --over (default: no front)")
@@ -161,6 +165,7 @@ export const search = Command.make(
             offers: yield* Effect.forEach(flags.choices, offerOf),
             locks: yield* Effect.forEach(flags.lock, lockOf),
             ties: flags.ties,
+            ignoreCapacity: flags.ignoreCapacity,
             metric: flags.metric,
             front: Option.isSome(pareto)
               ? { points: pareto.value, over: Option.getOrElse(over, () => "latency" as const) }

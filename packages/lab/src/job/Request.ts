@@ -31,6 +31,8 @@ export interface Request {
   readonly locks: ReadonlyArray<Lock>
   /** "shared": layers that read operands of one Add or Concat agree in their activation format. */
   readonly ties: "shared" | "none"
+  /** Whether plans count that do not fit the device's memories. */
+  readonly ignoreCapacity: boolean
   /** What a layer's loss is measured by. */
   readonly metric: MetricChoice
   /** Points of a front over a quantity, beside the plan. */

@@ -4,14 +4,15 @@
  */
 import { Choice } from "@bitbudget/quant"
 import type { Solution } from "@bitbudget/search"
-import type { Report } from "@bitbudget/sensitivity"
 import { Effect, Schema } from "effect"
 import * as Stage from "../store/Stage.ts"
+import type { Cookery } from "./cook.ts"
+import { distortionTable } from "./distortions.ts"
 import { type Costs, quantitiesOf } from "./costs.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { Limit } from "./limits.ts"
 import { additive, type LossTable, lossTable } from "./losses.ts"
-import { written } from "./measure.ts"
+import { type Measured, written } from "./measure.ts"
 import type { Opened } from "./open.ts"
 import { acceptance, frontOf, planOf, type Program, solve, solveGreedily } from "./program.ts"
 
@@ -85,12 +86,17 @@ const traded = Stage.make(
 export const candidates = Effect.fn("candidates")(function* (
   job: Job,
   program: Program,
-  report: Report.SensitivityReport,
+  cookery: Pick<Cookery, "assemble">,
+  measured: Measured,
   start: Choice.Choices
 ): Effect.fn.Return<Candidates, JobFailure> {
   const { opened, limits } = program
   const { metric: wanted, profile, model, front } = job.request
-  const table = yield* lossTable(report, opened, wanted)
+  const { report } = measured
+  const isWhole = opened.graph.outputs.length === 1
+  const table = isWhole
+    ? yield* lossTable(report, opened, wanted)
+    : yield* distortionTable(job, opened, cookery, measured)
   const accept = acceptance(program)
   const keeping = (plan: Candidate) => accept(writtenPlan(plan.choices))
   const even = uniforms(opened)
@@ -115,7 +121,7 @@ export const candidates = Effect.fn("candidates")(function* (
 
   const certificate = yield* exact(table.losses, table.metric)
   const others: Array<Candidate> = []
-  if (wanted === "auto")
+  if (wanted === "auto" && isWhole)
     for (const metric of additive) {
       if (metric === table.metric) continue
       const other = yield* Effect.option(lossTable(report, opened, metric))

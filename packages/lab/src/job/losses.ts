@@ -37,7 +37,8 @@ const isAdditive = (metric: Referee.Judged): metric is Additive => Object.hasOwn
 export const additive: ReadonlyArray<Additive> = Referee.judged.filter(isAdditive)
 
 export interface LossTable {
-  readonly metric: Additive
+  /** "distortion": of all outputs, where there are several. */
+  readonly metric: Additive | "distortion"
   /** By layer in the report's order, by choice. */
   readonly losses: ReadonlyArray<ReadonlyMap<string, number>>
 }
@@ -53,7 +54,7 @@ const best = ({ referee = {} }: Report.SensitivityReport): Additive => {
 }
 
 /** Losses made monotone: at least 0, and at least those of every choice that is finer of its kind. */
-const monotone = (
+export const monotone = (
   choices: ReadonlyArray<Choice.Choice>,
   harms: ReadonlyArray<number>
 ): ReadonlyMap<string, number> =>

@@ -18,6 +18,8 @@ export interface Program {
   readonly costs: Costs
   readonly limits: ReadonlyArray<Limit>
   readonly ties: "shared" | "none"
+  /** Whether plans count that do not fit the device's memories. */
+  readonly ignoreCapacity: boolean
   readonly timeLimitSeconds: number | undefined
 }
 
@@ -70,6 +72,8 @@ const problemOf = (
 ): Problem.Problem => {
   const { graph, layers, choices } = opened
   const [rows, fixed] = table === "lower" ? [costs.lower, costs.fixedLower] : [costs.estimate, costs.fixed]
+  // Bounds are sums of floats too: a plan that just keeps a budget must not fall out by their rounding. Plans are judged whole.
+  const slack = table === "lower" ? 1 + 1e-9 : 1
   const wanted = tightest(summed(limits))
   const peak = tightest(limits).get("peakMemory")
   const moments = peak === undefined ? [] : costs.moments()
@@ -103,11 +107,11 @@ const problemOf = (
   const budgets = Object.fromEntries([
     ...[...wanted].map(([quantity, limit]) => [
       quantity,
-      Math.max(0, limit * (factors.get(quantity) ?? 1) - (fixed[quantity] ?? 0))
+      Math.max(0, limit * slack * (factors.get(quantity) ?? 1) - (fixed[quantity] ?? 0))
     ]),
     ...moments.map(({ step, fixedBytes }) => [
       rowName("peakMemory", step),
-      Math.max(0, peak! * (factors.get("peakMemory") ?? 1) - fixedBytes)
+      Math.max(0, peak! * slack * (factors.get("peakMemory") ?? 1) - fixedBytes)
     ]),
     ...(near === undefined ? [] : [[CHANGES, near.most] as const])
   ])
@@ -128,7 +132,7 @@ const assignmentOf = (plan: Choice.Choices): Solution.Solution["choice"] =>
   Object.fromEntries([...plan].map(([id, choice]) => [id, Choice.show(choice)]))
 
 /** Whether a plan keeps every budget when it is simulated whole; each plan is simulated once. */
-export const acceptance = ({ opened, costs, limits }: Program) => {
+export const acceptance = ({ opened, costs, limits, ignoreCapacity }: Program) => {
   const known = new Map<string, boolean>()
   return (choice: Solution.Solution["choice"]): boolean => {
     const key = Object.values(choice).join()
@@ -136,7 +140,10 @@ export const acceptance = ({ opened, costs, limits }: Program) => {
     if (before !== undefined) return before
     const plan = planOf(opened, choice)
     const cost = Effect.runSync(Effect.option(costs.simulate(plan)))
-    const accepted = cost._tag === "Some" && keeps(limits, cost.value, costs.averageBits(plan))
+    const accepted =
+      cost._tag === "Some" &&
+      (ignoreCapacity || cost.value.overflows.length === 0) &&
+      keeps(limits, cost.value, costs.averageBits(plan))
     known.set(key, accepted)
     return accepted
   }

@@ -1,8 +1,7 @@
 /** Calibration samples of a data set as recipes want them: batches of one size, each read once, run by ONNX Runtime. */
 import { Dim, type Graph, Model, type Tensor } from "@bitbudget/graph"
 import type { Calibration } from "@bitbudget/quant"
-import type { Data, Evaluate } from "@bitbudget/runtime"
-import { Session, Value } from "@bitbudget/runtime"
+import { type Data, Evaluate, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 
 const USUAL_BATCH = 64
@@ -26,6 +25,13 @@ const repeated = (value: Value.Value, rows: number): Value.Value => {
   return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
 }
 
+/** What is fed, by input. */
+type Inputs = Readonly<Record<string, Value.Value>>
+
+/** Those that a graph made of the network still reads. */
+const needed = ({ inputs }: Graph.Graph, all: Inputs): Inputs =>
+  Object.fromEntries(Object.entries(all).filter(([name]) => inputs.some((input) => input.name === name)))
+
 /** Whole batches of the split's first samples, of the network's own batch size where that is fixed. */
 export const calibrationSamples = (
   graph: Graph.Graph,
@@ -37,9 +43,16 @@ export const calibrationSamples = (
     const most = Math.min(samples, split.size)
     const batchSize = fixed !== undefined && Dim.isStatic(fixed) ? fixed : Math.min(USUAL_BATCH, most)
     const batches = most === 0 ? 0 : Math.max(1, Math.floor(most / batchSize))
+    const feeds = yield* Effect.scoped(
+      Effect.flatMap(Session.make(Model.encode(graph), { name: graph.name }), (session) =>
+        Evaluate.feederOf(session, split)
+      )
+    )
     const read = (batch: number) =>
-      Effect.map(split.batch(batch * batchSize, Math.min((batch + 1) * batchSize, most)), ({ inputs }) =>
-        repeated(inputs, batchSize)
+      Effect.map(split.batch(batch * batchSize, Math.min((batch + 1) * batchSize, most)), (samples): Inputs =>
+        Object.fromEntries(
+          Object.entries(feeds(samples)).map(([name, value]) => [name, repeated(value, batchSize)])
+        )
       )
     // Recipes read their samples many times; large ones are read from the files each time, so that memory stays bounded.
     const isSmall = 4 * most * Dim.elements(split.inputShape) <= KEPT_BYTES
@@ -61,9 +74,10 @@ export const calibrationSamples = (
       open: (opened) =>
         Effect.map(session(opened), ({ run }) => (batch, feeds = new Map<string, Tensor.Tensor>()) => {
           const fed = [...feeds].map(([name, tensor]) => [name, Value.fromTensor(tensor)] as const)
-          const input = opened.inputs[0]!.name
           return Effect.map(
-            Effect.flatMap(inputsOf(batch), (inputs) => run({ ...Object.fromEntries(fed), [input]: inputs })),
+            Effect.flatMap(inputsOf(batch), (inputs) =>
+              run({ ...Object.fromEntries(fed), ...needed(opened, inputs) })
+            ),
             (results) =>
               new Map(
                 Object.entries(results).map(([name, { data }]) => [

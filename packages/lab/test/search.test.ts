@@ -27,6 +27,7 @@ const requestOf = (dir: string, own: Partial<Plan.Request> = {}, device?: string
     offers: [],
     locks: [],
     ties: "shared",
+    ignoreCapacity: false,
     metric: "auto",
     samples: 20,
     seed: 0,

@@ -17,7 +17,7 @@ import * as Sessions from "./Session.ts"
 import type { Session } from "./Session.ts"
 import * as Value from "./Value.ts"
 
-export { Mismatch } from "./Feed.ts"
+export { feederOf, Mismatch } from "./Feed.ts"
 export type { Failure, Options } from "./Feed.ts"
 
 /**

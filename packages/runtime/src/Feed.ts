@@ -188,6 +188,17 @@ const trimmed = (value: Value.Value, rows: number, samples: number): Value.Value
 
 export type Failure = RuntimeFailure | DataFailure | Mismatch
 
+/** What a batch of the split feeds to each of the model's inputs, after it was found out that the two fit. */
+export const feederOf = (
+  session: Session,
+  split: Split,
+  options: Options = {}
+): Effect.Effect<(batch: Batch) => Readonly<Record<string, Value.Value>>, Failure> =>
+  Effect.map(
+    feedingsOf(session, split, options),
+    (feedings) => (batch) => Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch)]))
+  )
+
 /** Runs the model on every batch and hands on the named outputs. */
 export const eachBatch = <E>(
   session: Session,

@@ -197,7 +197,7 @@ describe("wrong requests", () => {
     ["no such problem", /none\.json: cannot be read: no such file/, ["solve", "none.json"]],
     [
       "a negative gap",
-      /--gap -1 is negative; give 0 or more/,
+      /--gap: "-1"\. Expected: a share from 0 to 1/,
       ["solve", path.join(folder, "problem-0.5.json"), "--gap=-1"]
     ],
     [

@@ -94,7 +94,7 @@ export const evaluate = (
 }
 
 /** Labels say how good one output is; of several, or without labels, the float network's outputs are what is held on to. */
-export const judgedByLabels = ({ graph }: Opened, split: Data.Split): boolean =>
+const judgedByLabels = ({ graph }: Opened, split: Data.Split): boolean =>
   split.hasLabels && graph.outputs.length === 1
 
 /** What plans are compared by: the distortion of all outputs where it was measured, else the loss, or the squared error. */

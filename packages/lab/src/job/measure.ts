@@ -2,7 +2,7 @@
  * Measure: what each layer suffers from each of its choices, rounded by the recipe that will be applied. It depends on the
  * network, the data, the choices and the recipe only, so every later budget and device finds it.
  */
-import { type Graph } from "@bitbudget/graph"
+import { type Graph, Work } from "@bitbudget/graph"
 import { Choice } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
 import { Curvature, Loss, type Report, Sensitivity } from "@bitbudget/sensitivity"
@@ -10,7 +10,8 @@ import { Effect } from "effect"
 import { samplesFor } from "../Sensitivities.ts"
 import type { StoreFailure } from "../store/failures.ts"
 import * as Stage from "../store/Stage.ts"
-import type { Cookery } from "./cook.ts"
+import { asItIs, type Cookery } from "./cook.ts"
+import { evaluate, lossOf } from "./evaluation.ts"
 import type { Job, JobFailure } from "./job.ts"
 import { type MetricChoice, takenFrom } from "./losses.ts"
 import type { Opened } from "./open.ts"
@@ -18,8 +19,10 @@ import { DEFAULT_SAMPLES } from "./Request.ts"
 
 export interface Measured {
   readonly report: Report.SensitivityReport
-  /** What plans are compared on: the split and how many of its samples. */
+  /** What whole plans are compared on: the split and how many of its samples. */
   readonly tuning: { readonly split: Data.Split; readonly samples: number }
+  /** The float network's loss there; null without labels. */
+  readonly floatLoss: number | null
 }
 
 /** Traces are worth their time where they are exact, or where the user wants what is made of them. */
@@ -31,6 +34,19 @@ const metricsFor = (
   const { holds } = Curvature.gaussNewtonEqualsHessian(graph, Loss.named(Loss.defaultFor(split)))
   const usual = Sensitivity.defaultMetrics.filter((name) => holds || name !== "trace")
   return metric === "auto" ? usual : [...new Set([...usual, takenFrom[metric]])]
+}
+
+/** Multiplications that trying one plan may take, */
+const TRIAL_MACS = 4e10
+
+/** and samples it is tried on at most. Plans differ by less than 512 samples can tell. */
+const MOST_TRIAL_SAMPLES = 4096
+
+/** Samples of a trial: more than sensitivities need, as long as the network is small. */
+const trialSamples = ({ workload }: Opened, split: Data.Split, least: number): number => {
+  const macs = workload.steps.reduce((sum, { work }) => sum + Work.macs(work), 0)
+  const affordable = Math.floor(TRIAL_MACS / Math.max(1, macs))
+  return Math.min(split.size, Math.max(least, Math.min(MOST_TRIAL_SAMPLES, affordable)))
 }
 
 /** Choices of every layer as plain data. */
@@ -66,6 +82,9 @@ export const measure = Effect.fn("measure")(function* (
     ...(metric === "auto" ? {} : { referee: false }),
     stage: (name, work) => job.stage(Stage.plain(`sensitivity: ${name}`, 1), [inputs, metrics], work)
   })
-  const measured: Measured = { report, tuning: { split: tuning, samples } }
+  const trial = { split: tuning, samples: job.request.samples ?? trialSamples(opened, tuning, samples) }
+  const float = asItIs(graph, new Map(opened.layers.map(({ id }) => [id, Choice.f32])))
+  const floatLoss = lossOf(yield* evaluate(job, opened, float, trial, "trying the float network")) ?? null
+  const measured: Measured = { report, tuning: trial, floatLoss }
   return measured
 })

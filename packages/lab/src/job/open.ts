@@ -99,6 +99,8 @@ export const open = Effect.fn("open")(function* (
   const faults: Array<string> = []
   const notes: Array<string> = []
   const everyone = inOrder(usual(request))
+  const wanted = pairs(request.weights ?? USUAL_WEIGHTS, request.activations ?? USUAL_ACTIVATIONS[0]!)
+  const left = wanted.filter((choice) => !everyone.some((each) => Choice.equals(each, choice)))
   const choices = new Map(layers.map(({ id }) => [id, everyone]))
   const lockedBy = new Map<string, string>()
 
@@ -143,6 +145,9 @@ export const open = Effect.fn("open")(function* (
     offered,
     workload: Workload.workloadOf(graph, 1),
     memo: Memo.make(),
-    notes: [`choices: ${listed(everyone)}`, ...notes]
+    notes: [
+      `choices: ${listed(everyone)}${left.length === 0 ? "" : `; ${profile.id} does not hold ${listed(left)}`}`,
+      ...notes
+    ]
   }
 })

@@ -11,7 +11,7 @@ import { Choice } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { same } from "./candidates.ts"
 import type { Cookery } from "./cook.ts"
-import { evaluate, judgedByLabels, lossOf } from "./evaluation.ts"
+import { evaluate, lossOf } from "./evaluation.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { LossTable } from "./losses.ts"
 import type { Measured } from "./measure.ts"
@@ -41,7 +41,7 @@ export interface Trust {
 
 export const trustOf = (
   { losses }: Pick<LossTable, "losses">,
-  { report, tuning }: Pick<Measured, "report" | "tuning">,
+  { report, floatLoss }: Pick<Measured, "report" | "floatLoss">,
   program: Program,
   choices: Choice.Choices,
   measuredLoss: number | undefined
@@ -55,8 +55,6 @@ export const trustOf = (
     (sum, part) => (sum === null || part === undefined ? null : sum + part),
     0
   )
-  // A distortion is an increase over the float network's already.
-  const floatLoss = judgedByLabels(program.opened, tuning.split) ? report.floatLoss : 0
   const measured = measuredLoss === undefined || floatLoss === null ? null : measuredLoss - floatLoss
   // The measured increase is of the same samples; its error is about that of the layers' together.
   const stdErr = Math.sqrt(2 * errors.reduce((sum, error) => sum + error ** 2, 0))

@@ -85,6 +85,16 @@ const workshop = (): string => {
     "problem.json",
     JSON.stringify({ groups: ["a", "b"].map((id) => ({ id, choices })), budgets: { latencyMs: 3 } })
   )
+  for (const name of ["04-sweep", "my-sweep"])
+    put(
+      `experiments/${name}/plan.json`,
+      JSON.stringify({
+        models: ["../../model.onnx"],
+        devices: ["gap9", "generic-45nm"],
+        data: "../../data.json",
+        budgets: [["size<=100%"]]
+      })
+    )
   put("out/plan.json", JSON.stringify({ version: 2, default: "w4a8", layers: {} }))
   fs.cpSync(path.join(root, "hw-profiles"), path.join(folder, "hw-profiles"), { recursive: true })
   put("my-board.json", fs.readFileSync(path.join(root, "hw-profiles/gap9.json")))

@@ -7,11 +7,11 @@
  * one goes on behind it, and another budget or device measures only what is new. What cannot be met is refused before
  * the long work.
  */
-import { Choice, PlanFile } from "@bitbudget/quant"
+import { Choice } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { requireRoom } from "./job/capacity.ts"
-import { candidates } from "./job/candidates.ts"
+import { type Candidate, candidates } from "./job/candidates.ts"
 import { cook } from "./job/cook.ts"
 import { costsOn } from "./job/costs.ts"
 import { finish } from "./job/finish.ts"
@@ -24,7 +24,7 @@ import { planOf, type Program, requireFeasible } from "./job/program.ts"
 import { refine } from "./job/refine.ts"
 import { record } from "./job/record.ts"
 import { CALIBRATION_SAMPLES, type Request } from "./job/Request.ts"
-import { select, type Selected } from "./job/select.ts"
+import { select } from "./job/select.ts"
 import { runId, sha256 } from "./store/identity.ts"
 import { notingTheEnd, RunStore } from "./store/RunStore.ts"
 
@@ -62,11 +62,10 @@ const identified = Effect.fnUntraced(function* (request: Request, opened: Opened
   return { run: runId("search", [request.model.sha256, request.profile, data, options]), data, options }
 })
 
-/** Told as soon as the plan stands, before it is measured. */
+/** Told the proved plan as soon as it stands, and the one that is taken where trying whole plans changed that. */
 export type Announce = (found: {
   readonly opened: Opened
-  readonly selected: Selected
-  readonly plan: PlanFile.PlanDocument
+  readonly candidate: Candidate
 }) => Effect.Effect<void>
 
 export const search = Effect.fn("Plan.search")(function* (
@@ -101,9 +100,11 @@ export const search = Effect.fn("Plan.search")(function* (
     const key = [cookery.recipe, request.calibration ?? CALIBRATION_SAMPLES]
     const measured = yield* measure(job, opened, { ...cookery, key })
     const found = yield* candidates(job, program, cookery, measured, planOf(opened, reachable.choice))
+    const [proved] = found.plans
+    yield* announce({ opened, candidate: proved! })
     const tried = yield* select(job, opened, cookery, measured, found)
     const selected = yield* refine(job, program, cookery, measured, found.losses, tried)
-    yield* announce({ opened, selected, plan: PlanFile.toDocument(model.sha256, selected.chosen.choices) })
+    if (selected.chosen !== proved) yield* announce({ opened, candidate: selected.chosen })
     const finished = yield* finish(job, opened, cookery, measured, selected)
     const judgement = yield* judge(job, opened, cookery, finished, found, selected)
     return yield* record(job, {

@@ -1,5 +1,5 @@
 /** `search` as tables: the plan as soon as it stands, then what it costs and does. */
-import type { Plan } from "@bitbudget/lab"
+import { Choice, type Plan } from "@bitbudget/lab"
 import { figure, knownError, middle, shortNames, table } from "./table.ts"
 
 type Result = Plan.SearchResult
@@ -23,15 +23,15 @@ const shown = (metrics: Metrics): string => {
     : `${figure(metric.value)} [${figure(metric.low)}, ${figure(metric.high)}]`
 }
 
-/** The plan, layer by layer, before anything of it was measured. */
-export const plan = ({ opened, plan, selected }: Parameters<Plan.Announce>[0]): string => {
+/** A plan, layer by layer, before anything of it was measured. */
+export const plan = ({ opened, candidate }: Parameters<Plan.Announce>[0]): string => {
   const names = shortNames(
     opened.layers.map(({ name }) => name),
     40
   )
   return table(
-    [`layer (plan: ${selected.chosen.name})`, "formats"],
-    opened.layers.map(({ id }, l) => [names[l], plan.layers[id]])
+    [`layer (plan: ${candidate.name})`, "formats"],
+    opened.layers.map(({ id }, l) => [names[l], Choice.show(candidate.choices.get(id)!)])
   )
 }
 

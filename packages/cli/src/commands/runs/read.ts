@@ -111,7 +111,7 @@ export const query = Command.make(
   Command.withDescription("Your own SQL, read only"),
   Command.withExamples([
     {
-      command: 'bitbudget runs query "SELECT layer, avg(weightBits) FROM layer_bits GROUP BY layer"',
+      command: 'bitbudget runs query "SELECT layer, choice FROM layer_bits"',
       description: "which layers get few bits"
     }
   ])

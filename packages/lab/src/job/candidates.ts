@@ -14,7 +14,16 @@ import type { Limit } from "./limits.ts"
 import { additive, type LossTable, lossTable } from "./losses.ts"
 import { type Measured, written } from "./measure.ts"
 import type { Opened } from "./open.ts"
-import { acceptance, frontOf, planOf, type Program, solve, solveGreedily } from "./program.ts"
+import {
+  acceptance,
+  frontOf,
+  planOf,
+  type Program,
+  solve,
+  solveGreedily,
+  FEW_SIMULATIONS,
+  MOST_SIMULATIONS
+} from "./program.ts"
 
 /** A plan that could be taken. */
 export interface Candidate {
@@ -103,7 +112,7 @@ export const candidates = Effect.fn("candidates")(function* (
   const starts = [start, ...even.filter(keeping).map(({ choices }) => choices)]
 
   /** The exact program's answer for losses by one metric. */
-  const exact = (losses: LossTable["losses"], metric: string) =>
+  const exact = (losses: LossTable["losses"], metric: string, simulations = MOST_SIMULATIONS) =>
     job.stage(
       solved,
       [
@@ -113,9 +122,11 @@ export const candidates = Effect.fn("candidates")(function* (
         losses.map((row) => [...row]),
         limits.map(({ budget, limit }) => [budget.quantity, limit]),
         program.ties,
-        program.timeLimitSeconds ?? null
+        program.timeLimitSeconds ?? null,
+        program.ignoreCapacity,
+        simulations
       ],
-      solve(program, losses, starts),
+      solve(program, losses, starts, { simulations }),
       `solve by ${metric}`
     )
 
@@ -126,7 +137,7 @@ export const candidates = Effect.fn("candidates")(function* (
       if (metric === table.metric) continue
       const other = yield* Effect.option(lossTable(report, opened, metric))
       if (other._tag === "None") continue
-      const solution: Solution.Solution = yield* exact(other.value.losses, metric)
+      const solution: Solution.Solution = yield* exact(other.value.losses, metric, FEW_SIMULATIONS)
       others.push({ name: `ilp by ${metric}`, choices: planOf(opened, solution.choice) })
     }
   const greedy = yield* solveGreedily(program, table.losses)

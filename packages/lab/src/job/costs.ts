@@ -31,6 +31,8 @@ export interface Costs {
   readonly moments: () => ReadonlyArray<CostTable.Moment>
   /** A whole plan; fails where the device cannot hold it. Layers without a choice stay float. */
   readonly simulate: (choices: Choice.Choices) => Effect.Effect<Simulate.NetworkCost, UnusableRequest>
+  /** The same but for the size of the file, which takes longer to count than all the rest. */
+  readonly simulated: Costs["simulate"]
   readonly fileBytes: (choices: Choice.Choices) => number
   /** Average stored bits a weight, scales and zero points counted. */
   readonly averageBits: (choices: Choice.Choices) => number
@@ -104,6 +106,16 @@ export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
     area: null,
     bits: 0
   })
+  const simulated = (plan: Choice.Choices) =>
+    Effect.try({
+      try: () => {
+        const precisionOf = Riders.precisionOfPlan(workload, (id) =>
+          Choice.precision(plan.get(id) ?? Choice.f32)
+        )
+        return Simulate.network(profile, workload, precisionOf, { memo })
+      },
+      catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
+    })
   return {
     lower: rows(lower.layers, (l, choice) => leastSize(layers[l]!, choice)),
     fixedLower: fixedOf(lower.fixed),
@@ -119,17 +131,12 @@ export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
         (sum, layer) => sum + (8 * FileBytes.weightBytes(layer, plan.get(layer.id) ?? Choice.f32)) / weights,
         0
       ),
+    simulated,
     simulate: (plan) =>
-      Effect.try({
-        try: () => {
-          const precisionOf = Riders.precisionOfPlan(workload, (id) =>
-            Choice.precision(plan.get(id) ?? Choice.f32)
-          )
-          const cost = Simulate.network(profile, workload, precisionOf, { memo })
-          return { ...cost, totals: { ...cost.totals, modelBytes: fileBytes(plan) } }
-        },
-        catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
-      })
+      Effect.map(simulated(plan), (cost) => ({
+        ...cost,
+        totals: { ...cost.totals, modelBytes: fileBytes(plan) }
+      }))
   }
 }
 

@@ -24,7 +24,10 @@ export interface Program {
 }
 
 /** Plans simulated whole at most, before the bound and the best one found are reported as they are. */
-const MOST_SIMULATIONS = 4000
+export const MOST_SIMULATIONS = 500
+
+/** The same where an answer is one of many to be tried, and nothing is claimed of it. */
+export const FEW_SIMULATIONS = 60
 
 /** Seconds of search where the user names no number. */
 const USUAL_SECONDS = 60
@@ -134,16 +137,19 @@ const assignmentOf = (plan: Choice.Choices): Solution.Solution["choice"] =>
 /** Whether a plan keeps every budget when it is simulated whole; each plan is simulated once. */
 export const acceptance = ({ opened, costs, limits, ignoreCapacity }: Program) => {
   const known = new Map<string, boolean>()
+  const others = limits.filter(({ budget }) => budget.quantity !== "size")
+  const mostBytes = tightest(limits).get("size")
   return (choice: Solution.Solution["choice"]): boolean => {
     const key = Object.values(choice).join()
     const before = known.get(key)
     if (before !== undefined) return before
     const plan = planOf(opened, choice)
-    const cost = Effect.runSync(Effect.option(costs.simulate(plan)))
+    const cost = Effect.runSync(Effect.option(costs.simulated(plan)))
     const accepted =
       cost._tag === "Some" &&
       (ignoreCapacity || cost.value.overflows.length === 0) &&
-      keeps(limits, cost.value, costs.averageBits(plan))
+      keeps(others, cost.value, costs.averageBits(plan)) &&
+      (mostBytes === undefined || costs.fileBytes(plan) <= mostBytes)
     known.set(key, accepted)
     return accepted
   }
@@ -218,12 +224,18 @@ const infeasible = Effect.fn(function* (program: Program, losses: LossTable["los
   })
 })
 
+export interface SolveOptions {
+  readonly near?: Near
+  /** Plans simulated whole at most. */
+  readonly simulations?: number
+}
+
 /** The best assignment whose simulation keeps every budget, with what was proved about it. */
 export const solve = Effect.fn("solve")(function* (
   program: Program,
   losses: LossTable["losses"],
   start: ReadonlyArray<Choice.Choices>,
-  near?: Near
+  { near, simulations = MOST_SIMULATIONS }: SolveOptions = {}
 ): Effect.fn.Return<Solution.Solution, Infeasible> {
   const problem = problemOf(program, losses, { table: "lower", near })
   if (problem.groups.some(({ choices }) => choices.length === 0)) return yield* infeasible(program, losses)
@@ -234,7 +246,7 @@ export const solve = Effect.fn("solve")(function* (
     Solver.solve(problem, {
       accept,
       start: known.filter(accept),
-      evaluations: MOST_SIMULATIONS,
+      evaluations: simulations,
       timeLimitSeconds: program.timeLimitSeconds ?? USUAL_SECONDS
     })
   )

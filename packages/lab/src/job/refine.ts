@@ -15,7 +15,7 @@ import { evaluate, lossOf } from "./evaluation.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { LossTable } from "./losses.ts"
 import type { Measured } from "./measure.ts"
-import { planOf, type Program, solve } from "./program.ts"
+import { FEW_SIMULATIONS, planOf, type Program, solve } from "./program.ts"
 import type { Selected, Trial } from "./select.ts"
 
 /** Whole plans tried at most, */
@@ -116,7 +116,12 @@ export const refine = Effect.fn("refine")(function* (
     const table = yield* around(plan, loss)
     for (const changes of halvings(layers.length)) {
       if (tried >= most) break
-      const solution = yield* Effect.option(solve(program, table, [plan], { plan, most: changes }))
+      const solution = yield* Effect.option(
+        solve(program, table, [plan], {
+          near: { plan, most: changes },
+          simulations: FEW_SIMULATIONS
+        })
+      )
       if (solution._tag === "None") break
       const next = planOf(opened, solution.value.choice)
       if (same(next, plan)) break

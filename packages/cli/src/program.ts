@@ -2,8 +2,10 @@
  * The commands put together. What they need (tensors, solvers, a database) takes a second to load, so only those a
  * command line names are loaded; of the others the help tells the names and what they are for.
  */
+import type { Failure } from "@bitbudget/lab"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
+import type * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import { presenter } from "./help.ts"
 import { shared, version } from "./root.ts"
@@ -65,7 +67,9 @@ const asked = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
 }
 
 /** The program for a command line; its errors are judged by their tags in `start.ts`. */
-export const program = async (given: ReadonlyArray<string>) => {
+export const program = async (
+  given: ReadonlyArray<string>
+): Promise<Effect.Effect<void, Failure | CliError.CliError>> => {
   const args = asked(given)
   const all = args.includes("--completions") || args.includes("--wizard")
   const loaded = await Promise.all(

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import { presenter } from "./help.ts"
-import { shared, version } from "./root.ts"
+import { shared, versionAndCommit } from "./root.ts"
 
 const entry = <Name extends string, Input, Context, E, R>(
   does: string,
@@ -78,7 +78,7 @@ export const program = async (
     )
   )
   const whole = shared.pipe(Command.withSubcommands(loaded))
-  return Command.runWith(whole, { version })(args).pipe(
+  return Command.runWith(whole, { version: versionAndCommit })(args).pipe(
     Effect.provide(presenter),
     Effect.provide(NodeServices.layer)
   )

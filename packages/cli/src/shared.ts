@@ -19,9 +19,17 @@ import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import { shared, version } from "./root.ts"
 
-/** The folder of device profiles: beside the current directory, or the one shipped with the workspace. */
-const shipped = fileURLToPath(new URL("../../../hw-profiles", import.meta.url))
-export const profiles = existsSync("hw-profiles") ? path.resolve("hw-profiles") : shipped
+/** The profiles that come with the program: in the nearest folder above it that has some. */
+const shipped = (folder: string): string => {
+  const profiles = path.join(folder, "hw-profiles")
+  const above = path.dirname(folder)
+  return existsSync(profiles) || above === folder ? profiles : shipped(above)
+}
+
+/** The folder of device profiles: that of the current directory, or the one that comes with the program. */
+export const profiles = existsSync("hw-profiles")
+  ? path.resolve("hw-profiles")
+  : shipped(path.dirname(fileURLToPath(import.meta.url)))
 
 /** Prints a result, as JSON by its Schema; one that has other fields than its Schema is our fault, and said so. */
 export const print = <A, I>(schema: Schema.Codec<A, I>, result: NoInfer<A>, table: (result: A) => string) =>

@@ -28,7 +28,7 @@ const bundle = (names: ReadonlyArray<string>, folder: string, alone: (id: string
     platform: "node",
     external: alone,
     plugins: [vendored],
-    transform: { target: "node20", define: { 'process.env["BITBUDGET_COMMIT"]': JSON.stringify(commit()) } },
+    transform: { target: "node20", define: { "process.env.BITBUDGET_COMMIT": JSON.stringify(commit()) } },
     output: {
       dir: path.join(dist, folder),
       format: "esm",

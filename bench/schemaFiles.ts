@@ -11,6 +11,7 @@ const documents = {
   "devices-ops": Results.OpsResult,
   "devices-validate": Results.ValidateResult,
   evaluate: Results.EvaluateResult,
+  init: Results.InitResult,
   inspect: Results.InspectResult,
   plan: Results.PlanDocument,
   profile: Results.DeviceProfile,

@@ -17,6 +17,7 @@ import { Argument, Flag } from "effect/cli"
 import { existsSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import { CommandLine } from "./commandLine.ts"
 import { shared, version } from "./root.ts"
 
 /** The profiles that come with the program: in the nearest folder above it that has some. */
@@ -72,7 +73,7 @@ export const plainly = <A, R>(work: Effect.Effect<A, Failure, R>): Effect.Effect
 export const withServices = <A, R>(work: Effect.Effect<A, Failure, R>) =>
   Effect.gen(function* () {
     const { quiet } = yield* shared
-    const call = { version, commandLine: process.argv.slice(2) }
+    const call = { version, commandLine: yield* CommandLine }
     const store = RunStore.layer(yield* storeFile, { access: "write", call })
     return yield* Effect.provide(work, Layer.mergeAll(progress(quiet), store))
   })

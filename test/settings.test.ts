@@ -37,7 +37,9 @@ describe("bitbudget.json", () => {
   })
 
   it("paths are relative to the file, and a command's own section counts before the rest", () => {
-    settings(`{ "db": "here.db", "device": "gap9", "simulate": { "device": "gap9", "batch": 2, "why": true } } // end`)
+    settings(
+      `{ "db": "here.db", "device": "gap9", "simulate": { "device": "gap9", "batch": 2, "why": true } } // end`
+    )
     const cost = JSON.parse(run("below", "simulate", model, "--json").out)
     expect(cost.batch).toBe(2)
     expect(cost.why.length).toBeGreaterThan(0)

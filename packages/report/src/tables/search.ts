@@ -64,15 +64,29 @@ const headline = (result: Result): string => {
   )
 }
 
-const certainty = ({ certificate }: Result): string => {
+const certainty = ({ certificate, minimised }: Result): string => {
   const gap =
     certificate.gap === null ? "no bound" : `within ${(100 * certificate.gap).toFixed(1)} % of the optimum`
-  return (
-    `${certificate.optimal ? "proved optimal for the simulated network" : gap}: ` +
-    `predicted loss ${figure(certificate.objective)}, bound ${figure(certificate.bound)}, ` +
-    `${certificate.simulations} plans simulated, ${certificate.seconds.toFixed(2)} s`
-  )
+  const effort = `${certificate.simulations} plans simulated, ${certificate.seconds.toFixed(2)} s`
+  return minimised === "loss"
+    ? `${certificate.optimal ? "proved optimal for the simulated network" : gap}: ` +
+        `predicted loss ${figure(certificate.objective)}, bound ${figure(certificate.bound)}, ${effort}`
+    : `${minimised} ${figure(certificate.objective)}; no plan predicted to lose as little has less than ${figure(certificate.bound)}, ${effort}`
 }
+
+/** Where a cost's least was wanted: what the plan loses on the data it was chosen on. */
+const harmed = ({ harm, minimised }: Result): ReadonlyArray<string> =>
+  harm === null
+    ? []
+    : [
+        `least ${minimised} with ${harm.name}: ${
+          harm.value === null
+            ? "not measured"
+            : harm.name.startsWith("drop")
+              ? `${(100 * harm.value).toFixed(2)} points lost`
+              : `loss ${figure(harm.value)} higher`
+        } on the tuning data`
+      ]
 
 /** How far the prediction of the loss can be trusted. */
 const trust = ({ trust: { predicted, measured, holds } }: Result): ReadonlyArray<string> =>
@@ -152,9 +166,58 @@ const front = ({ front }: Result): ReadonlyArray<string> =>
         )
       ]
 
+const signed = (value: number | null): string =>
+  value === null ? "–" : `${value < 0 ? "−" : "+"}${figure(Math.abs(value))}`
+
+type Reasons = NonNullable<Result["why"]>
+type Next = Reasons["layers"][number]["cheaper"]
+
+/** What a layer's next choice does to the whole plan. */
+const next = (change: Next, loss: number): ReadonlyArray<string | null> =>
+  change === null
+    ? [null, null, null, null, null]
+    : [
+        `${change.choice}${change.keepsBudgets ? "" : " *"}`,
+        signed(change.latencyMs),
+        signed(change.bytes),
+        signed(change.loss),
+        change.locked === null ? "none" : signed(change.locked - loss)
+      ]
+
+const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
+  if (why === null) return []
+  const names = shortNames(
+    layers.map(({ name }) => name),
+    16
+  )
+  const idle = why.layers.flatMap(({ fewerBitsGainNothing }, l) =>
+    fewerBitsGainNothing === true ? [names[l]!] : []
+  )
+  const head = ["Δms", "Δbytes", "Δloss", "locked"]
+  return [
+    "",
+    table(
+      ["layer", "now", "cheaper", ...head, "dearer", ...head],
+      why.layers.map(({ choice, cheaper, dearer }, l) => [
+        names[l],
+        choice,
+        ...next(cheaper, why.loss),
+        ...next(dearer, why.loss)
+      ])
+    ),
+    `cheaper and dearer in ${why.about}; Δ of the whole plan if the layer alone changes, losses as predicted; * breaks a budget.`,
+    "locked: how much more the best plan within the budgets loses with the layer at that choice.",
+    ...why.budgets.map(
+      ({ name, raisedBy, gains }) =>
+        `${name}: ${figure(raisedBy)} more (5 %) buys ${figure(gains)} of predicted loss`
+    ),
+    ...(idle.length === 0 ? [] : [`fewer bits gain nothing in ${why.about} here: ${idle.join(", ")}`])
+  ]
+}
+
 export const search = (result: Result): string =>
   [
-    `plan for ${result.device} (${result.chosen}), minimising ${result.metric}`,
+    `plan for ${result.device} (${result.chosen}), minimising ${result.minimised === "loss" ? result.metric : result.minimised}`,
     `prediction: ${knownError(result.validation)}`,
     "",
     layers(result),
@@ -171,8 +234,10 @@ export const search = (result: Result): string =>
       ])
     ),
     ...front(result),
+    ...reasons(result),
     "",
     certainty(result),
+    ...harmed(result),
     ...trust(result),
     ...result.notes.map((note) => `note: ${note}`),
     `files: ${result.files.join(", ")} (${result.fileBytes} bytes)`,

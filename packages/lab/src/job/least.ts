@@ -113,6 +113,7 @@ export const least = Effect.fn("least")(function* (
     tries.push(tried)
     return tried
   })
+  const named = (): string => `least ${minimise}, try ${tries.length + 1}`
   const allowed = ({ harm: own }: Tried): boolean => own <= harm.atMost
   const best = (): Tried | undefined =>
     tries
@@ -126,13 +127,7 @@ export const least = Effect.fn("least")(function* (
   const under = Effect.fn(function* (loss: number) {
     const start = tries.map(({ candidate }) => candidate.choices)
     const answer = yield* leastCost(program, losses, { minimise, loss }, start)
-    return answer === undefined
-      ? undefined
-      : yield* attempt(
-          `least ${minimise} at predicted loss ${loss.toPrecision(2)}`,
-          answer.plan,
-          answer.value
-        )
+    return answer === undefined ? undefined : yield* attempt(named(), answer.plan, answer.value)
   })
   const all = losses.reduce((sum, row) => sum + Math.max(...row.values()), 0)
   const whole = yield* under(all)
@@ -159,12 +154,12 @@ export const least = Effect.fn("least")(function* (
         if (same(plan, from.candidate.choices) || !accept(assignmentOf(plan))) continue
         const value = yield* valueOf(plan)
         const harmed = (losses[l]!.get(Choice.show(choice)) ?? 0) - own
-        if (value < from.value) moves.push({ id, plan, value, rate: harmed / (from.value - value) })
+        if (value < from.value) moves.push({ plan, value, rate: harmed / (from.value - value) })
       }
     }
-    for (const { id, plan, value } of moves.toSorted((a, b) => a.rate - b.rate)) {
+    for (const { plan, value } of moves.toSorted((a, b) => a.rate - b.rate)) {
       if (tries.length >= most) break
-      if (allowed(yield* attempt(`with ${id} lowered`, plan, value))) {
+      if (allowed(yield* attempt(named(), plan, value))) {
         lowered = true
         break
       }

@@ -172,17 +172,23 @@ const signed = (value: number | null): string =>
 type Reasons = NonNullable<Result["why"]>
 type Next = Reasons["layers"][number]["cheaper"]
 
-/** What a layer's next choice does to the whole plan. */
-const next = (change: Next, loss: number): ReadonlyArray<string | null> =>
-  change === null
-    ? [null, null, null, null, null]
-    : [
-        `${change.choice}${change.keepsBudgets ? "" : " *"}`,
-        signed(change.latencyMs),
-        signed(change.bytes),
-        signed(change.loss),
-        change.locked === null ? "none" : signed(change.locked - loss)
-      ]
+/** What a layer's next choice does to the whole plan, a row each. */
+const changes = (layer: Reasons["layers"][number], name: string, loss: number) =>
+  [layer.cheaper, layer.dearer].flatMap((change: Next, i) =>
+    change === null
+      ? []
+      : [
+          [
+            name,
+            `${layer.choice} → ${change.choice}${change.keepsBudgets ? "" : " *"}`,
+            i === 0 ? "less" : "more",
+            signed(change.latencyMs),
+            signed(change.bytes),
+            signed(change.loss),
+            change.locked === null ? "none" : signed(change.locked - loss)
+          ]
+        ]
+  )
 
 const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
   if (why === null) return []
@@ -193,19 +199,13 @@ const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
   const idle = why.layers.flatMap(({ fewerBitsGainNothing }, l) =>
     fewerBitsGainNothing === true ? [names[l]!] : []
   )
-  const head = ["Δms", "Δbytes", "Δloss", "locked"]
   return [
     "",
     table(
-      ["layer", "now", "cheaper", ...head, "dearer", ...head],
-      why.layers.map(({ choice, cheaper, dearer }, l) => [
-        names[l],
-        choice,
-        ...next(cheaper, why.loss),
-        ...next(dearer, why.loss)
-      ])
+      ["layer", "change", why.about, "Δms", "Δbytes", "Δloss", "locked"],
+      why.layers.flatMap((layer, l) => changes(layer, names[l]!, why.loss))
     ),
-    `cheaper and dearer in ${why.about}; Δ of the whole plan if the layer alone changes, losses as predicted; * breaks a budget.`,
+    `The next choice with less ${why.about} and with more; Δ of the whole plan if the layer alone changes, losses as\npredicted; * breaks a budget.`,
     "locked: how much more the best plan within the budgets loses with the layer at that choice.",
     ...why.budgets.map(
       ({ name, raisedBy, gains }) =>
@@ -215,6 +215,17 @@ const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
   ]
 }
 
+const budgets = ({ budgets }: Result): ReadonlyArray<string> =>
+  budgets.length === 0
+    ? []
+    : [
+        "",
+        table(
+          ["budget", "limit", "reached", "left"],
+          budgets.map(({ name, limit, value, slack }) => [name, figure(limit), figure(value), figure(slack)])
+        )
+      ]
+
 export const search = (result: Result): string =>
   [
     `plan for ${result.device} (${result.chosen}), minimising ${result.minimised === "loss" ? result.metric : result.minimised}`,
@@ -223,16 +234,7 @@ export const search = (result: Result): string =>
     layers(result),
     "",
     networks(result),
-    "",
-    table(
-      ["budget", "limit", "reached", "left"],
-      result.budgets.map(({ name, limit, value, slack }) => [
-        name,
-        figure(limit),
-        figure(value),
-        figure(slack)
-      ])
-    ),
+    ...budgets(result),
     ...front(result),
     ...reasons(result),
     "",

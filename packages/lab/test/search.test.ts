@@ -448,3 +448,21 @@ describe("why", () => {
     }
   })
 })
+
+it("other searches measure no more plans than they may, keep the budgets, and find nothing better", async () => {
+  const dir = await Tiny.folder()
+  const { methods, budgets: reached } = await Tiny.withStore(
+    dir,
+    search(dir, { budgets: budgets("size<=60%"), methods: 6 })
+  )
+  const [own, ...rivals] = methods!
+  expect(own!.method).toMatch(/^chosen/)
+  expect(rivals.length).toBeGreaterThan(8)
+  const found = rivals.filter(({ loss }) => loss !== null)
+  expect(found.length).toBeGreaterThan(5)
+  for (const { loss, bytes, evaluations } of found) {
+    expect(evaluations).toBeLessThanOrEqual(6)
+    expect(bytes!).toBeLessThanOrEqual(reached[0]!.limit)
+    expect(loss!).toBeGreaterThanOrEqual(own!.loss! - 1e-9)
+  }
+})

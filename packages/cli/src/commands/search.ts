@@ -123,6 +123,14 @@ export const search = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("What each layer's next choices and a little more of each budget would buy")
     ),
+    compareMethods: Flag.Boolean("compare-methods").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Run other searches at equal budgets and equally many measured plans")
+    ),
+    evaluations: countFlag("evaluations").pipe(
+      Flag.optional,
+      Flag.withDescription(`Plans each of them may measure (default ${Plan.METHOD_EVALUATIONS})`)
+    ),
     time: Flag.String("time").pipe(
       Flag.optional,
       Flag.withDescription("Time of the exact search, as 60s or 2min (default 60s)")
@@ -174,6 +182,8 @@ export const search = Command.make(
           if (budget instanceof Budget.InvalidBudget) return yield* budget
           budgets.push(budget)
         }
+        if (Option.isSome(flags.evaluations) && !flags.compareMethods)
+          return yield* refuse("--evaluations is about --compare-methods: add it, or leave the number out")
         const thrift = yield* thriftOf(Option.getOrUndefined(flags.minimise), harms)
         if (thrift !== undefined && Option.isSome(flags.pareto))
           return yield* refuse("--pareto trades against the loss: leave --minimise out")
@@ -211,6 +221,9 @@ export const search = Command.make(
               ? { points: pareto.value, over: Option.getOrElse(over, () => "latency" as const) }
               : undefined,
             explain: flags.explain,
+            methods: flags.compareMethods
+              ? Option.getOrElse(flags.evaluations, () => Plan.METHOD_EVALUATIONS)
+              : undefined,
             recipe: Option.getOrUndefined(flags.recipe),
             timeLimitSeconds,
             samples: Option.getOrUndefined(flags.samples),

@@ -45,6 +45,8 @@ export interface Request {
   readonly thrift?: Thrift | undefined
   /** Points of a front over a quantity, beside the plan. */
   readonly front?: { readonly over: Quantity; readonly points: number } | undefined
+  /** Whole plans that every rival search may measure, where they are to be compared. */
+  readonly methods?: number | undefined
   /** Whether to say for every layer what other choices would cost and buy. */
   readonly explain?: boolean
   /** Samples the sensitivities are measured on; as many more judge the metrics. DEFAULT_SAMPLES when absent. */

@@ -75,7 +75,7 @@ interface ProblemOptions {
 const CHANGES = "changes"
 
 /** The problem over one of the two cost tables. Choices without a loss are left out. */
-const problemOf = (
+export const problemOf = (
   { opened, costs, limits, ties }: Program,
   losses: LossTable["losses"],
   { table, factors = new Map(), near, aim }: ProblemOptions

@@ -20,6 +20,7 @@ import type { Measured } from "./measure.ts"
 import type { Program } from "./program.ts"
 import { trustOf } from "./refine.ts"
 import type { Selected } from "./select.ts"
+import { compareMethods } from "./rivals.ts"
 import { serving } from "./serving.ts"
 
 /** Everything a search found out. */
@@ -266,6 +267,10 @@ export const record = Effect.fn("record")(function* (
         optimal,
         plan: PlanFile.toDocument(model.sha256, choices)
       })) ?? null,
+    methods:
+      job.request.methods === undefined
+        ? null
+        : yield* compareMethods(job, program, cookery, measured, candidates, selected, job.request.methods),
     why: job.request.explain === true ? yield* explain(program, candidates, chosen.choices) : null,
     files: outputs.map(({ file }) => file),
     fileBytes: packed.byteLength,

@@ -145,6 +145,23 @@ export const SearchResult = Schema.Struct({
       })
     )
   ),
+  /** Where it was asked for: other searches, each allowed to measure equally many whole plans, on the tuning data. */
+  methods: Schema.NullOr(
+    Schema.Array(
+      Schema.Struct({
+        method: Schema.String,
+        /** Measured; null where the method found no plan within the budgets. */
+        loss: Known,
+        top1: Known,
+        latencyMs: Known,
+        energyMj: Known,
+        bytes: Known,
+        evaluations: Schema.Finite,
+        /** Of plans that were not in the store; null for the chosen one. */
+        seconds: Known
+      })
+    )
+  ),
   /** Where it was asked for: why the plan is as it is. Changes are of the whole plan if one layer alone changes. */
   why: Schema.NullOr(Why),
   files: Schema.Array(Schema.String),

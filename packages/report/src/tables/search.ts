@@ -194,7 +194,7 @@ const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
   if (why === null) return []
   const names = shortNames(
     layers.map(({ name }) => name),
-    16
+    26
   )
   const idle = why.layers.flatMap(({ fewerBitsGainNothing }, l) =>
     fewerBitsGainNothing === true ? [names[l]!] : []
@@ -214,6 +214,27 @@ const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
     ...(idle.length === 0 ? [] : [`fewer bits gain nothing in ${why.about} here: ${idle.join(", ")}`])
   ]
 }
+
+const methods = ({ methods }: Result): ReadonlyArray<string> =>
+  methods === null
+    ? []
+    : [
+        "",
+        table(
+          ["search", "loss", "top-1 %", "ms", "mJ", "bytes", "measured", "s"],
+          methods.map(({ method, loss, top1, latencyMs, energyMj, bytes, evaluations, seconds }) => [
+            middle(method, 24),
+            figure(loss),
+            top1 === null ? null : (100 * top1).toFixed(2),
+            figure(latencyMs),
+            figure(energyMj),
+            figure(bytes),
+            evaluations,
+            figure(seconds)
+          ])
+        ),
+        "losses and accuracies of the tuning data, by which each search chose; – : no plan within the budgets."
+      ]
 
 const budgets = ({ budgets }: Result): ReadonlyArray<string> =>
   budgets.length === 0
@@ -236,6 +257,7 @@ export const search = (result: Result): string =>
     networks(result),
     ...budgets(result),
     ...front(result),
+    ...methods(result),
     ...reasons(result),
     "",
     certainty(result),

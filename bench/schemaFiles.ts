@@ -16,6 +16,7 @@ const documents = {
   plan: Results.PlanDocument,
   profile: Results.DeviceProfile,
   quantize: Results.QuantizeResult,
+  report: Results.ReportResult,
   run: Results.SweepResult,
   "run-cells": Results.CellsResult,
   "runs-diff": Results.DiffResult,

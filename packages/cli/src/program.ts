@@ -61,6 +61,10 @@ const catalogue = {
     "A sweep: every cell of an experiment that the store lacks",
     async () => (await import("./commands/run.ts")).run
   ),
+  report: entry(
+    "Past runs as a page, as Markdown or as a drawing",
+    async () => (await import("./commands/report.ts")).report
+  ),
   runs: entry("Past results", async () => (await import("./commands/runs.ts")).runs)
 }
 

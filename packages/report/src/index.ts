@@ -1,2 +1,3 @@
 export * as Tables from "./Tables.ts"
 export * as Export from "./Export.ts"
+export * as Page from "./Page.ts"

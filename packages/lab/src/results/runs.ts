@@ -123,6 +123,13 @@ export type RepeatResult = typeof RepeatResult.Type
 /** What `runs export` prints. */
 export const ExportResult = Schema.Struct({ file: Schema.String, runs: Schema.Finite })
 
+/** What `report` prints. */
+export const ReportResult = Schema.Struct({
+  file: Schema.String,
+  format: Schema.Literals(["html", "md", "svg"]),
+  runs: Schema.Finite
+})
+
 /** What `runs import|merge` print. */
 export const TakenResult = Schema.Struct({ added: Schema.Finite, known: Schema.Finite })
 

@@ -1,5 +1,6 @@
 /** `runs` as tables. */
 import type { Results, Runs } from "@bitbudget/lab"
+import { skyline } from "../skyline.ts"
 import { figure, middle, type Success, table, tableOfKnown, withError } from "./table.ts"
 
 type Shown = Results.RunResult
@@ -187,7 +188,14 @@ export const run = (shown: Shown, details: Details): string => {
         })
     ),
     "",
-    ...(layers.length === 0 ? [] : [`formats: ${spread(layers)}`]),
+    ...skyline(
+      layers.map(({ weightBits, latencyMs, bytes }) => ({
+        bits: weightBits ?? 32,
+        size: latencyMs ?? bytes
+      })),
+      layers.some(({ latencyMs }) => latencyMs !== null) ? "the latency" : "the bytes"
+    ),
+    ...(layers.length === 0 ? [] : ["", `formats: ${spread(layers)}`]),
     ...(tried === 0
       ? []
       : [`${tried} other plan${tried === 1 ? " was" : "s were"} tried on the tuning data`]),

@@ -1,5 +1,7 @@
 /** `search` as tables: the plan as soon as it stands, then what it costs and does. */
-import { Choice, type Plan } from "@bitbudget/lab"
+import { Choice, type Plan, WeightKinds } from "@bitbudget/lab"
+import { scatter } from "../scatter.ts"
+import { skyline } from "../skyline.ts"
 import { figure, knownError, middle, shortNames, table } from "./table.ts"
 
 type Result = Plan.SearchResult
@@ -163,8 +165,27 @@ const front = ({ front }: Result): ReadonlyArray<string> =>
             figure(loss),
             optimal ? "yes" : "no"
           ])
+        ),
+        "",
+        ...scatter(
+          front.flatMap(({ value, loss, optimal }) =>
+            value === null ? [] : [{ x: value, y: loss, mark: optimal ? "●" : "○" }]
+          ),
+          { x: "simulated", y: "predicted loss (● proved, ○ not)" }
         )
       ]
+
+/** By the time layers take, or by their bytes where the device has no times. */
+const drawn = ({ layers }: Result): ReadonlyArray<string> => {
+  const timed = layers.some(({ latencyMs }) => latencyMs !== null)
+  return skyline(
+    layers.map(({ choice, latencyMs, bytes }) => ({
+      bits: WeightKinds.storedBits(Choice.parse(choice)!.weights),
+      size: timed ? (latencyMs ?? 0) : bytes
+    })),
+    timed ? "the latency" : "the bytes"
+  )
+}
 
 const signed = (value: number | null): string =>
   value === null ? "–" : `${value < 0 ? "−" : "+"}${figure(Math.abs(value))}`
@@ -253,6 +274,8 @@ export const search = (result: Result): string =>
     `prediction: ${knownError(result.validation)}`,
     "",
     layers(result),
+    "",
+    ...drawn(result),
     "",
     networks(result),
     ...budgets(result),

@@ -24,7 +24,8 @@ const borderless = {
   middle: " "
 }
 
-const isFigure = (cell: Cell): boolean => cell === null || cell === undefined || /^[-–\d]/.test(String(cell))
+const isFigure = (cell: Cell): boolean =>
+  cell === null || cell === undefined || /^[-–−+\d]/.test(String(cell))
 
 /** Columns of figures are set to the right, names and words to the left. */
 export const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<Cell>>): string => {

@@ -7,7 +7,7 @@
  */
 import type { Graph, GraphBuilder } from "@bitbudget/graph"
 import { Gradient, Layer, Tensor } from "@bitbudget/graph"
-import { Affine, type QuantizedNetwork, type Ranges, rewriteLayers, Weights } from "@bitbudget/quant"
+import { type QuantizedNetwork, type Ranges, rewriteLayers, Weights } from "@bitbudget/quant"
 import * as Activations from "./activationQuantizer.ts"
 import type { ActivationEstimator, WeightEstimator } from "./Estimator.ts"
 import type { Parameter, Role } from "./Parameter.ts"
@@ -166,14 +166,10 @@ export const make = (
         graph: { ...network.graph, constants },
         choices,
         ranges: bounds,
-        encoded: new Map([...encoded].map(([id, own]) => [id, made.get(own) ?? own]))
+        encoded: new Map(
+          [...encoded].map(([id, own]) => [id, (frozen.has(id) ? undefined : made.get(own)) ?? own])
+        )
       }
     }
   }
-}
-
-/** Scale and zero point that a range stands for at a width. */
-export const affineOf = (range: Ranges.Range, bits: number): Activations.Learned => {
-  const { low, high } = range.clipped?.get(bits) ?? range
-  return Affine.affineParameters(low, high, bits)
 }

@@ -12,7 +12,8 @@ const packages = [
   "search",
   "lab",
   "report",
-  "cli"
+  "cli",
+  "bitbudget"
 ]
 
 const project = (name: string, root: string, include: string) => ({

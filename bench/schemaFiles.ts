@@ -2,11 +2,41 @@
 import { Results } from "@bitbudget/lab"
 import { Schema } from "effect"
 
-const documents = { "search.json": Results.SearchResult, "plan.json": Results.PlanDocument }
+/** By command, and the documents that commands read. */
+const documents = {
+  compare: Results.CompareResult,
+  "devices-check": Results.CheckResult,
+  "devices-fit": Results.FitResult,
+  "devices-list": Results.DevicesResult,
+  "devices-ops": Results.OpsResult,
+  "devices-validate": Results.ValidateResult,
+  evaluate: Results.EvaluateResult,
+  init: Results.InitResult,
+  inspect: Results.InspectResult,
+  plan: Results.PlanDocument,
+  profile: Results.DeviceProfile,
+  quantize: Results.QuantizeResult,
+  run: Results.SweepResult,
+  "run-cells": Results.CellsResult,
+  "runs-diff": Results.DiffResult,
+  "runs-export": Results.ExportResult,
+  "runs-gc": Results.CollectResult,
+  "runs-import": Results.TakenResult,
+  "runs-list": Results.RowsResult,
+  "runs-repeat": Results.RepeatResult,
+  "runs-rm": Results.RemoveResult,
+  "runs-show": Results.RunResult,
+  "runs-tag": Results.AnnotateResult,
+  search: Results.SearchResult,
+  sensitivity: Results.SensitivityResult,
+  simulate: Results.SimulateResult,
+  solve: Results.SolveResult,
+  "solve-verify": Results.VerifyResult
+}
 
 export const schemaFiles = (): ReadonlyArray<readonly [name: string, text: string]> =>
-  Object.entries(documents).map(([name, schema]) => {
-    const { schema: root, definitions } = Schema.toJsonSchemaDocument(schema)
+  Object.entries(documents).map(([name, document]) => {
+    const { schema: root, definitions } = Schema.toJsonSchemaDocument(document)
     const whole = { $schema: "https://json-schema.org/draft/2020-12/schema", ...root, $defs: definitions }
-    return [name, `${JSON.stringify(whole, null, 2)}\n`] as const
+    return [`${name}.json`, `${JSON.stringify(whole, null, 2)}\n`] as const
   })

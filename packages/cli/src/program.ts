@@ -2,11 +2,16 @@
  * The commands put together. What they need (tensors, solvers, a database) takes a second to load, so only those a
  * command line names are loaded; of the others the help tells the names and what they are for.
  */
+import type { Failure } from "@bitbudget/lab"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
+import type * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
+import * as CliOutput from "effect/cli/CliOutput"
+import type * as HelpDoc from "effect/cli/HelpDoc"
+import { asked, CommandLine, withSettings } from "./commandLine.ts"
 import { presenter } from "./help.ts"
-import { shared, version } from "./root.ts"
+import { shared, versionAndCommit } from "./root.ts"
 
 const entry = <Name extends string, Input, Context, E, R>(
   does: string,
@@ -15,6 +20,10 @@ const entry = <Name extends string, Input, Context, E, R>(
 
 /** Every command: what it is for, and where it is. */
 const catalogue = {
+  init: entry(
+    "Write a commented bitbudget.json: what the commands of this folder need not be told",
+    async () => (await import("./commands/init.ts")).init
+  ),
   inspect: entry(
     "Layers, shapes and work of a network",
     async () => (await import("./commands/network.ts")).inspect
@@ -55,17 +64,10 @@ const catalogue = {
   runs: entry("Past results", async () => (await import("./commands/runs.ts")).runs)
 }
 
-/** `help`, `help search`, `devices help`: the other ways people ask for help. */
-const asked = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const words = args.filter((arg) => !arg.startsWith("-"))
-  if (words[0] === "help") return [...words.slice(1), "--help"]
-  return words.length === 2 && words[1] === "help" && (words[0] === "devices" || words[0] === "runs")
-    ? [words[0], "--help"]
-    : args
-}
-
 /** The program for a command line; its errors are judged by their tags in `start.ts`. */
-export const program = async (given: ReadonlyArray<string>) => {
+export const program = async (
+  given: ReadonlyArray<string>
+): Promise<Effect.Effect<void, Failure | CliError.CliError>> => {
   const args = asked(given)
   const all = args.includes("--completions") || args.includes("--wizard")
   const loaded = await Promise.all(
@@ -74,8 +76,25 @@ export const program = async (given: ReadonlyArray<string>) => {
     )
   )
   const whole = shared.pipe(Command.withSubcommands(loaded))
-  return Command.runWith(whole, { version })(args).pipe(
-    Effect.provide(presenter),
-    Effect.provide(NodeServices.layer)
-  )
+  const runWith = Command.runWith(whole, { version: versionAndCommit })
+  /** The flags of a command, as its help tells them. */
+  const flagsOf = Effect.fnUntraced(function* (words: ReadonlyArray<string>) {
+    let flags: ReadonlyArray<HelpDoc.FlagDoc> = []
+    const listener = CliOutput.layerPresenter({
+      present: (event) =>
+        Effect.sync(() => {
+          if (event._tag === "Help") flags = [...event.helpDoc.flags, ...(event.helpDoc.inheritedFlags ?? [])]
+        })
+    })
+    yield* runWith([...words, "--help"]).pipe(
+      Effect.ignore,
+      Effect.provide(listener),
+      Effect.provide(NodeServices.layer)
+    )
+    return flags
+  })
+  return Effect.gen(function* () {
+    const line = yield* withSettings(args, Object.keys(catalogue), flagsOf)
+    yield* Effect.provide(Effect.provideService(runWith(line), CommandLine, line), presenter)
+  }).pipe(Effect.provide(NodeServices.layer))
 }

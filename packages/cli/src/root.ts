@@ -2,8 +2,14 @@
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 
-/** What `--version` says, and runs remember. */
+/** What runs remember. */
 export const version = "0.1.0"
+
+/** The commit that an installed package was built from; a checkout knows its own. */
+const commit = process.env["BITBUDGET_COMMIT"] ?? ""
+
+/** What `--version` says. */
+export const versionAndCommit = commit === "" ? version : `${version} (${commit})`
 
 export const shared = Command.make("bitbudget").pipe(
   Command.withDescription("Decides how many bits each layer of a neural network gets on a device"),

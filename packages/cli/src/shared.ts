@@ -3,6 +3,7 @@ import {
   ActivationFormat,
   Choice,
   Database,
+  type Failure,
   Recipe,
   RunStore,
   Tasks,
@@ -11,27 +12,39 @@ import {
   WeightKinds
 } from "@bitbudget/lab"
 import { Printable } from "@bitbudget/words"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Schema } from "effect"
 import { Argument, Flag } from "effect/cli"
 import { existsSync } from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
+import { CommandLine } from "./commandLine.ts"
 import { shared, version } from "./root.ts"
 
-/** The folder of device profiles: beside the current directory, or the one shipped with the workspace. */
-const shipped = fileURLToPath(new URL("../../../hw-profiles", import.meta.url))
-export const profiles = existsSync("hw-profiles") ? path.resolve("hw-profiles") : shipped
+/** The profiles that come with the program: in the nearest folder above it that has some. */
+const shipped = (folder: string): string => {
+  const profiles = path.join(folder, "hw-profiles")
+  const above = path.dirname(folder)
+  return existsSync(profiles) || above === folder ? profiles : shipped(above)
+}
 
-/** What goes wrong is judged by its tag in `start.ts`, whatever it is. */
-const anyError = <A, R>(work: Effect.Effect<A, unknown, R>) => work
+/** The folder of device profiles: that of the current directory, or the one that comes with the program. */
+export const profiles = existsSync("hw-profiles")
+  ? path.resolve("hw-profiles")
+  : shipped(path.dirname(fileURLToPath(import.meta.url)))
 
-export const print = <A>(result: A, table: (result: A) => string) =>
-  anyError(
-    Effect.map(shared, ({ json }) => {
-      const text = json ? JSON.stringify(result, null, 2) : table(result)
-      process.stdout.write(`${Printable.lines(text)}\n`)
-    })
-  )
+/** Prints a result, as JSON by its Schema; one that has other fields than its Schema is our fault, and said so. */
+export const print = <A, I>(schema: Schema.Codec<A, I>, result: NoInfer<A>, table: (result: A) => string) =>
+  Effect.gen(function* () {
+    const { json } = yield* shared
+    const text = json
+      ? JSON.stringify(
+          yield* Effect.orDie(Schema.encodeEffect(schema, { onExcessProperty: "error" })(result)),
+          null,
+          2
+        )
+      : table(result)
+    process.stdout.write(`${Printable.lines(text)}\n`)
+  })
 
 /** Says something worth knowing before the result: on stdout among tables, on stderr beside JSON. */
 export const previewer = Effect.map(
@@ -53,11 +66,14 @@ export const storeFile = Effect.map(shared, ({ db }) =>
   Option.getOrElse(db, () => process.env["BITBUDGET_DB"] ?? "bitbudget.db")
 )
 
+/** A command that needs neither: what goes wrong in any is a failure that `start.ts` has an exit code for. */
+export const plainly = <A, R>(work: Effect.Effect<A, Failure, R>): Effect.Effect<A, Failure, R> => work
+
 /** Progress and the run store as the shared flags say. */
-export const withServices = <A, R>(work: Effect.Effect<A, unknown, R>) =>
+export const withServices = <A, R>(work: Effect.Effect<A, Failure, R>) =>
   Effect.gen(function* () {
     const { quiet } = yield* shared
-    const call = { version, commandLine: process.argv.slice(2) }
+    const call = { version, commandLine: yield* CommandLine }
     const store = RunStore.layer(yield* storeFile, { access: "write", call })
     return yield* Effect.provide(work, Layer.mergeAll(progress(quiet), store))
   })
@@ -65,10 +81,10 @@ export const withServices = <A, R>(work: Effect.Effect<A, unknown, R>) =>
 /** The database alone, for questions ("read") or for changes of what is there. */
 export const withDatabase =
   (access: "read" | "write") =>
-  <A, R>(work: Effect.Effect<A, unknown, R>) =>
+  <A, R>(work: Effect.Effect<A, Failure, R>) =>
     Effect.flatMap(storeFile, (file) => Effect.provide(work, Database.layer(file, { access })))
 
-export const withProgress = <A, R>(work: Effect.Effect<A, unknown, R>) =>
+export const withProgress = <A, R>(work: Effect.Effect<A, Failure, R>) =>
   Effect.flatMap(shared, ({ quiet }) => Effect.provide(work, progress(quiet)))
 
 /** A text that is not empty: an empty name is a variable that was not set, not a file. */

@@ -8,6 +8,7 @@ import { Choice } from "@bitbudget/quant"
 import { Loss, type Report, Rounding, Sensitivity } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "./errors.ts"
+import type { SensitivityResult } from "./results/sensitivity.ts"
 import type { StoreFailure } from "./store/failures.ts"
 import type { RefereeRow, SensitivityRow } from "./store/Outcome.ts"
 import { notingTheEnd, RunStore } from "./store/RunStore.ts"
@@ -31,10 +32,6 @@ export interface Request {
   /** "hutchinson" probes even where the exact trace is to be had. */
   readonly traceMethod: "auto" | "hutchinson"
   readonly force: boolean
-}
-
-interface Stored extends Report.SensitivityReport {
-  readonly run: string
 }
 
 export const metricNames = Sensitivity.metrics
@@ -152,7 +149,7 @@ export const refereeRowsOf = ({ referee = {} }: Report.SensitivityReport): Reado
 /** Analyses, or finds the same analysis in the store. */
 export const analyze = Effect.fn("Sensitivities.analyze")(function* (
   request: Request
-): Effect.fn.Return<Stored, RequestFailure | StoreFailure, RunStore> {
+): Effect.fn.Return<SensitivityResult, RequestFailure | StoreFailure, RunStore> {
   const { model, data, metrics, choices, seed, loss, threads, tolerance, traceMethod } = request
   const split = data.whole ?? (yield* data.split("sensitivity"))
   const samples = samplesFor(split, DEFAULT_SAMPLES, request.samples)

@@ -6,7 +6,9 @@ import type { Evaluate } from "@bitbudget/runtime"
 import type { Problem, Solution } from "@bitbudget/search"
 import type { Sensitivity } from "@bitbudget/sensitivity"
 import { Schema } from "effect"
+import type { InvalidBudget } from "./Budget.ts"
 import type { FileFailure } from "./files.ts"
+import type { AmbiguousRun, RunNotFound, StoreFailure, UnusableQuery } from "./store/failures.ts"
 
 const Unmet = Schema.Struct({
   name: Schema.String,
@@ -76,3 +78,12 @@ export type RequestFailure =
   | Solution.SolverFailure
   | Evaluate.Failure
   | Sensitivity.MetricUnavailable
+
+/** Everything that a command may fail with. */
+export type Failure =
+  | RequestFailure
+  | InvalidBudget
+  | StoreFailure
+  | RunNotFound
+  | AmbiguousRun
+  | UnusableQuery

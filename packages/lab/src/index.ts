@@ -1,6 +1,6 @@
 export { ActivationFormat, Choice, Recipe, WeightFormat, WeightKinds } from "@bitbudget/quant"
 export * as Budget from "./Budget.ts"
-export { Infeasible, UnusableRequest } from "./errors.ts"
+export { type Failure, Infeasible, type RequestFailure, UnusableRequest } from "./errors.ts"
 export * as Files from "./files.ts"
 export * as Sensitivities from "./Sensitivities.ts"
 export * as Plan from "./Plan.ts"

@@ -212,6 +212,9 @@ describe("SQL of one's own", () => {
       { layer: "head", weightBits: 4 },
       { layer: "conv", weightBits: 4 }
     ])
+    expect(await ask("SELECT x'00ff' AS blob, 9e999 AS large, 1.5 AS number, NULL AS missing")).toEqual([
+      { blob: "x'00ff'", large: "Infinity", number: 1.5, missing: null }
+    ])
     expect(await ask("/* a */ SELECT ';' AS x -- ; \n;")).toEqual([{ x: ";" }])
     expect((await ask("EXPLAIN QUERY PLAN SELECT * FROM runs")).length).toBeGreaterThan(0)
     const target = path.join(path.dirname(file), "stolen.db")

@@ -1,5 +1,5 @@
 /** `simulate` and `compare`: what a network costs on one device, and on several side by side. */
-import { Tasks } from "@bitbudget/lab"
+import { Results, Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -50,7 +50,7 @@ export const simulate = Command.make(
         reading: yield* readingOf(dim),
         profiles
       })
-      yield* print(result, Tables.simulate)
+      yield* print(Results.SimulateResult, result, Tables.simulate)
     })
 ).pipe(
   Command.withExamples([
@@ -87,7 +87,7 @@ export const compare = Command.make(
         reading: yield* readingOf(dim),
         profiles
       })
-      yield* print(result, Tables.compare)
+      yield* print(Results.CompareResult, result, Tables.compare)
     })
 ).pipe(
   Command.withExamples([

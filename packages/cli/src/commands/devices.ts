@@ -1,9 +1,9 @@
 /** `devices`: the profiles, their error against measurements, fitting, and their operation tables. */
-import { Tasks } from "@bitbudget/lab"
+import { Results, Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { print, profiles } from "../shared.ts"
+import { plainly, print, profiles } from "../shared.ts"
 
 const device = Argument.String("device").pipe(
   Argument.withDescription("Id in hw-profiles or a profile's path")
@@ -15,27 +15,32 @@ const models = Flag.String("models").pipe(
 )
 
 const list = Command.make("list", {}, () =>
-  Effect.gen(function* () {
-    const found = yield* Tasks.Profiles.list(profiles)
-    yield* print(
-      {
-        devices: found.map((profile) => ({
-          id: profile.id,
-          name: profile.name,
-          description: profile.description ?? null,
-          nodeNm: profile.nodeNm?.value ?? null,
-          precisions: profile.native.map(({ precision }) => precision),
-          validation: Tasks.Validation.stated(profile)
-        }))
-      },
-      Tables.devices
-    )
-  })
+  plainly(
+    Effect.gen(function* () {
+      const found = yield* Tasks.Profiles.list(profiles)
+      yield* print(
+        Results.DevicesResult,
+        {
+          devices: found.map((profile) => ({
+            id: profile.id,
+            name: profile.name,
+            description: profile.description ?? null,
+            nodeNm: profile.nodeNm?.value ?? null,
+            precisions: profile.native.map(({ precision }) => precision),
+            validation: Tasks.Validation.stated(profile)
+          }))
+        },
+        Tables.devices
+      )
+    })
+  )
 ).pipe(Command.withDescription("All profiles, and how well each is known to predict"))
 
 const show = Command.make("show", { device }, ({ device }) =>
-  Effect.flatMap(Tasks.Profiles.load(device, profiles), (profile) =>
-    print(profile, (found) => JSON.stringify(found, null, 2))
+  plainly(
+    Effect.flatMap(Tasks.Profiles.load(device, profiles), (profile) =>
+      print(Results.DeviceProfile, profile, (found) => JSON.stringify(found, null, 2))
+    )
   )
 ).pipe(Command.withDescription("One profile with the source of every figure"))
 
@@ -43,18 +48,24 @@ const validate = Command.make(
   "validate",
   { devices: device.pipe(Argument.variadic({ min: 1 })), against: against.pipe(Flag.optional), models },
   ({ devices, against, models }) =>
-    Effect.gen(function* () {
-      if (Option.isNone(against)) {
-        return yield* print(yield* Tasks.checkProfiles({ devices, profiles }), Tables.checkedProfiles)
-      }
-      const result = yield* Tasks.validate({
-        devices,
-        profiles,
-        against: against.value,
-        models: Option.getOrUndefined(models)
+    plainly(
+      Effect.gen(function* () {
+        if (Option.isNone(against)) {
+          return yield* print(
+            Results.CheckResult,
+            yield* Tasks.checkProfiles({ devices, profiles }),
+            Tables.checkedProfiles
+          )
+        }
+        const result = yield* Tasks.validate({
+          devices,
+          profiles,
+          against: against.value,
+          models: Option.getOrUndefined(models)
+        })
+        yield* print(Results.ValidateResult, result, Tables.validation)
       })
-      yield* print(result, Tables.validation)
-    })
+    )
 ).pipe(
   Command.withDescription("Check profiles, and with --against hold their predictions against measurements"),
   Command.withExamples([
@@ -74,10 +85,12 @@ const fit = Command.make(
     out: Flag.String("out").pipe(Flag.withAlias("o"), Flag.withDescription("The fitted profile to write"))
   },
   ({ device, against, models, out }) =>
-    Effect.gen(function* () {
-      const request = { device, profiles, against, models: Option.getOrUndefined(models), out }
-      yield* print(yield* Tasks.fitProfile(request), Tables.fitted)
-    })
+    plainly(
+      Effect.gen(function* () {
+        const request = { device, profiles, against, models: Option.getOrUndefined(models), out }
+        yield* print(Results.FitResult, yield* Tasks.fitProfile(request), Tables.fitted)
+      })
+    )
 ).pipe(
   Command.withDescription("Fit sustained shares and overheads of a profile to measurements"),
   Command.withExamples([
@@ -89,7 +102,11 @@ const fit = Command.make(
 )
 
 const ops = Command.make("ops", { device }, ({ device }) =>
-  Effect.flatMap(Tasks.opTable({ device, profiles }), (result) => print(result, Tables.ops))
+  plainly(
+    Effect.flatMap(Tasks.opTable({ device, profiles }), (result) =>
+      print(Results.OpsResult, result, Tables.ops)
+    )
+  )
 ).pipe(Command.withDescription("Energy and area of each operation, against 32-bit float"))
 
 export const devices = Command.make("devices").pipe(Command.withSubcommands([list, show, validate, fit, ops]))

@@ -1,5 +1,5 @@
 /** `inspect`, `evaluate`, `quantize`: one network, looked at, measured, packed. */
-import { Tasks } from "@bitbudget/lab"
+import { Results, Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -20,7 +20,7 @@ import {
 
 export const inspect = Command.make("inspect", { model: costModelArgument, dim: dimFlag }, ({ model, dim }) =>
   Effect.gen(function* () {
-    yield* print(yield* Tasks.inspect(model, yield* readingOf(dim)), Tables.inspect)
+    yield* print(Results.InspectResult, yield* Tasks.inspect(model, yield* readingOf(dim)), Tables.inspect)
   })
 ).pipe(Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }]))
 
@@ -60,7 +60,7 @@ export const evaluate = Command.make(
           samples: Option.getOrUndefined(samples),
           threads: Option.getOrUndefined(threads)
         })
-        yield* print(result, Tables.evaluate)
+        yield* print(Results.EvaluateResult, result, Tables.evaluate)
       })
     )
 ).pipe(
@@ -96,7 +96,7 @@ export const quantize = Command.make(
           calibration: Option.getOrUndefined(calibration),
           out
         }
-        yield* print(yield* Tasks.quantize(request), Tables.quantize)
+        yield* print(Results.QuantizeResult, yield* Tasks.quantize(request), Tables.quantize)
       })
     )
 ).pipe(

@@ -1,6 +1,6 @@
 /** `run`: a sweep, every cell of its plan.json that the store lacks. */
 import { Printable } from "@bitbudget/words"
-import { Sweep, UnusableRequest } from "@bitbudget/lab"
+import { Results, Sweep, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -45,7 +45,7 @@ export const run = Command.make(
           why: `--shard "${Option.getOrElse(shard, () => "")}": write for example 3/16, from 1/16 to 16/16`
         })
       const cells = Sweep.shardOf(Sweep.cellsOf(plan), part)
-      if (dryRun) return yield* print({ cells }, Tables.cells)
+      if (dryRun) return yield* print(Results.CellsResult, { cells }, Tables.cells)
       const { quiet } = yield* shared
       const startedMs = Date.now()
       let [finished, worked] = [0, 0]
@@ -74,7 +74,7 @@ export const run = Command.make(
             })
         )
       )
-      yield* print({ cells: outcomes }, Tables.sweep)
+      yield* print(Results.SweepResult, { cells: outcomes }, Tables.sweep)
       if (outcomes.some(({ status }) => status === "failed")) process.exitCode = 1
     })
 ).pipe(

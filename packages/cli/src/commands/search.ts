@@ -1,7 +1,7 @@
 /** `search`, the main job. */
 import { Budget, Choice, Plan, Results, Tasks, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
-import { Effect, Option, Schema } from "effect"
+import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
   activationFormats,
@@ -181,7 +181,7 @@ export const search = Command.make(
           },
           (found) => say(Tables.plan(found))
         )
-        yield* print(yield* Schema.encodeEffect(Results.SearchResult)(result), Tables.search)
+        yield* print(Results.SearchResult, result, Tables.search)
       })
     )
 ).pipe(

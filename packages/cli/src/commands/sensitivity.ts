@@ -1,5 +1,5 @@
 /** `sensitivity`: how much each layer suffers from each format, by several metrics and the truth. */
-import { Choice, Sensitivities, Tasks } from "@bitbudget/lab"
+import { Choice, Results, Sensitivities, Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -84,7 +84,7 @@ export const sensitivity = Command.make(
           traceMethod: flags.traceMethod,
           force: flags.force
         })
-        yield* print(result, Tables.sensitivity)
+        yield* print(Results.SensitivityResult, result, Tables.sensitivity)
       })
     )
 ).pipe(

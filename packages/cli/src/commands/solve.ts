@@ -1,5 +1,5 @@
 /** `solve`: the search on tables of the user's own. */
-import { Tasks } from "@bitbudget/lab"
+import { Results, Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -66,7 +66,7 @@ export const solve = Command.make(
           problem: flags.problem,
           certificate: flags.verify.value
         })
-        yield* print(verified, Tables.verified)
+        yield* print(Results.VerifyResult, verified, Tables.verified)
         if (!verified.confirmed) process.exitCode = 1
         return
       }
@@ -84,7 +84,7 @@ export const solve = Command.make(
         compare: flags.compareMethods,
         certificate: Option.getOrUndefined(flags.certificate)
       })
-      yield* print(result, Tables.solution)
+      yield* print(Results.SolveResult, result, Tables.solution)
       // The answer is printed whole; scripts still see that the budgets cannot be met.
       if (result.status === "infeasible") process.exitCode = 2
     })

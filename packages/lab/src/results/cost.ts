@@ -1,11 +1,7 @@
 /** Costs as JSON: what `simulate`, `compare` and `search` print of a network on a device. */
-import type { Simulate, Validation } from "@bitbudget/device"
+import type { Capacity, Simulate, Validation, Why } from "@bitbudget/device"
 import { Schema } from "effect"
-
-const Known = Schema.NullOr(Schema.Finite)
-
-/** Nine in ten lie between; null where nothing was measured. */
-const Interval = Schema.NullOr(Schema.Struct({ low: Schema.Finite, high: Schema.Finite }))
+import { Interval, Known, Notes, same } from "./common.ts"
 
 export const Breakdown = Schema.Struct({
   latencyMs: Schema.Record(Schema.String, Schema.Finite),
@@ -15,10 +11,10 @@ export const Breakdown = Schema.Struct({
 
 export const Totals = Schema.Struct({
   latencyMs: Schema.Finite,
-  latencyIntervalMs: Interval,
+  latencyIntervalMs: Schema.NullOr(Interval),
   throughputPerS: Schema.Finite,
   energyMj: Known,
-  energyIntervalMj: Interval,
+  energyIntervalMj: Schema.NullOr(Interval),
   dramBytes: Known,
   modelBytes: Schema.Finite,
   peakActivationBytes: Schema.Finite,
@@ -43,9 +39,140 @@ export const Stated = Schema.Struct({
   })
 })
 
-// The schemas say exactly what the device package says: a field added there is named here by the compiler.
-type Same<A, B> = [A, B] extends [B, A] ? true : never
-export const checked: readonly [
-  Same<typeof Totals.Type, Simulate.Totals>,
-  Same<typeof Stated.Type, Validation.Stated>
-] = [true, true]
+/** Bytes that a memory of the device cannot hold. */
+const Overflow = Schema.Struct({
+  memory: Schema.String,
+  contents: Schema.Literals(["weights", "activations", "weights and activations"]),
+  neededBytes: Schema.Finite,
+  availableBytes: Schema.Finite
+})
+
+const Step = Schema.Struct({
+  id: Schema.String,
+  op: Schema.String,
+  weightBits: Known,
+  activationBits: Schema.Finite,
+  macs: Schema.Finite,
+  computeCycles: Schema.Finite,
+  stallCycles: Schema.Finite,
+  latencyMs: Schema.Finite,
+  utilisation: Known,
+  boundBy: Schema.String,
+  roofline: Schema.NullOr(
+    Schema.Struct({
+      level: Schema.NullOr(Schema.String),
+      intensityOpsPerByte: Known,
+      ridgeOpsPerByte: Known,
+      peakOpsPerS: Schema.Finite,
+      attainableOpsPerS: Schema.Finite,
+      attainedOpsPerS: Schema.Finite
+    })
+  ),
+  energyPj: Schema.Struct({
+    mac: Known,
+    register: Known,
+    sram: Known,
+    dram: Known,
+    static: Known,
+    total: Known
+  }),
+  trafficBytes: Schema.Record(Schema.String, Schema.Finite),
+  tile: Schema.NullOr(
+    Schema.Struct({
+      filters: Schema.Finite,
+      channels: Schema.Finite,
+      rows: Schema.Finite,
+      order: Schema.Literals([
+        "weights stay",
+        "inputs stay",
+        "outputs stay",
+        "partial sums spill",
+        "nothing fits"
+      ])
+    })
+  )
+})
+
+const NetworkCost = {
+  device: Schema.String,
+  batch: Schema.Finite,
+  clockMhz: Schema.Finite,
+  totals: Totals,
+  area: Schema.Struct({
+    mm2: Known,
+    parts: Schema.Array(Schema.Struct({ id: Schema.String, mm2: Known }))
+  }),
+  layers: Schema.Array(Step),
+  overflows: Schema.Array(Overflow),
+  notes: Notes
+}
+
+const LayerWhy = Schema.Struct({
+  id: Schema.String,
+  precision: Schema.String,
+  latencyMs: Schema.Finite,
+  boundBy: Schema.String,
+  paysBelowGbPerS: Known,
+  narrower: Schema.Array(
+    Schema.Struct({ precision: Schema.String, deltaMs: Schema.Finite, deltaPct: Schema.Finite })
+  ),
+  sentence: Schema.String
+})
+
+/** What `simulate` prints. */
+export const SimulateResult = Schema.Struct({
+  ...NetworkCost,
+  plan: Schema.String,
+  /** What the device's predictions are known to be off by. */
+  validation: Schema.NullOr(Stated),
+  /** Where it was asked for: by layer, what fewer bits buy and what holds them back. */
+  why: Schema.optionalKey(Schema.Array(LayerWhy))
+})
+export type SimulateResult = typeof SimulateResult.Type
+
+/** Null where the device cannot hold the plan (`why` says so) or has no figure. */
+const ComparisonRow = Schema.Struct({
+  device: Schema.String,
+  plan: Schema.String,
+  validation: Schema.NullOr(Stated),
+  latencyMs: Known,
+  latencyIntervalMs: Schema.NullOr(Interval),
+  /** Times faster than the first row. */
+  speedUp: Known,
+  throughputPerS: Known,
+  energyMj: Known,
+  energyIntervalMj: Schema.NullOr(Interval),
+  modelBytes: Known,
+  dramBytes: Known,
+  peakActivationBytes: Known,
+  utilisation: Known,
+  areaMm2: Known,
+  why: Schema.NullOr(Schema.String)
+})
+export type ComparisonRow = typeof ComparisonRow.Type
+
+/** What `compare` prints. */
+export const CompareResult = Schema.Struct({
+  model: Schema.String,
+  batch: Schema.Finite,
+  rows: Schema.Array(ComparisonRow),
+  /** Pairs of rows whose intervals overlap, so that the order of their times is not sure. */
+  open: Schema.Array(
+    Schema.Struct({
+      faster: Schema.String,
+      slower: Schema.String,
+      /** That the order is really the other way round. */
+      probability: Schema.Finite
+    })
+  ),
+  notes: Notes
+})
+export type CompareResult = typeof CompareResult.Type
+
+const Network = Schema.Struct(NetworkCost)
+
+same<typeof Totals.Type, Simulate.Totals>()
+same<typeof Stated.Type, Validation.Stated>()
+same<typeof Overflow.Type, Capacity.Overflow>()
+same<typeof Network.Type, Simulate.NetworkCost>()
+same<typeof LayerWhy.Type, Why.LayerWhy>()

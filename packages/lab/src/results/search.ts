@@ -2,9 +2,8 @@
 import { PlanFile } from "@bitbudget/quant"
 import { Schema } from "effect"
 import { Estimates } from "../job/evaluation.ts"
+import { Known } from "./common.ts"
 import { Stated, Totals } from "./cost.ts"
-
-const Known = Schema.NullOr(Schema.Finite)
 
 export const SearchLayer = Schema.Struct({
   id: Schema.String,

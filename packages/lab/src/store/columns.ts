@@ -1,4 +1,5 @@
 /** The columns of `run_summary` as people name them in filters and sorts, with the units their figures may be typed in. */
+import { Names } from "@bitbudget/words"
 
 interface Column {
   readonly kind: "text" | "number"
@@ -77,25 +78,10 @@ const byLowerCase = new Map([...columns.keys()].map((name) => [name.toLowerCase(
 export const columnNamed = (word: string): string | undefined =>
   byLowerCase.get(word.toLowerCase()) ?? aliases.get(word.toLowerCase())
 
-/** Edits from one word to the other (Levenshtein). */
-const distance = (a: string, b: string): number => {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
-    row = next
-  }
-  return row[b.length]!
-}
-
 /** `; did you mean "latency"?`, or the columns there are. */
 export const suggestion = (word: string): string => {
-  const short = word.slice(0, 40).toLowerCase()
-  const near = [...byLowerCase.keys(), ...aliases.keys()]
-    .map((name) => ({ name, edits: distance(short, name) }))
-    .toSorted((a, b) => a.edits - b.edits)[0]!
-  return near.edits <= 2
-    ? `did you mean "${columnNamed(near.name) ?? near.name}"?`
-    : `the columns are ${[...columns.keys()].join(", ")}`
+  const [near] = Names.nearest(word.slice(0, 40), [...columns.keys(), ...aliases.keys()], 1)
+  return near === undefined
+    ? `the columns are ${[...columns.keys()].join(", ")}`
+    : `did you mean "${columnNamed(near) ?? near}"?`
 }

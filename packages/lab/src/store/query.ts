@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { Database } from "./Database.ts"
 import { UnusableQuery } from "./failures.ts"
-import type { Row } from "./Runs.ts"
+import type { Row, Value } from "./Runs.ts"
 
 /** What the statement consists of, without comments; text and quoted names are kept whole. */
 const tokenPattern =
@@ -36,6 +36,13 @@ const checked = (text: string): Effect.Effect<string, UnusableQuery> => {
   return Effect.succeed(text.slice(first.at, end > 0 ? tokens[end]!.at : undefined))
 }
 
+/** What JSON and tables have no form for is text, as SQL would write it: blobs, and numbers beyond all bounds. */
+const told = (value: unknown): Value => {
+  if (value instanceof Uint8Array) return `x'${Buffer.from(value).toString("hex")}'`
+  if (typeof value === "number") return Number.isFinite(value) ? value : String(value)
+  return typeof value === "string" ? value : null
+}
+
 /** Rows beyond this are refused rather than collected: they would not fit the memory. */
 const MOST_ROWS = 1_000_000
 
@@ -51,9 +58,12 @@ export const query = Effect.fn("Runs.query")(function* (text: string, timeLimitS
         ? new UnusableQuery({ why: "a query reads; this one would write" })
         : new UnusableQuery({ why: `the query: ${message.replace(/^SQLITE_ERROR: /, "")}` })
   const client = yield* safe(reader(1000 * timeLimitSeconds))
-  return yield* client
-    .unsafe<Row>(
+  const rows = yield* client
+    .unsafe<Readonly<Record<string, unknown>>>(
       /^EXPLAIN/i.test(statement) ? statement : `SELECT * FROM (${statement}\n) LIMIT ${MOST_ROWS}`
     )
     .pipe(Effect.mapError(({ reason }) => refuse(reason.message)))
+  return rows.map((row): Row =>
+    Object.fromEntries(Object.entries(row).map(([name, value]) => [name, told(value)]))
+  )
 }, Effect.scoped)

@@ -12,6 +12,7 @@ import {
 import type { Work } from "@bitbudget/graph"
 import { Effect, Result } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import type { CompareResult, ComparisonRow, SimulateResult } from "../results/cost.ts"
 import { type Planned, subject, type Request } from "./subject.ts"
 
 /** The software stacks a profile has figures for. */
@@ -76,14 +77,6 @@ const cost = (
     return { ...found, totals, notes: [...notes, ...found.notes] }
   })
 
-interface Simulation extends Simulate.NetworkCost {
-  readonly plan: string
-  /** What the device's predictions are known to be off by. */
-  readonly validation: Validation.Stated | null
-  /** Where it was asked for: by layer, what fewer bits buy and what holds them back. */
-  readonly why?: ReadonlyArray<Why.LayerWhy>
-}
-
 export const simulate = Effect.fn("simulate")(function* (
   request: Request & {
     readonly device: string
@@ -95,7 +88,7 @@ export const simulate = Effect.fn("simulate")(function* (
     /** Whether to say for each layer what fewer bits buy. */
     readonly why?: boolean
   }
-): Effect.fn.Return<Simulation, RequestFailure> {
+): Effect.fn.Return<SimulateResult, RequestFailure> {
   const profile = yield* Profiles.load(request.device, request.profiles)
   const { workload, planned } = yield* subject(request)
   const options = yield* optionsOf(profile, request.software, request.at)
@@ -109,47 +102,13 @@ export const simulate = Effect.fn("simulate")(function* (
   }
 })
 
-interface Comparison {
-  readonly model: string
-  readonly batch: number
-  readonly rows: ReadonlyArray<ComparisonRow>
-  /** Pairs of rows whose intervals overlap, so that the order of their times is not sure. */
-  readonly open: ReadonlyArray<{
-    readonly faster: string
-    readonly slower: string
-    /** That the order is really the other way round. */
-    readonly probability: number
-  }>
-  readonly notes: ReadonlyArray<string>
-}
-
-/** Null where the device cannot hold the plan (`why` says so) or has no figure. */
-interface ComparisonRow {
-  readonly device: string
-  readonly plan: string
-  readonly validation: Validation.Stated | null
-  readonly latencyMs: number | null
-  readonly latencyIntervalMs: Interval.Interval | null
-  /** Times faster than the first row. */
-  readonly speedUp: number | null
-  readonly throughputPerS: number | null
-  readonly energyMj: number | null
-  readonly energyIntervalMj: Interval.Interval | null
-  readonly modelBytes: number | null
-  readonly dramBytes: number | null
-  readonly peakActivationBytes: number | null
-  readonly utilisation: number | null
-  readonly areaMm2: number | null
-  readonly why: string | null
-}
-
 export const compare = Effect.fn("compare")(function* (
   request: Request & {
     readonly devices: ReadonlyArray<string>
     readonly profiles: string
     readonly plans: ReadonlyArray<string>
   }
-): Effect.fn.Return<Comparison, RequestFailure> {
+): Effect.fn.Return<CompareResult, RequestFailure> {
   const { workload, planned } = yield* subject(request)
   const plans = yield* Effect.forEach(request.plans, (plan) =>
     Effect.map(planned(plan), (found) => ({ plan, found }))
@@ -195,7 +154,7 @@ export const compare = Effect.fn("compare")(function* (
 })
 
 /** Neighbours in the order of time, on different devices, whose intervals overlap. */
-const openOrders = (rows: ReadonlyArray<ComparisonRow>): Comparison["open"] => {
+const openOrders = (rows: ReadonlyArray<ComparisonRow>): CompareResult["open"] => {
   const timed = rows
     .flatMap(({ device, latencyIntervalMs: interval, latencyMs: value, plan }) =>
       value === null || interval === null ? [] : [{ device, name: `${device} ${plan}`, value, interval }]

@@ -3,29 +3,15 @@
  * labels do not say how good the outputs are (there are none, or they are of one output of several), the plan's outputs
  * are held against the float network's.
  */
-import type { Intervals } from "@bitbudget/numerics"
 import { type Graph, Model } from "@bitbudget/graph"
 import { FakeQuant, Pack, type Recipe } from "@bitbudget/quant"
 import { Compare, Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import type { EvaluateResult } from "../results/network.ts"
 import { probabilitiesOf, scoresOf } from "../scores.ts"
 import { planFor, quantizedFor } from "./formats.ts"
 import { readFloatModel, readModel } from "./model.ts"
-
-interface Evaluated {
-  readonly n: number
-  readonly metrics: Evaluate.Evaluation["metrics"]
-  /** Share of samples with the same prediction as the float network, and as the packed file; null without classes. */
-  readonly agreement?: {
-    readonly withFloat: Intervals.Estimate | null
-    readonly withPacked: Intervals.Estimate | null
-  }
-  /** How far the plan's outputs lie from the float network's; absent where the labels judge the one output there is. */
-  readonly outputs?: ReadonlyArray<Metrics.Distortion>
-  readonly notes: ReadonlyArray<string>
-  readonly seconds: number
-}
 
 interface Request {
   readonly model: string
@@ -74,7 +60,7 @@ const runOnly = (
 
 export const evaluate = Effect.fn("evaluate")(function* (
   request: Request
-): Effect.fn.Return<Evaluated, RequestFailure> {
+): Effect.fn.Return<EvaluateResult, RequestFailure> {
   const start = performance.now()
   const { output, samples, threads } = request
   const read = request.plan === undefined ? readModel : readFloatModel

@@ -2,62 +2,13 @@
 import { Dim, Graph, Layer, Model, Work, Workload } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import type { InspectResult } from "../results/network.ts"
 import { isLayerList, readLayerList } from "./model.ts"
 import { surveyModel } from "./observe.ts"
 
-/** Null: open. */
-type Shape = ReadonlyArray<number | null>
-
-interface Inspected {
-  readonly model: {
-    readonly name: string
-    /** Null for a layer list, as is the opset. */
-    readonly sha256: string | null
-    readonly opset: number | null
-    /** Null where nodes could not be read, or sizes are open: a total of parts would pass for the whole. */
-    readonly params: number | null
-    readonly macs: number | null
-  }
-  readonly layers: ReadonlyArray<{
-    readonly id: string
-    readonly name: string
-    readonly op: string
-    readonly inputShape: Shape | null
-    readonly outputShape: Shape | null
-    readonly weightShape: Shape | null
-    readonly groups: number
-    readonly params: number
-    readonly macs: number | null
-    readonly work: Work.Work
-  }>
-  /** Steps that multiply or hold weights and have no format of their own: recurrent cells, attention, embeddings. */
-  readonly others: ReadonlyArray<{
-    readonly id: string
-    readonly op: string
-    readonly params: number
-    readonly macs: number | null
-  }>
-  /** Operators kept as the file has them, with how many nodes and why. */
-  readonly carried: ReadonlyArray<Carried>
-  /** How the file is quantized already; null where it is not. */
-  readonly quantization: Model.Quantization | null
-  /** Dimensions without a size, to be given with --dim. */
-  readonly openDims: ReadonlyArray<string>
-  readonly notes: ReadonlyArray<string>
-  readonly unsupported: ReadonlyArray<Model.UnsupportedNode>
-}
-
-interface Carried {
-  readonly op: string
-  readonly nodes: ReadonlyArray<string>
-  readonly why: string
-  /** Whether its multiplications are counted. */
-  readonly counted: boolean
-}
-
 const macsOf = ({ steps }: Work.Workload): number => steps.reduce((sum, { work }) => sum + Work.macs(work), 0)
 
-const listed = (workload: Work.Workload): Inspected => ({
+const listed = (workload: Work.Workload): InspectResult => ({
   model: {
     name: workload.name,
     sha256: null,
@@ -88,7 +39,7 @@ const listed = (workload: Work.Workload): Inspected => ({
 const known = (value: number): number | null => (Number.isFinite(value) ? value : null)
 
 /** Carried nodes by operator. Those with subgraphs or of unknown kinds may multiply without our knowing. */
-const carriedOf = ({ graph, carried }: Model.Model): ReadonlyArray<Carried> => {
+const carriedOf = ({ graph, carried }: Model.Model): InspectResult["carried"] => {
   const nodes = new Map(graph.nodes.map((node) => [node.name, node]))
   return [...new Set(carried.map(({ op }) => op))].map((op) => {
     const own = carried.filter((node) => node.op === op)
@@ -103,7 +54,7 @@ const carriedOf = ({ graph, carried }: Model.Model): ReadonlyArray<Carried> => {
 export const inspect = Effect.fn("inspect")(function* (
   file: string,
   options: Model.ReadOptions = {}
-): Effect.fn.Return<Inspected, RequestFailure> {
+): Effect.fn.Return<InspectResult, RequestFailure> {
   if (file === "")
     return yield* new UnusableRequest({
       why: "the name of the model is empty; give an ONNX file or a layer list"

@@ -15,27 +15,9 @@ import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { RequestFailure } from "../errors.ts"
 import { writeFile } from "../files.ts"
+import type { QuantizeResult } from "../results/network.ts"
 import { planFor, quantizedFor } from "./formats.ts"
 import { readFloatModel } from "./model.ts"
-
-interface Packed {
-  readonly file: string
-  readonly bytes: number
-  readonly predictedBytes: number
-  readonly layers: ReadonlyArray<{
-    readonly id: string
-    readonly dtype: string
-    readonly choice: string
-    /** What shares one scale: "tensor", "channel", or "block of N". */
-    readonly granularity: string
-    readonly bytes: number
-    /** Null where the weights are stored exactly. */
-    readonly sqnrDb: number | null
-  }>
-  /** How the weights were rounded. */
-  readonly recipe: Recipe.RecipeName
-  readonly notes: ReadonlyArray<string>
-}
 
 const granularityOf = (format: WeightFormat.WeightFormat): string => {
   const scale = WeightKinds.scaleOf(format)
@@ -51,7 +33,7 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   /** Samples to calibrate on; all there are when absent. */
   readonly calibration?: number | undefined
   readonly out: string
-}): Effect.fn.Return<Packed, RequestFailure> {
+}): Effect.fn.Return<QuantizeResult, RequestFailure> {
   const model = yield* readFloatModel(request.model, request.reading)
   const { graph } = model
   const plan = yield* planFor(model, request.plan)

@@ -13,6 +13,7 @@ import {
 } from "@bitbudget/search"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import type { Compared, SolveResult, VerifyResult } from "../results/solve.ts"
 import { readJson, readText, writeFile } from "../files.ts"
 
 /** Without a number of points, how many a front has. */
@@ -40,37 +41,6 @@ export interface SolveRequest {
   readonly compare: boolean
   /** File for the certificate. */
   readonly certificate: string | undefined
-}
-
-/** How a method did beside the others. */
-export interface Compared {
-  readonly method: Solution.Method
-  readonly objective: number | null
-  /** Relative to the best objective of all methods. */
-  readonly regret: number | null
-  readonly evaluations: number
-  readonly seconds: number
-  /** Why there is no plan. */
-  readonly note: string | null
-}
-
-export interface Solved extends Solution.Solution {
-  readonly front?: ReadonlyArray<Pareto.Point>
-  /** Index into the front of its knee; null: it has none. */
-  readonly knee?: number | null
-  readonly frontOverTwo?: ReadonlyArray<Pareto.Point2>
-  /** Why the budgets cannot be met, and the nearest that can. */
-  readonly explanation?: Infeasibility.Explanation
-  readonly why?: Explain.Explanation
-  readonly robustness?: Robust.Robustness
-  /** Probabilities of the budgets that hold with one, sampled. */
-  readonly chances?: ReadonlyArray<Chance.Sampled>
-  readonly comparison?: ReadonlyArray<Compared>
-  readonly certificate?: {
-    readonly file: string
-    readonly bound: number | null
-    readonly proved: number | null
-  }
 }
 
 const readProblem = (file: string) =>
@@ -135,7 +105,7 @@ const certified = Effect.fnUntraced(function* (
 
 export const solveProblem = Effect.fn("solve")(function* (
   request: SolveRequest
-): Effect.fn.Return<Solved, RequestFailure> {
+): Effect.fn.Return<SolveResult, RequestFailure> {
   const began = performance.now()
   const problem = yield* readProblem(request.problem)
   const fault = check(request, problem)
@@ -179,22 +149,11 @@ export const solveProblem = Effect.fn("solve")(function* (
   }
 })
 
-export interface Verified {
-  readonly confirmed: boolean
-  /** What the certificate claims, and what its tree proves; null: that no plan is within the budgets. */
-  readonly claimed: number | null
-  readonly proved: number | null
-  readonly minimise: string
-  readonly nodes: number
-  /** Names the problem does not know. */
-  readonly faults: ReadonlyArray<string>
-}
-
 /** Checks a certificate against the tables, without the solver. */
 export const verifyCertificate = Effect.fn("verify")(function* (request: {
   readonly problem: string
   readonly certificate: string
-}): Effect.fn.Return<Verified, RequestFailure> {
+}): Effect.fn.Return<VerifyResult, RequestFailure> {
   const problem = yield* readProblem(request.problem)
   const certificate = yield* Effect.fromResult(Certificate.decode(yield* readJson(request.certificate))).pipe(
     Effect.mapError(

@@ -1,6 +1,6 @@
 /** `simulate` and `compare` as tables. */
-import type { Tasks } from "@bitbudget/lab"
-import { figure, knownError, table, middle, type Success } from "./table.ts"
+import type { Results } from "@bitbudget/lab"
+import { figure, knownError, table, middle } from "./table.ts"
 
 /** Shares of a whole, largest first, without what is nothing. */
 const shares = (parts: Readonly<Record<string, number | null>>): string => {
@@ -14,7 +14,7 @@ const shares = (parts: Readonly<Record<string, number | null>>): string => {
     .join(", ")
 }
 
-export const simulate = (cost: Success<typeof Tasks.simulate>): string => {
+export const simulate = (cost: Results.SimulateResult): string => {
   const { totals } = cost
   const shown = cost.layers.filter(({ boundBy }) => !boundBy.startsWith("fused into"))
   const fused = cost.layers.length - shown.length
@@ -70,7 +70,7 @@ const percent = (share: number): string => String(Number((100 * share).toPrecisi
 const between = ({ low, high }: { readonly low: number; readonly high: number }): string =>
   `${figure(low)}–${figure(high)}`
 
-export const compare = ({ model, batch, open, rows }: Success<typeof Tasks.compare>): string =>
+export const compare = ({ model, batch, open, rows }: Results.CompareResult): string =>
   [
     `${model}, batch ${batch}`,
     "",

@@ -1,6 +1,6 @@
 /** `devices` as tables. */
-import type { Tasks } from "@bitbudget/lab"
-import { figure, knownError, table, middle, type Success } from "./table.ts"
+import type { Results } from "@bitbudget/lab"
+import { figure, knownError, table, middle } from "./table.ts"
 
 type Stated = {
   readonly medianApePct: number
@@ -40,10 +40,10 @@ const leftOut = (stated: Stated): ReadonlyArray<string> =>
     figure(stated?.leftOut[of])
   )
 
-export const checkedProfiles = ({ devices }: Success<typeof Tasks.checkProfiles>): string =>
+export const checkedProfiles = ({ devices }: Results.CheckResult): string =>
   devices.map(({ id, validation }) => `${id}: a sound profile; ${knownError(validation)}`).join("\n")
 
-export const fitted = (result: Success<typeof Tasks.fitProfile>): string =>
+export const fitted = (result: Results.FitResult): string =>
   [
     `${result.file}: ${result.device} fitted`,
     "",
@@ -59,7 +59,7 @@ export const fitted = (result: Success<typeof Tasks.fitProfile>): string =>
     )
   ].join("\n")
 
-export const ops = ({ device, ops }: Success<typeof Tasks.opTable>): string =>
+export const ops = ({ device, ops }: Results.OpsResult): string =>
   [
     `${device}: ${[...new Set(ops.map(({ library, source }) => `${library} (${source})`))].join("; ")}`,
     "",
@@ -79,7 +79,7 @@ export const ops = ({ device, ops }: Success<typeof Tasks.opTable>): string =>
     "× energy, × area: how many times cheaper and smaller than the 32-bit float operation."
   ].join("\n")
 
-export const validation = ({ rows, summary }: Success<typeof Tasks.validate>): string =>
+export const validation = ({ rows, summary }: typeof Results.ValidateResult.Type): string =>
   [
     table(
       ["network", "layer", "precision", "metric", "measured", "predicted", "error %"],

@@ -1,8 +1,8 @@
 /** `inspect`, `evaluate`, `quantize` as tables. */
-import type { Tasks } from "@bitbudget/lab"
-import { counted, exact, figure, shape, table, middle, type Success } from "./table.ts"
+import type { Results } from "@bitbudget/lab"
+import { counted, exact, figure, shape, table, middle } from "./table.ts"
 
-type Inspected = Success<typeof Tasks.inspect>
+type Inspected = Results.InspectResult
 
 /** Totals, or why there are none. */
 const totals = ({ model, openDims, unsupported, carried }: Inspected): string => {
@@ -56,7 +56,7 @@ export const inspect = (inspected: Inspected): string =>
     ...remarks(inspected)
   ].join("\n")
 
-type Evaluated = Success<typeof Tasks.evaluate>
+type Evaluated = Results.EvaluateResult
 
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`
 
@@ -119,7 +119,7 @@ export const evaluate = (result: Evaluated): string =>
     ...result.notes.map((note) => `note: ${note}`)
   ].join("\n")
 
-export const quantize = (result: Success<typeof Tasks.quantize>): string =>
+export const quantize = (result: Results.QuantizeResult): string =>
   [
     `${result.file}: ${exact(result.bytes)} bytes (predicted ${exact(result.predictedBytes)})`,
     "",

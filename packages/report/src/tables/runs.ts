@@ -1,8 +1,8 @@
 /** `runs` as tables. */
-import type { Runs } from "@bitbudget/lab"
+import type { Results, Runs } from "@bitbudget/lab"
 import { figure, middle, type Success, table, tableOfKnown, withError } from "./table.ts"
 
-type Shown = Success<typeof Runs.show>
+type Shown = Results.RunResult
 
 const date = (value: unknown): string => String(value).slice(0, 16).replace("T", " ")
 
@@ -240,7 +240,7 @@ const ratio = (a: number | null, b: number | null): string | null =>
   a === null || b === null || a === 0 ? null : `× ${figure(b / a)}`
 
 /** What differs; what is the same is not shown. */
-export const diff = (result: Success<typeof Runs.diff>): string => {
+export const diff = (result: Results.DiffResult): string => {
   const { a, b, inputs, options, layers, sameLayers, costs, measurements, paired } = result
   const digest = (value: Runs.Value) => middle(value === null ? "–" : String(value), 24)
   return [

@@ -1,8 +1,8 @@
 /** `sensitivity` as a table: a line a layer and choice, and how well each metric ranks them. */
-import type { Sensitivities } from "@bitbudget/lab"
-import { figure, layerNames, table, tableOfKnown, type Success, withError } from "./table.ts"
+import type { Results } from "@bitbudget/lab"
+import { figure, layerNames, table, tableOfKnown, withError } from "./table.ts"
 
-type Analysis = Success<typeof Sensitivities.analyze>
+type Analysis = Results.SensitivityResult
 
 const traces = ({ layers }: Analysis): string => {
   const names = layerNames(

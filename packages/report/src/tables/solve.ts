@@ -1,8 +1,8 @@
 /** `solve` as tables: the plan, then what was asked about it. */
-import type { Tasks } from "@bitbudget/lab"
-import { figure, middle, table, type Success } from "./table.ts"
+import type { Results } from "@bitbudget/lab"
+import { figure, middle, table } from "./table.ts"
 
-type Solved = Success<typeof Tasks.solveProblem>
+type Solved = Results.SolveResult
 
 const percent = (share: number): string =>
   Math.abs(share) < 1e-9 ? "0 %" : `${Number((100 * share).toPrecision(3))} %`
@@ -154,7 +154,7 @@ export const solution = (result: Solved): string => {
   ].join("\n")
 }
 
-export const verified = (result: Success<typeof Tasks.verifyCertificate>): string => {
+export const verified = (result: Results.VerifyResult): string => {
   const claim =
     result.claimed === null
       ? "no plan is within the budgets"

@@ -1,5 +1,5 @@
 /** `runs list|show|diff|query|best|pareto`: questions, which change nothing. */
-import { Budget, Database, Runs } from "@bitbudget/lab"
+import { Budget, Database, Results, Runs } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Printable } from "@bitbudget/words"
 import { Effect, Option } from "effect"
@@ -45,7 +45,7 @@ export const list = Command.make(
         if (!exists) process.stderr.write(`there is no database ${Printable.line(file)} yet: no runs\n`)
         const filter = Option.getOrUndefined(where)
         if (Option.isSome(groupBy))
-          return yield* print(yield* Runs.groups(groupBy.value, filter), Tables.rows)
+          return yield* print(Results.RowsResult, yield* Runs.groups(groupBy.value, filter), Tables.rows)
         const { json } = yield* shared
         const found = yield* Runs.list({
           where: filter,
@@ -54,6 +54,7 @@ export const list = Command.make(
           limit: Option.getOrElse(limit, () => (json ? undefined : SHOWN))
         })
         yield* print(
+          Results.RowsResult,
           found.rows.map(({ row }) => row),
           () => Tables.runs(found, Option.isSome(columns))
         )
@@ -85,13 +86,15 @@ export const show = Command.make(
   ({ run, layers, sensitivities }) =>
     withDatabase("read")(
       Effect.flatMap(Runs.show(run), (shown) =>
-        print(shown, () => Tables.run(shown, { layers, sensitivities }))
+        print(Results.RunResult, shown, () => Tables.run(shown, { layers, sensitivities }))
       )
     )
 ).pipe(Command.withDescription("The story of a run: inputs, plan, predicted and measured, files, command"))
 
 export const diff = Command.make("diff", { a: runArgument("a"), b: runArgument("b") }, ({ a, b }) =>
-  withDatabase("read")(Effect.flatMap(Runs.diff(a, b), (found) => print(found, Tables.diff)))
+  withDatabase("read")(
+    Effect.flatMap(Runs.diff(a, b), (found) => print(Results.DiffResult, found, Tables.diff))
+  )
 ).pipe(Command.withDescription("What differs: inputs, options, formats, costs, accuracy with a paired test"))
 
 export const query = Command.make(
@@ -106,7 +109,9 @@ export const query = Command.make(
     )
   },
   ({ sql, time }) =>
-    withDatabase("read")(Effect.flatMap(Runs.query(sql, time), (found) => print(found, Tables.rows)))
+    withDatabase("read")(
+      Effect.flatMap(Runs.query(sql, time), (found) => print(Results.RowsResult, found, Tables.rows))
+    )
 ).pipe(
   Command.withDescription("Your own SQL, read only"),
   Command.withExamples([
@@ -146,7 +151,7 @@ export const best = Command.make(
           budgets,
           limit
         }
-        yield* print(yield* Runs.best(wanted), Tables.rows)
+        yield* print(Results.RowsResult, yield* Runs.best(wanted), Tables.rows)
       })
     )
 ).pipe(
@@ -173,7 +178,7 @@ export const pareto = Command.make(
     withDatabase("read")(
       Effect.flatMap(
         Runs.pareto(over, Option.getOrUndefined(device), Option.getOrUndefined(where)),
-        (found) => print(found, Tables.rows)
+        (found) => print(Results.RowsResult, found, Tables.rows)
       )
     )
 ).pipe(Command.withDescription("Plans that no other run of the same data and device beats"))

@@ -1,5 +1,5 @@
 /** `runs repeat`: the command of a run again, in a database and a folder of its own, and whether it comes out the same. */
-import { Database, Runs, UnusableQuery } from "@bitbudget/lab"
+import { Database, Results, Runs, UnusableQuery } from "@bitbudget/lab"
 import { Effect, Option, Schema } from "effect"
 import { Command } from "effect/cli"
 import { spawn } from "node:child_process"
@@ -72,7 +72,7 @@ export const repeat = Command.make("repeat", { run: runArgument("run") }, ({ run
   withDatabase("read")(
     Effect.gen(function* () {
       const result = yield* repeated(run)
-      yield* print(result, ({ run, same, differences }) =>
+      yield* print(Results.RepeatResult, result, ({ run, same, differences }) =>
         same
           ? `${run}: the same again, bit for bit`
           : [`${run}: not the same`, ...differences.map((each) => `  ${each}`)].join("\n")

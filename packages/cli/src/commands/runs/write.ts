@@ -1,5 +1,5 @@
 /** `runs export|import|merge|tag|note|rm|gc`: carrying runs around, and keeping house. */
-import { Database, Files, Runs } from "@bitbudget/lab"
+import { Database, Files, Results, Runs } from "@bitbudget/lab"
 import { Export } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
@@ -34,7 +34,11 @@ export const exportRuns = Command.make(
           const document = yield* Runs.exported(runs, filter)
           yield* Files.writeFile(out, `${JSON.stringify(document, null, 1)}\n`, care)
           const n = document.tables["runs"]?.length ?? 0
-          return yield* print({ file: out, runs: n }, () => `${plural(n, "run")} written to ${out}`)
+          return yield* print(
+            Results.ExportResult,
+            { file: out, runs: n },
+            () => `${plural(n, "run")} written to ${out}`
+          )
         }
         const ids = new Set(yield* Effect.forEach(runs, Runs.find))
         const { columns, rows } = yield* Runs.list({ where: filter })
@@ -43,6 +47,7 @@ export const exportRuns = Command.make(
           .filter((row) => ids.size === 0 || ids.has(String(row["run"])))
         yield* Files.writeFile(out, (kind === "csv" ? Export.csv : Export.parquet)(columns, chosen), care)
         yield* print(
+          Results.ExportResult,
           { file: out, runs: chosen.length },
           () => `${plural(chosen.length, "run")} written to ${out}`
         )
@@ -56,7 +61,10 @@ const taken = ({ added, known }: { readonly added: number; readonly known: numbe
 export const importRuns = Command.make(
   "import",
   { file: Argument.String("file").pipe(Argument.withDescription("What `runs export` wrote as JSON")) },
-  ({ file }) => withDatabase("write")(Effect.flatMap(Runs.importFrom(file), (result) => print(result, taken)))
+  ({ file }) =>
+    withDatabase("write")(
+      Effect.flatMap(Runs.importFrom(file), (result) => print(Results.TakenResult, result, taken))
+    )
 ).pipe(Command.withDescription("Take the runs of an exported file"))
 
 export const merge = Command.make(
@@ -75,7 +83,7 @@ export const merge = Command.make(
           added: results.reduce((sum, { added }) => sum + added, 0),
           known: results.reduce((sum, { known }) => sum + known, 0)
         }
-        yield* print(total, taken)
+        yield* print(Results.TakenResult, total, taken)
       })
     )
 ).pipe(Command.withDescription("Take the runs of other databases, which stay as they are"))
@@ -90,7 +98,7 @@ const annotation = (field: "tag" | "note", description: string) =>
     ({ run, text }) =>
       withDatabase("write")(
         Effect.flatMap(Runs.annotate(run, field, Option.getOrNull(text)), (result) =>
-          print(result, ({ run }) =>
+          print(Results.AnnotateResult, result, ({ run }) =>
             Option.isNone(text) ? `${run}: no ${field}` : `${run}: ${field} ${text.value}`
           )
         )
@@ -107,6 +115,7 @@ export const rm = Command.make(
     withDatabase("write")(
       Effect.flatMap(Runs.remove(runs), (result) =>
         print(
+          Results.RemoveResult,
           result,
           ({ removed, undo }) =>
             `${plural(removed.length, "run")} removed; \`bitbudget runs import ${undo}\` brings back`
@@ -126,7 +135,7 @@ export const gc = Command.make(
   ({ dryRun }) =>
     withDatabase("write")(
       Effect.flatMap(Runs.collect(dryRun), (result) =>
-        print(result, ({ removed, bytesBefore, bytesAfter }) => {
+        print(Results.CollectResult, result, ({ removed, bytesBefore, bytesAfter }) => {
           const parts = Object.entries(removed).flatMap(([name, n]) => (n === 0 ? [] : [`${n} of ${name}`]))
           const what =
             parts.length === 0

@@ -1,0 +1,4 @@
+/** What `init` prints. */
+import { Schema } from "effect"
+
+export const InitResult = Schema.Struct({ file: Schema.String })

@@ -1,0 +1,178 @@
+/** What `runs …` and `run` print: past results, and the cells of a sweep. */
+import { type Effect, Schema } from "effect"
+import { Known, same } from "./common.ts"
+import { additive } from "../job/losses.ts"
+import type { Row, show } from "../store/Runs.ts"
+import type { Cell, Outcome } from "../Sweep.ts"
+
+const Text = Schema.NullOr(Schema.String)
+const Value = Schema.NullOr(Schema.Union([Schema.String, Schema.Finite]))
+
+/** Columns of `run_summary`, or those that a question names. */
+const RowResult = Schema.Record(Schema.String, Value)
+
+/** What `runs list|query|best|pareto` print. */
+export const RowsResult = Schema.Array(RowResult)
+
+const MeasurementRow = {
+  metric: Schema.String,
+  value: Schema.Finite,
+  low: Known,
+  high: Known,
+  n: Schema.Finite
+}
+
+/** What `runs show` prints: rows named as the tables of docs/store.md. */
+export const RunResult = Schema.Struct({
+  run: RowResult,
+  summary: RowResult,
+  budgets: Schema.Array(
+    Schema.Struct({
+      text: Schema.String,
+      quantity: Schema.String,
+      atMost: Schema.Finite,
+      reached: Known
+    })
+  ),
+  plans: Schema.Array(
+    Schema.Struct({
+      name: Schema.String,
+      role: Schema.Literals(["chosen", "baseline", "candidate"]),
+      formats: Schema.String,
+      latencyMs: Known,
+      energyMj: Known,
+      dramBytes: Known,
+      bytes: Known,
+      peakActivationBytes: Known,
+      bops: Known,
+      bits: Known,
+      withinBudgets: Schema.NullOr(Schema.Literals([0, 1])),
+      tuningLoss: Known
+    })
+  ),
+  measurements: Schema.Array(Schema.Struct({ plan: Schema.String, ...MeasurementRow })),
+  layers: Schema.Array(
+    Schema.Struct({
+      layer: Schema.String,
+      choice: Schema.String,
+      weightBits: Known,
+      activationBits: Known,
+      latencyMs: Known,
+      energyPj: Known,
+      bytes: Schema.Finite,
+      deltaLoss: Known,
+      deltaLossStdErr: Known,
+      boundBy: Text
+    })
+  ),
+  sensitivities: Schema.Array(
+    Schema.Struct({
+      layer: Schema.String,
+      choice: Text,
+      metric: Schema.String,
+      value: Schema.Finite,
+      stdErr: Known
+    })
+  ),
+  referee: Schema.Array(Schema.Struct({ metric: Schema.String, spearman: Known, n: Schema.Finite })),
+  stages: Schema.Array(Schema.Struct({ stage: Schema.String, seconds: Schema.Finite })),
+  artefacts: Schema.Array(Schema.Struct({ path: Schema.String, sha256: Schema.String, bytes: Schema.Finite }))
+})
+export type RunResult = typeof RunResult.Type
+
+/** What one of two runs has otherwise than the other. */
+const Difference = Schema.Struct({ name: Schema.String, a: Value, b: Value })
+
+/** What `runs diff` prints. */
+export const DiffResult = Schema.Struct({
+  a: RowResult,
+  b: RowResult,
+  inputs: Schema.Array(Difference),
+  options: Schema.Array(Difference),
+  layers: Schema.Array(Difference),
+  sameLayers: Schema.Finite,
+  costs: Schema.Array(Schema.Struct({ name: Schema.String, a: Known, b: Known })),
+  measurements: Schema.Array(
+    Schema.Struct({
+      metric: Schema.String,
+      a: Schema.Struct(MeasurementRow),
+      b: Schema.Struct(MeasurementRow)
+    })
+  ),
+  /** McNemar's exact test on the same targets; null where the runs were measured on different ones. */
+  paired: Schema.NullOr(
+    Schema.Struct({
+      targets: Schema.Finite,
+      onlyA: Schema.Finite,
+      onlyB: Schema.Finite,
+      pValue: Schema.Finite
+    })
+  )
+})
+export type DiffResult = typeof DiffResult.Type
+
+/** What `runs repeat` prints. */
+export const RepeatResult = Schema.Struct({
+  run: Schema.String,
+  /** Bit for bit. */
+  same: Schema.Boolean,
+  differences: Schema.Array(Schema.String)
+})
+export type RepeatResult = typeof RepeatResult.Type
+
+/** What `runs export` prints. */
+export const ExportResult = Schema.Struct({ file: Schema.String, runs: Schema.Finite })
+
+/** What `runs import|merge` print. */
+export const TakenResult = Schema.Struct({ added: Schema.Finite, known: Schema.Finite })
+
+/** What `runs tag|note` print. */
+export const AnnotateResult = Schema.Struct({
+  run: Schema.String,
+  tag: Schema.optionalKey(Text),
+  note: Schema.optionalKey(Text)
+})
+
+/** What `runs rm` prints. */
+export const RemoveResult = Schema.Struct({ removed: Schema.Array(Schema.String), undo: Schema.String })
+
+/** What `runs gc` prints. */
+export const CollectResult = Schema.Struct({
+  dryRun: Schema.Boolean,
+  /** Rows by table. */
+  removed: Schema.Record(Schema.String, Schema.Finite),
+  bytesBefore: Schema.Finite,
+  bytesAfter: Schema.Finite
+})
+
+const SweepCell = Schema.Struct({
+  key: Schema.String,
+  model: Schema.String,
+  device: Schema.String,
+  budgets: Schema.Array(Schema.String),
+  weights: Text,
+  activations: Text,
+  metric: Schema.Literals(["auto", ...additive]),
+  seed: Schema.Finite
+})
+
+/** What `run --dry-run` prints. */
+export const CellsResult = Schema.Struct({ cells: Schema.Array(SweepCell) })
+export type CellsResult = typeof CellsResult.Type
+
+const SweepOutcome = Schema.Struct({
+  key: Schema.String,
+  /** "found": it was done before. */
+  status: Schema.Literals(["found", "done", "failed"]),
+  run: Text,
+  why: Text
+})
+
+/** What `run` prints. */
+export const SweepResult = Schema.Struct({ cells: Schema.Array(SweepOutcome) })
+export type SweepResult = typeof SweepResult.Type
+
+same<typeof RowResult.Type, Row>()
+same<RunResult, Effect.Success<ReturnType<typeof show>>>()
+same<typeof SweepOutcome.Type, Outcome>()
+same<typeof SweepCell.Type, Cell>()

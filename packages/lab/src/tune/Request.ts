@@ -1,0 +1,57 @@
+/** What a tuning is asked for, and what is usual where nothing is said. */
+import type { Model } from "@bitbudget/graph"
+import type { PlanFile, Recipe } from "@bitbudget/quant"
+import type { Data } from "@bitbudget/runtime"
+import type { Augment, Estimator, Optimizer, Schedule } from "@bitbudget/train"
+
+export const lossNames = ["task", "distill"] as const
+export type LossName = (typeof lossNames)[number]
+
+export interface Request {
+  readonly model: Model.Model
+  readonly plan: PlanFile.Plan
+  readonly data: Data.Dataset
+  /** Usual for the data when absent: see `usualLoss`. */
+  readonly loss: LossName | undefined
+  readonly temperature: number
+  readonly epochs: number
+  readonly batch: number
+  /** Usual for the optimizer when absent. */
+  readonly learningRate: number | undefined
+  readonly optimizer: Optimizer.OptimizerName
+  readonly schedule: Schedule.ScheduleName
+  readonly weightDecay: number
+  readonly clipNorm: number | undefined
+  readonly estimators: {
+    readonly weights: Estimator.WeightEstimator
+    readonly activations: Estimator.ActivationEstimator
+  }
+  readonly augmentation: Augment.Augmentation
+  /** Epochs without a better one after which it stops. */
+  readonly patience: number
+  /** Patterns of layers that stay as they are. */
+  readonly freeze: ReadonlyArray<string>
+  readonly recipe: Recipe.RecipeName | undefined
+  readonly calibration: number | undefined
+  readonly seed: number
+  readonly threads: number | undefined
+  /** The packed file. */
+  readonly file: string
+  /** Folder for plan.json and tuning.json; undefined: they are not written. */
+  readonly out: string | undefined
+  readonly force: boolean
+}
+
+/** By trials on held-out training images of two image networks, see docs/training.md. */
+export const usualRate = { sgd: 0.01, adam: 3e-4, adamw: 3e-4 } as const satisfies {
+  readonly [K in Optimizer.OptimizerName]: number
+}
+
+/** Relative change of a scale by one step of Adam at rate 1. */
+export const SCALE_RATE = 1
+
+/** Share of the samples that is held out, and at most so many. */
+export const HELD_OUT = { share: 0.1, most: 1000 } as const
+
+/** The float network's outputs, which need no labels: networks have usually seen the data, whose labels they know by heart. */
+export const usualLoss: LossName = "distill"

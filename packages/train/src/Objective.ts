@@ -38,7 +38,8 @@ const copied = (
 ): ReadonlyMap<string, string> => {
   const { builder } = e
   const names = new Map(inputs)
-  for (const [name, constant] of graph.constants) names.set(name, builder.constant(constant, `${prefix}${name}`))
+  for (const [name, constant] of graph.constants)
+    names.set(name, builder.constant(constant, `${prefix}${name}`))
   for (const node of graph.nodes) {
     const outputs = node.outputs.map((output) => (output === "" ? "" : builder.fresh(`${prefix}${output}`)))
     node.outputs.forEach((output, i) => names.set(output, outputs[i]!))
@@ -116,9 +117,7 @@ export const score = (
       const own = kind === "classes" ? scoresBehind(student, name) : name
       const other = values.get(kind === "classes" ? scoresBehind(teacher, name) : name)!
       const distance =
-        kind === "classes"
-          ? divergence(e, own, other, axis, temperature)
-          : squaredDistance(e, own, other)
+        kind === "classes" ? divergence(e, own, other, axis, temperature) : squaredDistance(e, own, other)
       parts.push(e.scale(distillation * weight, distance))
     }
   }

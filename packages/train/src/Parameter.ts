@@ -36,10 +36,7 @@ export interface Place extends Parameter {
 }
 
 /** Where each parameter lies in the vector. */
-export const placesOf = (
-  graph: Graph.Graph,
-  parameters: ReadonlyArray<Parameter>
-): ReadonlyArray<Place> => {
+export const placesOf = (graph: Graph.Graph, parameters: ReadonlyArray<Parameter>): ReadonlyArray<Place> => {
   let from = 0
   return parameters.map((parameter) => {
     const shape = Dim.shapeAt(Graphs.shapeOf(graph, parameter.name), 1)
@@ -82,11 +79,7 @@ export const entrywise = (
 }
 
 /** The network with its parameters cut from a new input `vector` [n] instead of being constants. */
-export const fromVector = (
-  graph: Graph.Graph,
-  places: ReadonlyArray<Place>,
-  vector: string
-): Graph.Graph => {
+export const fromVector = (graph: Graph.Graph, places: ReadonlyArray<Place>, vector: string): Graph.Graph => {
   const freed = new Set(places.map(({ name }) => name))
   const constants = new Map([...graph.constants].filter(([name]) => !freed.has(name)))
   const builder = GraphBuilder.over({ ...graph, constants })

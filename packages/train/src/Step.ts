@@ -150,7 +150,15 @@ export const make = (
     result(names.loss, loss),
     result(names.norm, clipped.norm)
   ]
-  return { places, initial, step: Gradient.lower(builder.finish(outputs)), next: outputs, target, scoring, losses: scored.losses }
+  return {
+    places,
+    initial,
+    step: Gradient.lower(builder.finish(outputs)),
+    next: outputs,
+    target,
+    scoring,
+    losses: scored.losses
+  }
 }
 
 const isScale = (role: Parameter.Role): boolean => role === "weightScale" || role === "activationScale"
@@ -165,9 +173,7 @@ const withSigns = (
   vector: (of: (place: Parameter.Place) => number | Float32Array) => string,
   valuesAt: (place: Parameter.Place) => Float32Array
 ): string => {
-  const signs = vector((place) =>
-    isScale(place.role) ? valuesAt(place).map((s) => (s < 0 ? -1 : 1)) : 1
-  )
+  const signs = vector((place) => (isScale(place.role) ? valuesAt(place).map((s) => (s < 0 ? -1 : 1)) : 1))
   const least = vector((place) =>
     isScale(place.role) ? valuesAt(place).map((s) => LEAST_SCALE * Math.abs(s)) : -3.4e38
   )

@@ -7,7 +7,7 @@
  */
 import type { Graph, GraphBuilder } from "@bitbudget/graph"
 import { Gradient, Layer, Tensor } from "@bitbudget/graph"
-import { type QuantizedNetwork, type Ranges, rewriteLayers, Weights } from "@bitbudget/quant"
+import { QuantizedNetwork, type Ranges, rewriteLayers, Weights } from "@bitbudget/quant"
 import * as Activations from "./activationQuantizer.ts"
 import type { ActivationEstimator, WeightEstimator } from "./Estimator.ts"
 import type { Parameter, Role } from "./Parameter.ts"
@@ -25,6 +25,8 @@ export interface Trainable {
   readonly graph: Graph.Graph
   readonly parameters: ReadonlyArray<Parameter>
   readonly overrides: Gradient.Overrides
+  /** Ids of trained layers whose rounding training does not see: their formats have too many values to be worth it. */
+  readonly unseen: ReadonlyArray<string>
   /** The quantized network for trained values of the parameters, by name. */
   readonly finish: (values: ReadonlyMap<string, Float32Array>) => QuantizedNetwork.QuantizedNetwork
 }
@@ -94,7 +96,11 @@ export const make = (
   }
   /** Makes encodings and ranges again from trained values. */
   const encodings = new Map<WeightQuantizers.Encoded, (of: Numbers) => WeightQuantizers.Encoded>()
-  const learned: Array<{ readonly at: string; readonly bits: number; readonly of: (of: Numbers) => Activations.Learned }> = []
+  const learned: Array<{
+    readonly at: string
+    readonly bits: number
+    readonly of: (of: Numbers) => Activations.Learned
+  }> = []
   /** Whether everything that reads a value through codes is frozen. */
   const readersOf = (value: string) => layers.filter(({ input }) => input === value)
   const isFrozenInput = (value: string) => {
@@ -109,7 +115,7 @@ export const make = (
       weights: (builder, layer, own) => {
         const e = algebraOf(builder)
         if (frozen.has(layer.id))
-          return builder.constant(WeightQuantizers.dequantized(own), `${layer.weight}/rounded`)
+          return builder.constant(QuantizedNetwork.weightsFrom(own), `${layer.weight}/rounded`)
         const start = WeightQuantizers.latentFor(own, Weights.weightsOf(graph, layer))
         const latent = builder.constant(start, `${layer.weight}/latent`)
         const written = WeightQuantizers.write(e, latent, layer.weight, own, weights)
@@ -146,12 +152,17 @@ export const make = (
     graph: rewritten,
     parameters: kept.map(([name, role]) => ({ name, role })),
     overrides,
+    unseen: [...encoded].flatMap(([id, own]) => (frozen.has(id) || WeightQuantizers.isSeen(own) ? [] : [id])),
     finish: (values) => {
       const of = (name: string) => values.get(name)
       const constants = new Map(network.graph.constants)
       for (const [name, role] of kept) {
         const [before, moved] = [constants.get(name), of(name)]
-        if (before !== undefined && moved !== undefined && (role === "weight" || role === "bias" || role === "normalization"))
+        if (
+          before !== undefined &&
+          moved !== undefined &&
+          (role === "weight" || role === "bias" || role === "normalization")
+        )
           constants.set(name, Tensor.float32(before.shape, moved.slice()))
       }
       const made = new Map([...encodings].map(([own, make]) => [own, make(of)]))

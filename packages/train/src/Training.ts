@@ -161,9 +161,7 @@ export const open = (
             const inputs = {
               ...renamed(inputsOf(samples)),
               ...drawn(draw),
-              ...Object.fromEntries(
-                [parameters, ...memory].map((data, k) => [stateNames[k]!, vector(data)])
-              ),
+              ...Object.fromEntries([parameters, ...memory].map((data, k) => [stateNames[k]!, vector(data)])),
               [Step.names.rate]: scalar(rate),
               [Step.names.corrections]: Value.float32([2], Float32Array.from(corrections))
             }

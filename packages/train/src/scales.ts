@@ -10,7 +10,7 @@ type Ints = ReadonlyArray<number>
 export interface ScaleView {
   /** Shape of the scales. */
   readonly shape: Ints
-  /** Values that share a scale. */
+  /** Values that share a scale; a shorter block at the end counts as a whole one. */
   readonly shared: number
   /** Weights in the layout, and back. */
   readonly into: (e: Gradient.Algebra, weights: string) => string
@@ -39,10 +39,11 @@ export const viewOf = (
     shape: [channels, blocks, 1],
     shared: block,
     into: (e, weights) =>
-      e.reshape(
-        e.pad(e.reshape(e.transpose(weights, order), [channels, reduction]), [0, 0, 0, fill]),
-        [channels, blocks, block]
-      ),
+      e.reshape(e.pad(e.reshape(e.transpose(weights, order), [channels, reduction]), [0, 0, 0, fill]), [
+        channels,
+        blocks,
+        block
+      ]),
     back: (e, laidOut) =>
       e.transpose(
         e.reshape(

@@ -14,8 +14,6 @@ import { type ScaleView, viewOf } from "./scales.ts"
 
 export type Encoded = ReturnType<typeof WeightKinds.quantize>
 
-export const dequantized = WeightKinds.dequantize
-
 /** Weights of more values than these train as if they were not rounded: they lose next to nothing by it. */
 const MOST_LEVELS = 32
 
@@ -29,7 +27,13 @@ export interface Written {
   readonly encode: (latent: Tensor.Tensor, learned: (name: string) => Float32Array | undefined) => Encoded
 }
 
-type Write = (e: Gradient.Algebra, latent: string, name: string, encoded: Encoded, estimator: WeightEstimator) => Written
+type Write = (
+  e: Gradient.Algebra,
+  latent: string,
+  name: string,
+  encoded: Encoded,
+  estimator: WeightEstimator
+) => Written
 
 /** A constant of that very name, or one made unique. */
 const constant = (e: Gradient.Algebra, name: string, shape: ReadonlyArray<number>, data: ArrayLike<number>) =>
@@ -71,7 +75,12 @@ const scaled = (
   encode: (latent: Tensor.Tensor, scales: Float32Array) => Encoded
 ): Written => {
   // A scale of 0 would make 0/0 of weights that are all 0.
-  const scale = constant(e, `${name}/scale`, view.shape, scales.map((s) => (s === 0 ? 1e-12 : s)))
+  const scale = constant(
+    e,
+    `${name}/scale`,
+    view.shape,
+    scales.map((s) => (s === 0 ? 1e-12 : s))
+  )
   const x = view.into(e, latent)
   const v = e.div(x, scale)
   const { clipped, q } = round(v)
@@ -80,9 +89,7 @@ const scaled = (
   return {
     rounded: view.back(e, y),
     parameters: learns ? [{ name: scale, role: "weightScale" }] : [],
-    overrides: [
-      [y, pullback(estimator, { x, v, clipped, q, scale }, gradientScale(view.shared, high))]
-    ],
+    overrides: [[y, pullback(estimator, { x, v, clipped, q, scale }, gradientScale(view.shared, high))]],
     encode: (weights, learned) => encode(weights, (learns ? learned(scale) : undefined) ?? scales)
   }
 }
@@ -96,7 +103,7 @@ const integer =
     const round = (v: string) => {
       if (bits === 1) {
         const clipped = e.apply("Clip", [v], { min: -1, max: 1 })
-        const positive = e.indicator(e.binary("GreaterOrEqual", v, e.number(0, v)), v)
+        const positive = e.indicator(e.binary("GreaterOrEqual", clipped, e.number(0, v)), v)
         return { clipped, q: e.shift(e.scale(2, positive), -1) }
       }
       if (!zeroPoint) {
@@ -104,8 +111,18 @@ const integer =
         return { clipped, q: e.unary("Round", clipped) }
       }
       const z = Float32Array.from(encoded.zeroPoints!)
-      const low = e.constant(Tensor.float32(view.shape, z.map((own) => -own)))
-      const high = e.constant(Tensor.float32(view.shape, z.map((own) => 2 ** bits - 1 - own)))
+      const low = e.constant(
+        Tensor.float32(
+          view.shape,
+          z.map((own) => -own)
+        )
+      )
+      const high = e.constant(
+        Tensor.float32(
+          view.shape,
+          z.map((own) => 2 ** bits - 1 - own)
+        )
+      )
       const clipped = e.binary("Min", e.binary("Max", v, low), high)
       return { clipped, q: e.unary("Round", clipped) }
     }
@@ -126,10 +143,11 @@ const fixedTable =
   (e, latent, name, _, estimator) => {
     const view = viewOf(encoded, WeightKinds.scaleOf(encoded.format)!)
     const [low, high] = [table[0]!, table.at(-1)!]
-    const round = (v: string) => ({
-      clipped: e.apply("Clip", [v], { min: low, max: high }),
-      q: staircaseOf(e, v, table)
-    })
+    // The pullback reads the clipped values, so the nearest level is found from them.
+    const round = (v: string) => {
+      const clipped = e.apply("Clip", [v], { min: low, max: high })
+      return { clipped, q: staircaseOf(e, clipped, table) }
+    }
     // Powers of two stay powers of two.
     const own = encoded.format.kind === "mx" && estimator === "lsq" ? "clipped" : estimator
     return scaled(e, latent, name, view, encoded.scales, round, high, own, (weights, scales) =>
@@ -142,7 +160,10 @@ const ownTables =
   (encoded: Extract<Encoded, { readonly tables: Float32Array }>): Write =>
   (e, latent, name, _, estimator) => {
     const view = viewOf(encoded, WeightKinds.scaleOf(encoded.format)!)
-    const blocks = Math.max(1, view.shape.reduce((a, b) => a * b, 1))
+    const blocks = Math.max(
+      1,
+      view.shape.reduce((a, b) => a * b, 1)
+    )
     const count = encoded.tables.length / blocks
     const byLevel = Float32Array.from(
       { length: encoded.tables.length },

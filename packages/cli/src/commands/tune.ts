@@ -31,7 +31,9 @@ const positive = (name: string) =>
 const howToAugment = "write for example shift:2, flip, crop:0.1 or several with commas"
 
 /** `shift:2,flip,crop:0.1`. */
-const augmentationOf = (text: string | undefined): Effect.Effect<typeof Augment.noAugmentation, UnusableRequest> =>
+const augmentationOf = (
+  text: string | undefined
+): Effect.Effect<typeof Augment.noAugmentation, UnusableRequest> =>
   Effect.gen(function* () {
     let augmentation = Augment.noAugmentation
     for (const part of text === undefined ? [] : text.split(",").map((each) => each.trim())) {
@@ -41,7 +43,9 @@ const augmentationOf = (text: string | undefined): Effect.Effect<typeof Augment.
       else if (pixels !== undefined) augmentation = { ...augmentation, shift: Number(pixels) }
       else if (share !== undefined) augmentation = { ...augmentation, crop: Number(share) }
       else
-        return yield* new UnusableRequest({ why: `--augment: "${part}" is no change of images; ${howToAugment}` })
+        return yield* new UnusableRequest({
+          why: `--augment: "${part}" is no change of images; ${howToAugment}`
+        })
     }
     return augmentation
   })
@@ -113,7 +117,9 @@ export const tune = Command.make(
     ),
     patience: countFlag("patience").pipe(
       Flag.withDefault(3),
-      Flag.withDescription("Epochs without a better one on the samples held out after which it stops (default 3)")
+      Flag.withDescription(
+        "Epochs without a better one on the samples held out after which it stops (default 3)"
+      )
     ),
     freeze: textFlag("freeze").pipe(
       Flag.atLeast(0),

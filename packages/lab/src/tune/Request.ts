@@ -50,8 +50,9 @@ export const usualRate = { sgd: 0.01, adam: 3e-4, adamw: 3e-4 } as const satisfi
 /** Relative change of a scale by one step of Adam at rate 1. */
 export const SCALE_RATE = 1
 
-/** Share of the samples that is held out, and at most so many. */
-export const HELD_OUT = { share: 0.1, most: 1000 } as const
+/** Samples held out of `size`: a tenth, but neither more than are needed nor too few to tell epochs apart. */
+export const heldOutOf = (size: number): number =>
+  Math.min(1000, Math.max(Math.floor(size / 10), Math.min(32, Math.floor(size / 3)), 1))
 
 /** The float network's outputs, which need no labels: networks have usually seen the data, whose labels they know by heart. */
 export const usualLoss: LossName = "distill"

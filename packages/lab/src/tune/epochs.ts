@@ -40,7 +40,10 @@ export const course = Effect.fn("course")(function* (
   const { epochs, patience, force } = request
   const total = epochs * running.stepsPerEpoch
   const report = (done: number) => Progress.step({ stage: "tuning", done, total })
-  const checkpoint = <E>(epoch: number, work: Effect.Effect<Omit<Checkpoint, "heldOutLoss" | "seconds">, E>) =>
+  const checkpoint = <E>(
+    epoch: number,
+    work: Effect.Effect<Omit<Checkpoint, "heldOutLoss" | "seconds">, E>
+  ) =>
     store.stage(
       run,
       stage,
@@ -54,6 +57,11 @@ export const course = Effect.fn("course")(function* (
       { name: `tuning epoch ${epoch}`, fresh: force }
     )
   const notes: Array<string> = []
+  const diverged = (what: string) => {
+    notes.push(
+      `${what}: stopped; the best weights before it are kept. Lower --learning-rate, or bound the gradient with --clip 1`
+    )
+  }
   const checkpoints = [
     yield* checkpoint(
       0,
@@ -72,14 +80,16 @@ export const course = Effect.fn("course")(function* (
     ).pipe(
       Effect.catchTag("Diverged", ({ message }) =>
         Effect.sync((): undefined => {
-          notes.push(
-            `${message}: stopped; the best weights before it are kept. Lower --learning-rate, or bound the gradient with --clip 1`
-          )
+          diverged(message)
         })
       )
     )
     if (found === undefined) break
     checkpoints.push(found)
+    if (!Number.isFinite(found.heldOutLoss)) {
+      diverged(`the loss of the samples held out is no number after epoch ${epoch}`)
+      break
+    }
     if (found.heldOutLoss < checkpoints[best]!.heldOutLoss) best = epoch
     if (epoch - best >= patience && epoch < epochs) {
       notes.push(

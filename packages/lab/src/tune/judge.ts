@@ -65,7 +65,11 @@ const byOutputs = Effect.fn(function* (request: Request, test: Data.Split, befor
     Compare.run(reference, other, test, { ...options, stage })
   const float = Model.encode(graph)
   const simulated = Model.encode(FakeQuant.simulate(after))
-  const untuned = yield* compared(float, Model.encode(FakeQuant.simulate(before)), "comparing the untuned plan")
+  const untuned = yield* compared(
+    float,
+    Model.encode(FakeQuant.simulate(before)),
+    "comparing the untuned plan"
+  )
   const tuned = yield* compared(float, simulated, "comparing the tuned plan")
   const packed = yield* compared(simulated, Pack.write(after), "comparing the packed file")
   const figures = ({ distortion, outputs }: Compare.Comparison) => {

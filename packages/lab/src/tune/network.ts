@@ -11,9 +11,7 @@ const refuse = (why: string) => new UnusableRequest({ why })
 
 /** `a`, `a, b and 3 more`. */
 const some = (names: ReadonlyArray<string>): string =>
-  names.length <= 3
-    ? names.join(", ")
-    : `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`
+  names.length <= 3 ? names.join(", ") : `${names.slice(0, 3).join(", ")} and ${names.length - 3} more`
 
 /** Ids of the layers that stay as they are. */
 export const frozenOf = (request: Request): Effect.Effect<ReadonlySet<string>, UnusableRequest> => {
@@ -29,14 +27,24 @@ export const frozenOf = (request: Request): Effect.Effect<ReadonlySet<string>, U
   if (faults.length > 0) return Effect.fail(refuse(faults.join("\n")))
   const integer = [...plan.choices.values()].some(({ activations }) => activations.kind === "int")
   if (QuantizedNetwork.roundedLayers(model.graph, plan.choices).length === 0 && !integer)
-    return Effect.fail(refuse("the plan rounds nothing (all layers are f32), so there is nothing to tune: name a plan such as w3a8"))
+    return Effect.fail(
+      refuse(
+        "the plan rounds nothing (all layers are f32), so there is nothing to tune: name a plan such as w3a8"
+      )
+    )
   if (layers.every(({ id }) => frozen.has(id)))
-    return Effect.fail(refuse("--freeze: every layer is frozen, so there is nothing to tune: leave some layers free"))
+    return Effect.fail(
+      refuse("--freeze: every layer is frozen, so there is nothing to tune: leave some layers free")
+    )
   return Effect.succeed(frozen)
 }
 
 /** Layers whose gradients a node without a pullback cuts off, named with the node and the flag that lets go of them. */
-const requireReach = ({ model: { graph } }: Request, frozen: ReadonlySet<string>, outputs: ReadonlyArray<string>) => {
+const requireReach = (
+  { model: { graph } }: Request,
+  frozen: ReadonlySet<string>,
+  outputs: ReadonlyArray<string>
+) => {
   const free = Layer.layersOf(graph).filter(({ id }) => !frozen.has(id))
   const { blocked } = Gradient.reach(
     graph,
@@ -100,7 +108,9 @@ export const trainableOf = Effect.fn("trainableOf")(function* (
     return { trainable, graphs }
   }).pipe(
     Effect.catchTag("NotDifferentiable", ({ message }) =>
-      Effect.fail(refuse(`the network cannot be trained: ${message}; freeze the layers before it with --freeze`))
+      Effect.fail(
+        refuse(`the network cannot be trained: ${message}; freeze the layers before it with --freeze`)
+      )
     )
   )
 })

@@ -15,8 +15,11 @@ const comparedOf = (request: Request, training: Data.Split): Objective.Objective
     const own = Object.hasOwn(said, name) ? said[name]! : undefined
     const rank = graph.values.get(name)!.shape.length
     const isScores =
-      probabilities.has(name) || training.labels?.kind === "classes" || (training.labels === undefined && rank <= 3)
-    const kind = own === undefined ? (isScores ? "classes" : "map") : own.kind === "classes" ? "classes" : "map"
+      probabilities.has(name) ||
+      training.labels?.kind === "classes" ||
+      (training.labels === undefined && rank <= 3)
+    const kind =
+      own === undefined ? (isScores ? "classes" : "map") : own.kind === "classes" ? "classes" : "map"
     const stated = own?.axis ?? probabilities.get(name) ?? (rank === 4 ? 1 : rank - 1)
     return { name, kind, axis: stated < 0 ? stated + rank : stated, weight: own?.weight ?? 1 }
   })

@@ -6,7 +6,7 @@ import { Data } from "@bitbudget/runtime"
 import { Training } from "@bitbudget/train"
 import { Effect } from "effect"
 import { UnusableRequest } from "../errors.ts"
-import { HELD_OUT, type Request } from "./Request.ts"
+import { heldOutOf, type Request } from "./Request.ts"
 
 export interface Samples {
   readonly training: Data.Split
@@ -25,7 +25,7 @@ export const samplesOf = Effect.fn("samplesOf")(function* ({ data, batch, seed }
       why: `${data.name}: there is nothing to train on: name a calibration or sensitivity split in the data set's descriptor (the test split is never trained on)`
     })
   const all = Data.joined(splits)
-  const heldOut = Math.max(1, Math.min(HELD_OUT.most, Math.floor(all.size * HELD_OUT.share)))
+  const heldOut = heldOutOf(all.size)
   const left = all.size - heldOut
   if (left < batch)
     return yield* new UnusableRequest({

@@ -59,7 +59,14 @@ const outcomeOf = (
     name,
     role,
     formats,
-    ...{ latencyMs: null, energyMj: null, dramBytes: null, peakActivationBytes: null, bops: null, bits: null },
+    ...{
+      latencyMs: null,
+      energyMj: null,
+      dramBytes: null,
+      peakActivationBytes: null,
+      bops: null,
+      bits: null
+    },
     bytes,
     withinBudgets: null,
     tuningLoss,
@@ -74,7 +81,14 @@ const outcomeOf = (
     choices: [],
     budgets: [],
     plans: [
-      row("chosen", "chosen", formats, bytes, result.taken ? measured.after : measured.before, lossAt(bestEpoch)),
+      row(
+        "chosen",
+        "chosen",
+        formats,
+        bytes,
+        result.taken ? measured.after : measured.before,
+        lossAt(bestEpoch)
+      ),
       row("untuned", "baseline", formats, bytes, measured.before, lossAt(0)),
       row("f32", "baseline", "f32", null, measured.float, null)
     ],
@@ -116,12 +130,11 @@ const work = Effect.fnUntraced(function* (
   const samples = yield* samplesOf({ ...request, batch: batchOf(request) })
   const { loss, objective } = yield* objectiveOf(request, samples.training)
   // Ranges are learned from what is trained on, never from samples for testing.
-  const { network, recipe, notes: rounding } = yield* quantizedFor(
-    model,
-    plan,
-    { ...data, whole: undefined },
-    request
-  )
+  const {
+    network,
+    recipe,
+    notes: rounding
+  } = yield* quantizedFor(model, plan, { ...data, whole: undefined }, request)
   const { trainable, graphs } = yield* trainableOf(request, network, frozen, objective)
   const learningRate = request.learningRate ?? usualRate[optimizer]
   const found = yield* Effect.scoped(
@@ -205,6 +218,9 @@ const work = Effect.fnUntraced(function* (
       ...plan.notes,
       ...data.notes,
       ...rounding,
+      ...(trainable.unseen.length === 0
+        ? []
+        : [`formats of more than 32 values are not rounded while training: ${trainable.unseen.join(", ")}`]),
       ...found.notes,
       ...(taken
         ? []
@@ -234,7 +250,18 @@ export const tune = Effect.fn("tune")(function* (
     recipe: recipe ?? plan.recipe ?? null,
     calibration: calibration ?? null,
     clipNorm: clipNorm ?? null,
-    ...{ temperature, epochs, batch, optimizer, schedule, weightDecay, estimators, augmentation, freeze, seed }
+    ...{
+      temperature,
+      epochs,
+      batch,
+      optimizer,
+      schedule,
+      weightDecay,
+      estimators,
+      augmentation,
+      freeze,
+      seed
+    }
   }
   const inputs = [model.sha256, fingerprint, options]
   const run = runId("tune", [...inputs, request.patience])

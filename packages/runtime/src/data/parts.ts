@@ -13,9 +13,7 @@ const gathered = (parts: ReadonlyArray<Value.Value>, rows: ReadonlyArray<number>
   const sample = first!.shape.slice(1)
   const width = first!.data.length / first!.shape[0]!
   const whole = Value.zeros(first!.dtype, rows.length * width)
-  const data = parts.flatMap((part) =>
-    Array.from({ length: part.shape[0]! }, (_, row) => ({ part, row }))
-  )
+  const data = parts.flatMap((part) => Array.from({ length: part.shape[0]! }, (_, row) => ({ part, row })))
   rows.forEach((at, i) => {
     const { part, row } = data[at]!
     for (let k = 0; k < width; k++) whole[i * width + k] = part.data[row * width + k]!

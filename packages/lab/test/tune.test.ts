@@ -1,6 +1,6 @@
 /** `tune` on a tiny network: what it writes and keeps, that it resumes to the same bits, and what it refuses. */
 import { Choice, PlanFile } from "@bitbudget/quant"
-import { Progress } from "@bitbudget/runtime"
+import { Data, Progress } from "@bitbudget/runtime"
 import { Deferred, Effect, Fiber, Layer } from "effect"
 import { readFileSync } from "node:fs"
 import * as path from "node:path"
@@ -10,9 +10,20 @@ import * as Tiny from "./tiny.ts"
 
 type Request = Tasks.Tune.Request
 
+/** Sixty samples to learn from, thirty to judge on. */
+const dataOf = (dir: string) =>
+  Data.openDescribed(
+    {
+      version: 1,
+      sources: { data: { kind: "npy", x: "x.npy", y: "y.npy" } },
+      splits: { calibration: { from: 0, to: 60 }, test: { from: 60, to: 90 } }
+    },
+    dir
+  )
+
 const requestOf = (dir: string, own: Partial<Request> & { readonly text?: string } = {}) =>
-  Effect.map(Tiny.opened(dir), ({ model, data }): Request => {
-    const { text = "w2a8", ...rest } = own
+  Effect.map(Effect.zip(Tiny.opened(dir), dataOf(dir)), ([{ model }, data]): Request => {
+    const { text = "w3a8", ...rest } = own
     const choices = PlanFile.uniform(model.graph, Choice.parse(text)!)
     return {
       model,
@@ -20,16 +31,16 @@ const requestOf = (dir: string, own: Partial<Request> & { readonly text?: string
       plan: { choices, unnamed: [], default: Choice.f32, recipe: undefined, notes: [] },
       loss: undefined,
       temperature: 1,
-      epochs: 12,
+      epochs: 10,
       batch: 8,
-      learningRate: 0.01,
+      learningRate: 0.002,
       optimizer: "adam",
       schedule: "cosine",
       weightDecay: 0,
       clipNorm: undefined,
       estimators: { weights: "lsq", activations: "lsq" },
       augmentation: Tasks.Tune.Augment.noAugmentation,
-      patience: 12,
+      patience: 10,
       freeze: [],
       recipe: "plain",
       calibration: undefined,

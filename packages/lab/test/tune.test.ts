@@ -1,4 +1,5 @@
 /** `tune` on a tiny network: what it writes and keeps, that it resumes to the same bits, and what it refuses. */
+import { GraphBuilder, Tensor } from "@bitbudget/graph"
 import { Choice, PlanFile } from "@bitbudget/quant"
 import { Data, Progress } from "@bitbudget/runtime"
 import { Deferred, Effect, Fiber, Layer } from "effect"
@@ -145,6 +146,58 @@ describe("tune", () => {
     const result = await Tiny.withStore(dir, tune(dir, { augmentation, loss: "task" }))
     expect(result.epochs.length).toBeGreaterThan(1)
     expect(result.epochs.every(({ heldOutLoss }) => heldOutLoss !== null)).toBe(true)
+  })
+
+  it("needs no labels, unless the labels' loss is asked for", async () => {
+    const dir = await Tiny.folder()
+    const data = await Effect.runPromise(
+      Data.openDescribed(
+        {
+          version: 1,
+          sources: { data: { kind: "npy", x: "x.npy" } },
+          splits: { calibration: { from: 0, to: 60 }, test: { from: 60, to: 90 } }
+        },
+        dir
+      )
+    )
+    const result = await Tiny.withStore(dir, tune(dir, { data }))
+    expect(result.taken).toBe(true)
+    expect(result.measured.after["distortion"]!.value).toBeLessThan(
+      result.measured.before["distortion"]!.value
+    )
+    expect(await failure({ data, loss: "task" })).toMatch(/--loss task needs labels, .* use --loss distill/)
+  })
+
+  it("names the operator without a gradient, and trains what lies behind it once the rest is frozen", async () => {
+    const b = new GraphBuilder("sampled")
+    const x = b.input("x", "float32", [8, 2, 6, 6])
+    const numbers = (length: number) => Array.from({ length }, (_, i) => Math.sin(i))
+    const conv = { groups: 1, kernel: [1, 1], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] }
+    const weights = b.constant(Tensor.float32([3, 2, 1, 1], numbers(6)), "a.w")
+    const first = b.add("Conv", [x, weights], conv, { name: "before" })
+    const grid = b.constant(Tensor.float32([8, 1, 1, 2], numbers(16)), "grid")
+    const sampling = { mode: "linear", padding: "zeros", alignCorners: false } as const
+    const sampled = b.add("GridSample", [first, grid], sampling, { name: "sample" })
+    const flat = b.add("Flatten", [sampled], { axis: 1 }, { name: "flat" })
+    const gemm = { alpha: 1, beta: 1, transA: false, transB: true }
+    const head = b.constant(Tensor.float32([3, 3], numbers(9)), "b.w")
+    const graph = b.finish([b.add("Gemm", [flat, head], gemm, { name: "behind" })])
+    const dir = await Tiny.folder()
+    const own = Effect.map(requestOf(dir), (request) => ({
+      ...request,
+      model: { ...request.model, graph },
+      plan: { ...request.plan, choices: PlanFile.uniform(graph, Choice.parse("w2")!) }
+    }))
+    const refused = await Tiny.withStore(
+      dir,
+      Effect.map(Effect.flip(Effect.flatMap(own, Tasks.Tune.tune)), ({ message }) => message)
+    )
+    expect(refused).toBe(
+      'layer before lies before node sample (GridSample), which has no gradient: freeze it with --freeze "before"'
+    )
+    const frozen = Effect.map(own, (request) => ({ ...request, freeze: ["before"] }))
+    const result = await Tiny.withStore(dir, Effect.flatMap(frozen, Tasks.Tune.tune))
+    expect(result.epochs.length).toBeGreaterThan(1)
   })
 
   it.each([

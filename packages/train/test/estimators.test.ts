@@ -72,7 +72,7 @@ describe("weights", () => {
     // A shorter block at the end counts as a whole one.
     const channels = format.scale === "tensor" ? 1 : shape[axis]!
     const shared = Math.min(typeof format.scale === "object" ? format.scale.block : count, count / channels)
-    const [y, dw] = [new Array<number>(count), new Array<number>(count)]
+    const [y, dw]: [Array<number>, Array<number>] = [[], []]
     const ds = Array.from(encoded.scales, () => 0)
     for (let i = 0; i < count; i++) {
       const b = block(i)
@@ -166,7 +166,7 @@ describe("activations", () => {
     const found = await gradientsOf(e, written.rounded, c, [input, ...names], new Map([written.override]))
     const [low, high] = [-zeroPoint, 2 ** bits - 1 - zeroPoint]
     const factor = 1 / Math.sqrt((count / shape[0]!) * high)
-    const [y, dx] = [new Array<number>(count), new Array<number>(count)]
+    const [y, dx]: [Array<number>, Array<number>] = [[], []]
     let [ds, dz] = [0, 0]
     for (let i = 0; i < count; i++) {
       const v = Math.fround(x[i]! / s)

@@ -12,7 +12,7 @@ const gradientAt = (step: number): Float32Array => wave(LENGTH, step * 2.1, 1 + 
 
 const expected = (settings: Optimizer.Settings, limit: number | undefined): ReadonlyArray<number> => {
   const p = Array.from(wave(LENGTH, 0.5))
-  const [m, v] = [new Array<number>(LENGTH).fill(0), new Array<number>(LENGTH).fill(0)]
+  const [m, v] = [p.map(() => 0), p.map(() => 0)]
   const { optimizer, momentum, beta1, beta2, epsilon } = settings
   for (let t = 1; t <= STEPS; t++) {
     const raw = Array.from(gradientAt(t))

@@ -35,19 +35,19 @@ const augmentationOf = (
   text: string | undefined
 ): Effect.Effect<typeof Augment.noAugmentation, UnusableRequest> =>
   Effect.gen(function* () {
-    let augmentation = Augment.noAugmentation
+    let { shift, flip, crop } = Augment.noAugmentation
     for (const part of text === undefined ? [] : text.split(",").map((each) => each.trim())) {
       const [, pixels] = /^shift:([1-9]\d*)$/.exec(part) ?? []
       const [, share] = /^crop:(0?\.\d+)$/.exec(part) ?? []
-      if (part === "flip") augmentation = { ...augmentation, flip: true }
-      else if (pixels !== undefined) augmentation = { ...augmentation, shift: Number(pixels) }
-      else if (share !== undefined) augmentation = { ...augmentation, crop: Number(share) }
+      if (part === "flip") flip = true
+      else if (pixels !== undefined) shift = Number(pixels)
+      else if (share !== undefined) crop = Number(share)
       else
         return yield* new UnusableRequest({
           why: `--augment: "${part}" is no change of images; ${howToAugment}`
         })
     }
-    return augmentation
+    return { shift, flip, crop }
   })
 
 export const tune = Command.make(

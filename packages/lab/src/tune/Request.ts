@@ -47,8 +47,8 @@ export const usualRate = { sgd: 0.01, adam: 3e-4, adamw: 3e-4 } as const satisfi
   readonly [K in Optimizer.OptimizerName]: number
 }
 
-/** Relative change of a scale by one step of Adam at rate 1. */
-export const SCALE_RATE = 1
+/** Relative change of a scale by one step of Adam at rate 1: scales are few, and have farther to go than weights. */
+export const SCALE_RATE = 10
 
 /** Samples held out of `size`: a tenth, but neither more than are needed nor too few to tell epochs apart. */
 export const heldOutOf = (size: number): number =>

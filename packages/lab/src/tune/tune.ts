@@ -70,7 +70,13 @@ const outcomeOf = (
     bytes,
     withinBudgets: null,
     tuningLoss,
-    measurements: Object.entries(metrics).map(([metric, estimate]) => ({ metric, ...estimate })),
+    measurements: Object.entries(metrics).map(([metric, { value, low, high, n }]) => ({
+      metric,
+      value,
+      low,
+      high,
+      n
+    })),
     hits: null
   })
   const { measured, epochs, bestEpoch, bytes } = result

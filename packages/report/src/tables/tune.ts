@@ -48,7 +48,7 @@ export const tune = (result: Result): string => {
     "",
     table(
       [n === undefined ? "network" : `on ${exact(n)} targets`, ...metrics.map((name) => `${name} [95 %]`)],
-      rows.map((row) => [row.name, ...metrics.map((name) => shown(name, row.metrics))])
+      rows.map((row) => [row.name].concat(metrics.map((name) => shown(name, row.metrics) ?? "–")))
     ),
     "",
     ...(paired === null || !taken

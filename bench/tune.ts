@@ -137,7 +137,7 @@ const timed = Effect.fn(function* (name: string, text: string) {
     optimizer: "adam",
     weightDecay: 0,
     clipNorm: undefined,
-    scaleRate: 1
+    scaleRates: { weights: 1, activations: 10 }
   } as const
   const objective = (distillation: number) => ({ distillation, temperature: 1, task, compared: [output] })
   const step = (distillation: number) =>

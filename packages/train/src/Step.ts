@@ -16,8 +16,11 @@ export interface Settings extends Optimizer.Settings {
   readonly weightDecay: number
   /** Largest norm of the gradient; undefined: any. */
   readonly clipNorm: number | undefined
-  /** Relative change of a scale by one step of Adam at rate 1, whose steps do not know how large a scale is. */
-  readonly scaleRate: number
+  /**
+   * Relative change of a quantizer's parameters by one step of Adam at rate 1, whose steps do not know how large what they
+   * move is. Those of weights and of activations.
+   */
+  readonly scaleRates: { readonly weights: number; readonly activations: number }
 }
 
 /** Names of a step's inputs and outputs beside the network's own inputs. */
@@ -117,6 +120,10 @@ export const make = (
     e.constant(Tensor.float32([length], Parameter.entrywise(places, of)))
   const valuesAt = ({ from, size }: Parameter.Place) => initial.slice(from, from + size)
   const isAdam = settings.optimizer !== "sgd"
+  const shareOf = (role: Parameter.Role) =>
+    role === "activationScale" || role === "zeroPoint"
+      ? settings.scaleRates.activations
+      : settings.scaleRates.weights
   const hasQuantizers = places.some(({ role }) => Parameter.isQuantizer(role))
   const rates =
     isAdam && hasQuantizers
@@ -124,7 +131,7 @@ export const make = (
           rate,
           vector((place) =>
             Parameter.isQuantizer(place.role)
-              ? settings.scaleRate * Math.max(1e-12, rootMeanSquare(valuesAt(place)))
+              ? shareOf(place.role) * Math.max(1e-12, rootMeanSquare(valuesAt(place)))
               : 1
           )
         )

@@ -97,7 +97,7 @@ const train = async (student: Graph.Graph, teacher: Graph.Graph, options: Option
     optimizer,
     weightDecay: 0,
     clipNorm: undefined,
-    scaleRate: 1
+    scaleRates: { weights: 1, activations: 10 }
   }
   const float = Gradient.bindBatch(teacher, batch)
   const graphs = Step.make(trainable, float, objective, Augment.noAugmentation, settings)

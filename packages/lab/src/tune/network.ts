@@ -4,7 +4,7 @@ import { LayerPattern, QuantizedNetwork } from "@bitbudget/quant"
 import { Augment, Optimizer, Step, Trainable } from "@bitbudget/train"
 import { Effect } from "effect"
 import { UnusableRequest } from "../errors.ts"
-import { type Request, SCALE_RATE } from "./Request.ts"
+import { type Request, SCALE_RATES } from "./Request.ts"
 import type { Objective } from "@bitbudget/train"
 
 const refuse = (why: string) => new UnusableRequest({ why })
@@ -85,7 +85,7 @@ export const settingsOf = (request: Request): Step.Settings => ({
   optimizer: request.optimizer,
   weightDecay: request.weightDecay,
   clipNorm: request.clipNorm,
-  scaleRate: SCALE_RATE
+  scaleRates: SCALE_RATES
 })
 
 export const trainableOf = Effect.fn("trainableOf")(function* (

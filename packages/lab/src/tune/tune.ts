@@ -24,7 +24,7 @@ import { type Course, course } from "./epochs.ts"
 import { judge } from "./judge.ts"
 import { batchOf, frozenOf, settingsOf, trainableOf } from "./network.ts"
 import { objectiveOf } from "./objective.ts"
-import { type Request, usualRate } from "./Request.ts"
+import { type Request, usualRate, WARMUP } from "./Request.ts"
 import { samplesOf } from "./samples.ts"
 
 /** Numbers that JSON has no word for are not known. */
@@ -158,7 +158,7 @@ const work = Effect.fnUntraced(function* (
           epochs,
           learningRate,
           schedule: request.schedule,
-          warmup: 0,
+          warmup: Math.ceil((WARMUP * epochs * samples.training.size) / batchOf(request)),
           seed,
           threads
         },

@@ -76,8 +76,8 @@ export const tune = Command.make(
       Flag.withDescription("Passes over the samples (default 3)")
     ),
     batch: countFlag("batch").pipe(
-      Flag.withDefault(128),
-      Flag.withDescription("Samples a step (default 128)")
+      Flag.optional,
+      Flag.withDescription("Samples a step (default 128, fewer where there are few)")
     ),
     optimizer: Flag.Literals("optimizer", Optimizer.optimizers).pipe(
       Flag.withDefault("adam" as const),
@@ -146,7 +146,7 @@ export const tune = Command.make(
           loss: Option.getOrUndefined(flags.loss),
           temperature: flags.temperature,
           epochs: flags.epochs,
-          batch: flags.batch,
+          batch: Option.getOrUndefined(flags.batch),
           learningRate: Option.getOrUndefined(flags.learningRate),
           optimizer: flags.optimizer,
           schedule: flags.schedule,

@@ -15,7 +15,8 @@ export interface Request {
   readonly loss: LossName | undefined
   readonly temperature: number
   readonly epochs: number
-  readonly batch: number
+  /** Usual for the number of samples when absent; a network made for one batch size has its own. */
+  readonly batch: number | undefined
   /** Usual for the optimizer when absent. */
   readonly learningRate: number | undefined
   readonly optimizer: Optimizer.OptimizerName
@@ -59,6 +60,10 @@ export const WARMUP = 0.1
 /** Samples held out of `size`: a tenth, but neither more than are needed nor too few to tell epochs apart. */
 export const heldOutOf = (size: number): number =>
   Math.min(1000, Math.max(Math.floor(size / 10), Math.min(32, Math.floor(size / 3)), 1))
+
+/** Samples a step: 128, fewer where there are few, so that an epoch has some steps. */
+export const usualBatch = (samples: number): number =>
+  Math.max(1, Math.min(128, samples, Math.max(8, Math.floor(samples / 8))))
 
 /** The float network's outputs, which need no labels: networks have usually seen the data, whose labels they know by heart. */
 export const usualLoss: LossName = "distill"

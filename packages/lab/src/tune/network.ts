@@ -1,5 +1,5 @@
 /** The network that is trained: what of it may move, and the graphs of a step, with what stands in the way said first. */
-import { Dim, Gradient, Layer } from "@bitbudget/graph"
+import { Gradient, Layer } from "@bitbudget/graph"
 import { LayerPattern, QuantizedNetwork } from "@bitbudget/quant"
 import { Augment, Optimizer, Step, Trainable } from "@bitbudget/train"
 import { Effect } from "effect"
@@ -63,12 +63,6 @@ const requireReach = (
   )
 }
 
-/** Samples a step: the network's own batch where that is fixed. */
-export const batchOf = ({ model: { graph }, batch }: Request): number => {
-  const fixed = graph.inputs[0]!.shape[0]
-  return fixed !== undefined && Dim.isStatic(fixed) ? fixed : batch
-}
-
 const requireImages = ({ model: { graph }, augmentation }: Request) => {
   const [input] = graph.inputs
   return Augment.isNone(augmentation) || (input!.shape.length === 4 && input!.dtype === "float32")
@@ -92,7 +86,8 @@ export const trainableOf = Effect.fn("trainableOf")(function* (
   request: Request,
   network: QuantizedNetwork.QuantizedNetwork,
   frozen: ReadonlySet<string>,
-  objective: Objective.Objective
+  objective: Objective.Objective,
+  batch: number
 ) {
   yield* requireImages(request)
   const outputs =
@@ -100,7 +95,6 @@ export const trainableOf = Effect.fn("trainableOf")(function* (
       ? objective.compared.filter(({ weight }) => weight > 0).map(({ name }) => name)
       : [request.model.graph.outputs[0]!]
   yield* requireReach(request, frozen, outputs)
-  const batch = batchOf(request)
   return yield* Gradient.attempt(() => {
     const trainable = Trainable.make(network, batch, { ...request.estimators, frozen })
     const float = Gradient.bindBatch(request.model.graph, batch)

@@ -22,7 +22,7 @@ import { notingTheEnd, RunStore } from "../store/RunStore.ts"
 import { quantizedFor } from "../tasks/formats.ts"
 import { type Course, course } from "./epochs.ts"
 import { judge } from "./judge.ts"
-import { batchOf, frozenOf, settingsOf, trainableOf } from "./network.ts"
+import { frozenOf, settingsOf, trainableOf } from "./network.ts"
 import { objectiveOf } from "./objective.ts"
 import { type Request, usualRate, WARMUP } from "./Request.ts"
 import { samplesOf } from "./samples.ts"
@@ -133,7 +133,8 @@ const work = Effect.fnUntraced(function* (
   const { model, plan, data, epochs, optimizer, seed, threads } = request
   const { graph } = model
   const frozen = yield* frozenOf(request)
-  const samples = yield* samplesOf({ ...request, batch: batchOf(request) })
+  const samples = yield* samplesOf(request)
+  const { batch } = samples
   const { loss, objective } = yield* objectiveOf(request, samples.training)
   // Ranges are learned from what is trained on, never from samples for testing.
   const {
@@ -141,7 +142,7 @@ const work = Effect.fnUntraced(function* (
     recipe,
     notes: rounding
   } = yield* quantizedFor(model, plan, { ...data, whole: undefined }, request)
-  const { trainable, graphs } = yield* trainableOf(request, network, frozen, objective)
+  const { trainable, graphs } = yield* trainableOf(request, network, frozen, objective, batch)
   const learningRate = request.learningRate ?? usualRate[optimizer]
   const found = yield* Effect.scoped(
     Effect.gen(function* () {
@@ -154,11 +155,11 @@ const work = Effect.fnUntraced(function* (
           training: samples.training,
           heldOut: samples.heldOut,
           feeds: yield* Evaluate.feederOf(session, samples.training),
-          batch: batchOf(request),
+          batch,
           epochs,
           learningRate,
           schedule: request.schedule,
-          warmup: Math.ceil((WARMUP * epochs * samples.training.size) / batchOf(request)),
+          warmup: Math.ceil((WARMUP * epochs * samples.training.size) / batch),
           seed,
           threads
         },
@@ -183,7 +184,7 @@ const work = Effect.fnUntraced(function* (
             loss,
             optimizer,
             learningRate,
-            batch: batchOf(request),
+            batch,
             samples: samples.training.size,
             seed
           }
@@ -256,18 +257,16 @@ export const tune = Effect.fn("tune")(function* (
     recipe: recipe ?? plan.recipe ?? null,
     calibration: calibration ?? null,
     clipNorm: clipNorm ?? null,
-    ...{
-      temperature,
-      epochs,
-      batch,
-      optimizer,
-      schedule,
-      weightDecay,
-      estimators,
-      augmentation,
-      freeze,
-      seed
-    }
+    batch: batch ?? null,
+    temperature,
+    epochs,
+    optimizer,
+    schedule,
+    weightDecay,
+    estimators,
+    augmentation,
+    freeze,
+    seed
   }
   const inputs = [model.sha256, fingerprint, options]
   const run = runId("tune", [...inputs, request.patience])

@@ -11,27 +11,29 @@ import { Choice } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { requireRoom } from "./job/capacity.ts"
-import { type Candidate, candidates } from "./job/candidates.ts"
-import { cook } from "./job/cook.ts"
+import { type Candidate, type Candidates, candidates, same, tableOf, uniforms } from "./job/candidates.ts"
+import { cook, type Cookery } from "./job/cook.ts"
 import { costsOn } from "./job/costs.ts"
 import { finish } from "./job/finish.ts"
 import { judge } from "./job/judge.ts"
 import * as Job from "./job/job.ts"
 import { limitsOf } from "./job/limits.ts"
-import { measure } from "./job/measure.ts"
+import { least } from "./job/least.ts"
+import { measure, type Measured } from "./job/measure.ts"
 import { open, type Opened } from "./job/open.ts"
 import { planOf, type Program, requireFeasible } from "./job/program.ts"
 import { refine } from "./job/refine.ts"
 import { record } from "./job/record.ts"
-import { CALIBRATION_SAMPLES, type Request } from "./job/Request.ts"
-import { select } from "./job/select.ts"
+import { CALIBRATION_SAMPLES, type Request, type Thrift } from "./job/Request.ts"
+import { select, type Selected } from "./job/select.ts"
 import { runId, sha256 } from "./store/identity.ts"
 import { notingTheEnd, RunStore } from "./store/RunStore.ts"
 
 export { additive as metricChoices } from "./job/losses.ts"
 export type { Additive, MetricChoice } from "./job/losses.ts"
 export { CALIBRATION_SAMPLES, DEFAULT_SAMPLES } from "./job/Request.ts"
-export type { Lock, Offer, Request } from "./job/Request.ts"
+export { METHOD_EVALUATIONS } from "./job/rivals.ts"
+export type { Lock, Offer, Request, Thrift } from "./job/Request.ts"
 import type { SearchResult } from "./results/search.ts"
 export type { SearchResult } from "./results/search.ts"
 
@@ -42,6 +44,7 @@ const optionsOf = (request: Request, { layers, choices }: Opened) => ({
   ties: request.ties,
   ignoreCapacity: request.ignoreCapacity,
   metric: request.metric,
+  thrift: request.thrift === undefined ? null : [request.thrift.minimise, request.thrift.harm.text],
   front: request.front ?? null,
   samples: request.samples ?? null,
   calibration: request.calibration ?? null,
@@ -99,12 +102,10 @@ export const search = Effect.fn("Plan.search")(function* (
     const cookery = yield* cook(job, opened)
     const key = [cookery.recipe, request.calibration ?? CALIBRATION_SAMPLES]
     const measured = yield* measure(job, opened, { ...cookery, key })
-    const found = yield* candidates(job, program, cookery, measured, planOf(opened, reachable.choice))
-    const [proved] = found.plans
-    yield* announce({ opened, candidate: proved! })
-    const tried = yield* select(job, opened, cookery, measured, found)
-    const selected = yield* refine(job, program, cookery, measured, found.losses, tried)
-    if (selected.chosen !== proved) yield* announce({ opened, candidate: selected.chosen })
+    const chosen = yield* request.thrift === undefined
+      ? leastHarm(job, program, cookery, measured, planOf(opened, reachable.choice), announce)
+      : leastCost(job, program, cookery, measured, request.thrift, announce)
+    const { found, selected } = chosen
     const finished = yield* finish(job, opened, cookery, measured, selected)
     const judgement = yield* judge(job, opened, cookery, finished, found, selected)
     return yield* record(job, {
@@ -117,4 +118,47 @@ export const search = Effect.fn("Plan.search")(function* (
       judgement
     })
   }).pipe(notingTheEnd(store, run))
+})
+
+interface Chosen {
+  readonly found: Candidates
+  readonly selected: Selected
+}
+
+/** The least loss within the budgets: proved by the tables, then tried whole beside its rivals. */
+const leastHarm = Effect.fnUntraced(function* (
+  job: Job.Job,
+  program: Program,
+  cookery: Cookery,
+  measured: Measured,
+  start: Choice.Choices,
+  announce: Announce
+): Effect.fn.Return<Chosen, Job.JobFailure> {
+  const { opened } = program
+  let proved: Candidate | undefined
+  const found = yield* candidates(job, program, cookery, measured, start, (candidate) => {
+    proved = candidate
+    return announce({ opened, candidate })
+  })
+  const tried = yield* select(job, opened, cookery, measured, found)
+  const selected = yield* refine(job, program, cookery, measured, found.losses, tried)
+  if (proved === undefined || !same(selected.chosen.choices, proved.choices))
+    yield* announce({ opened, candidate: selected.chosen })
+  return { found, selected }
+})
+
+/** The least of a cost, of plans that were tried and harm the network no more than they may. */
+const leastCost = Effect.fnUntraced(function* (
+  job: Job.Job,
+  program: Program,
+  cookery: Cookery,
+  measured: Measured,
+  thrift: Thrift,
+  announce: Announce
+): Effect.fn.Return<Chosen, Job.JobFailure> {
+  const { opened } = program
+  const table = yield* tableOf(job, opened, cookery, measured)
+  const chosen: Chosen = yield* least(job, program, cookery, measured, table, uniforms(opened), thrift)
+  yield* announce({ opened, candidate: chosen.selected.chosen })
+  return chosen
 })

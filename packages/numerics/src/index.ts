@@ -1,5 +1,6 @@
 export { exactSum, roundingBand, sumAgainst } from "./exactSum.ts"
 export * as Intervals from "./Intervals.ts"
 export * as Means from "./Means.ts"
+export * as Normal from "./Normal.ts"
 export * as Random from "./Random.ts"
 export * as Ranks from "./Ranks.ts"

@@ -1,4 +1,5 @@
 /** Budgets with a probability against trying everything and against sampling; plans under redrawn tables. */
+import { Normal } from "@bitbudget/numerics"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -96,7 +97,7 @@ describe("chances", () => {
       [0.999, 3.090232306167813],
       [0.01, -2.3263478740408408]
     ] as const)
-      expect(Math.abs(Chance.normalQuantile(p) - z)).toBeLessThan(1e-8)
+      expect(Math.abs(Normal.quantile(p) - z)).toBeLessThan(1e-8)
   })
 
   it("refuses what is no probability", () => {

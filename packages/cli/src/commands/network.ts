@@ -43,10 +43,16 @@ export const evaluate = Command.make(
     ),
     recipe: recipeFlag,
     calibration: calibrationFlag,
+    explain: Flag.Boolean("explain").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription(
+        "Each layer's own error, what it inherits, clipped inputs; which classes change sides"
+      )
+    ),
     threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, output, samples, recipe, calibration, threads, dim }) =>
+  ({ model, data, plan, output, samples, recipe, calibration, explain, threads, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
@@ -58,6 +64,7 @@ export const evaluate = Command.make(
           recipe: Option.getOrUndefined(recipe),
           calibration: Option.getOrUndefined(calibration),
           samples: Option.getOrUndefined(samples),
+          explain,
           threads: Option.getOrUndefined(threads)
         })
         yield* print(Results.EvaluateResult, result, Tables.evaluate)

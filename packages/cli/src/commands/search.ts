@@ -50,6 +50,25 @@ const secondsOf = (text: string): number | undefined => {
   return seconds > 0 ? seconds : undefined
 }
 
+/** What is to be least, and how much harm it may do. */
+const thriftOf = Effect.fnUntraced(function* (
+  minimise: (typeof Budget.summable)[number] | undefined,
+  harms: ReadonlyArray<Budget.Harm>
+) {
+  const [harm, second] = harms
+  if (minimise === undefined && harm === undefined) return undefined
+  if (minimise === undefined)
+    return yield* refuse(
+      `${harm!.text} limits what is minimised already: say what is to be least instead, as --minimise latency`
+    )
+  if (harm === undefined)
+    return yield* refuse(
+      `--minimise ${minimise} would take the narrowest of everything: add --budget "drop<=0.5%" or "loss<=0.02"`
+    )
+  if (second !== undefined) return yield* refuse(`${harm.text} and ${second.text}: give one of them`)
+  return { minimise, harm }
+})
+
 const formatFlag = (name: string, description: string) =>
   Flag.String(name).pipe(Flag.optional, Flag.withDescription(description))
 
@@ -61,7 +80,13 @@ export const search = Command.make(
     data: dataFlag,
     budget: Flag.String("budget").pipe(
       Flag.atLeast(1),
-      Flag.withDescription('Such as "latency<=60%" or "size<=300KB"; repeat')
+      Flag.withDescription(
+        'Such as "latency<=60%", "size<=300KB" or "P(latency<=2ms)>=95%"; with --minimise also "drop<=0.5%" or "loss<=0.02"; repeat'
+      )
+    ),
+    minimise: Flag.Literals("minimise", Budget.summable).pipe(
+      Flag.optional,
+      Flag.withDescription("Least of a cost under drop<= or loss<=, measured (default: the least loss)")
     ),
     weights: formatFlag("weights", "Weight formats to choose from (default w2,w4,w8 as the device allows)"),
     activations: formatFlag("activations", "Activation formats to choose from (default a8)"),
@@ -93,6 +118,18 @@ export const search = Command.make(
     over: Flag.Literals("over", Budget.quantities).pipe(
       Flag.optional,
       Flag.withDescription("Quantity to trade against the loss (default latency)")
+    ),
+    explain: Flag.Boolean("explain").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("What each layer's next choices and a little more of each budget would buy")
+    ),
+    compareMethods: Flag.Boolean("compare-methods").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Run other searches at equal budgets and equally many measured plans")
+    ),
+    evaluations: countFlag("evaluations").pipe(
+      Flag.optional,
+      Flag.withDescription(`Plans each of them may measure (default ${Plan.METHOD_EVALUATIONS})`)
     ),
     time: Flag.String("time").pipe(
       Flag.optional,
@@ -133,11 +170,23 @@ export const search = Command.make(
     withServices(
       Effect.gen(function* () {
         const budgets = []
+        const harms = []
         for (const text of flags.budget) {
+          const harm = Budget.parseHarm(text)
+          if (harm instanceof Budget.InvalidBudget) return yield* harm
+          if (harm !== undefined) {
+            harms.push(harm)
+            continue
+          }
           const budget = Budget.parseBudget(text)
           if (budget instanceof Budget.InvalidBudget) return yield* budget
           budgets.push(budget)
         }
+        if (Option.isSome(flags.evaluations) && !flags.compareMethods)
+          return yield* refuse("--evaluations is about --compare-methods: add it, or leave the number out")
+        const thrift = yield* thriftOf(Option.getOrUndefined(flags.minimise), harms)
+        if (thrift !== undefined && Option.isSome(flags.pareto))
+          return yield* refuse("--pareto trades against the loss: leave --minimise out")
         const { activationBits, activations, bits, over, pareto, time, weights } = flags
         if (Option.isSome(weights) && Option.isSome(bits))
           return yield* refuse("--bits is short for --weights: give one of them")
@@ -167,8 +216,13 @@ export const search = Command.make(
             ties: flags.ties,
             ignoreCapacity: flags.ignoreCapacity,
             metric: flags.metric,
+            thrift,
             front: Option.isSome(pareto)
               ? { points: pareto.value, over: Option.getOrElse(over, () => "latency" as const) }
+              : undefined,
+            explain: flags.explain,
+            methods: flags.compareMethods
+              ? Option.getOrElse(flags.evaluations, () => Plan.METHOD_EVALUATIONS)
               : undefined,
             recipe: Option.getOrUndefined(flags.recipe),
             timeLimitSeconds,
@@ -190,6 +244,11 @@ export const search = Command.make(
       command:
         'bitbudget search m.onnx --device generic-45nm --data d.json --budget "size<=60%" --budget "latency<=80%"',
       description: "smaller and faster at once"
+    },
+    {
+      command:
+        'bitbudget search m.onnx --device gap9 --data d.json --minimise latency --budget "drop<=0.5%" --budget "size<=80%"',
+      description: "the fastest that loses at most half a point"
     }
   ])
 )

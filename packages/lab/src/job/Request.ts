@@ -3,7 +3,7 @@ import type { Profile } from "@bitbudget/device"
 import type { Model } from "@bitbudget/graph"
 import type { ActivationFormat, Choice, Recipe, WeightFormat } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
-import type { Budget, Quantity } from "../Budget.ts"
+import type { Budget, Harm, Quantity } from "../Budget.ts"
 import type { MetricChoice } from "./losses.ts"
 
 /** Choices for the layers that a pattern matches, in place of the usual ones. */
@@ -16,6 +16,12 @@ export interface Offer {
 export interface Lock {
   readonly pattern: string
   readonly choice: Choice.Choice
+}
+
+/** The least of a cost is wanted, of plans that harm the network no more than this. */
+export interface Thrift {
+  readonly minimise: Quantity
+  readonly harm: Harm
 }
 
 export interface Request {
@@ -35,8 +41,14 @@ export interface Request {
   readonly ignoreCapacity: boolean
   /** What a layer's loss is measured by. */
   readonly metric: MetricChoice
+  /** The least loss within the budgets when absent. */
+  readonly thrift?: Thrift | undefined
   /** Points of a front over a quantity, beside the plan. */
   readonly front?: { readonly over: Quantity; readonly points: number } | undefined
+  /** Whole plans that every rival search may measure, where they are to be compared. */
+  readonly methods?: number | undefined
+  /** Whether to say for every layer what other choices would cost and buy. */
+  readonly explain?: boolean
   /** Samples the sensitivities are measured on; as many more judge the metrics. DEFAULT_SAMPLES when absent. */
   readonly samples?: number | undefined
   /** Samples activation ranges are taken of; CALIBRATION_SAMPLES when absent. */

@@ -72,7 +72,8 @@ const uniform = ({ layers, choices }: Opened, choice: Choice.Choice): Choice.Cho
     : undefined
 }
 
-const uniforms = (opened: Opened): ReadonlyArray<Candidate> =>
+/** Every choice everywhere. */
+export const uniforms = (opened: Opened): ReadonlyArray<Candidate> =>
   opened.offered.flatMap((choice) => {
     const choices = uniform(opened, choice)
     return choices === undefined ? [] : [{ name: Choice.show(choice), choices }]
@@ -92,20 +93,31 @@ const traded = Stage.make(
   )
 )
 
+/** What layers lose: by labels where they judge the one output, else by how far all outputs move. */
+export const tableOf = (
+  job: Job,
+  opened: Opened,
+  cookery: Pick<Cookery, "assemble">,
+  measured: Measured
+): Effect.Effect<LossTable, JobFailure> =>
+  opened.graph.outputs.length === 1
+    ? lossTable(measured.report, opened, job.request.metric)
+    : distortionTable(job, opened, cookery, measured)
+
 export const candidates = Effect.fn("candidates")(function* (
   job: Job,
   program: Program,
   cookery: Pick<Cookery, "assemble">,
   measured: Measured,
-  start: Choice.Choices
+  start: Choice.Choices,
+  /** Told of the proved plan before the other programs are solved. */
+  prove: (proved: Candidate) => Effect.Effect<void>
 ): Effect.fn.Return<Candidates, JobFailure> {
   const { opened, limits } = program
   const { metric: wanted, profile, model, front } = job.request
   const { report } = measured
   const isWhole = opened.graph.outputs.length === 1
-  const table = isWhole
-    ? yield* lossTable(report, opened, wanted)
-    : yield* distortionTable(job, opened, cookery, measured)
+  const table = yield* tableOf(job, opened, cookery, measured)
   const accept = acceptance(program)
   const keeping = (plan: Candidate) => accept(writtenPlan(plan.choices))
   const even = uniforms(opened)
@@ -131,6 +143,8 @@ export const candidates = Effect.fn("candidates")(function* (
     )
 
   const certificate = yield* exact(table.losses, table.metric)
+  const own: Candidate = { name: "ilp", choices: planOf(opened, certificate.choice) }
+  yield* prove(own)
   const others: Array<Candidate> = []
   if (wanted === "auto" && isWhole)
     for (const metric of additive) {
@@ -141,7 +155,6 @@ export const candidates = Effect.fn("candidates")(function* (
       others.push({ name: `ilp by ${metric}`, choices: planOf(opened, solution.choice) })
     }
   const greedy = yield* solveGreedily(program, table.losses)
-  const own: Candidate = { name: "ilp", choices: planOf(opened, certificate.choice) }
   const baselines = [
     ...(greedy.status === "infeasible" ? [] : [{ name: "greedy", choices: planOf(opened, greedy.choice) }]),
     ...even

@@ -8,7 +8,7 @@ import { Effect } from "effect"
 import { type Budget, type Quantity, unitOf } from "../Budget.ts"
 import { Infeasible, type RequestFailure } from "../errors.ts"
 import { activationBytes, type CostRow, type Costs, type Quantities, quantitiesOf } from "./costs.ts"
-import { keeps, type Limit } from "./limits.ts"
+import { heldAgainst, keeps, type Limit } from "./limits.ts"
 import type { LossTable } from "./losses.ts"
 import type { Opened } from "./open.ts"
 import { sharedActivations } from "./ties.ts"
@@ -57,8 +57,15 @@ export interface Near {
   readonly most: number
 }
 
+/** The other direction: the least of a cost, with at most so much of the predicted loss. */
+export interface Aim {
+  readonly minimise: Quantity
+  readonly loss: number
+}
+
 interface ProblemOptions {
   readonly table: "lower" | "estimate"
+  readonly aim?: Aim
   /** What budgets are multiplied by. */
   readonly factors?: Factors
   readonly near?: Near | undefined
@@ -68,10 +75,10 @@ interface ProblemOptions {
 const CHANGES = "changes"
 
 /** The problem over one of the two cost tables. Choices without a loss are left out. */
-const problemOf = (
+export const problemOf = (
   { opened, costs, limits, ties }: Program,
   losses: LossTable["losses"],
-  { table, factors = new Map(), near }: ProblemOptions
+  { table, factors = new Map(), near, aim }: ProblemOptions
 ): Problem.Problem => {
   const { graph, layers, choices } = opened
   const [rows, fixed] = table === "lower" ? [costs.lower, costs.fixedLower] : [costs.estimate, costs.fixed]
@@ -80,8 +87,9 @@ const problemOf = (
   const wanted = tightest(summed(limits))
   const peak = tightest(limits).get("peakMemory")
   const moments = peak === undefined ? [] : costs.moments()
+  const named = new Set([...wanted.keys(), ...(aim === undefined ? [] : [aim.minimise])])
   const costOf = (layer: string, choice: Choice.Choice, own: Quantities) => ({
-    ...Object.fromEntries([...wanted.keys()].map((quantity) => [quantity, own[quantity] ?? 0])),
+    ...Object.fromEntries([...named].map((quantity) => [quantity, own[quantity] ?? 0])),
     ...Object.fromEntries(
       moments.map(({ step, elements }) => [
         rowName("peakMemory", step),
@@ -116,10 +124,16 @@ const problemOf = (
       rowName("peakMemory", step),
       Math.max(0, peak! * slack * (factors.get("peakMemory") ?? 1) - fixedBytes)
     ]),
-    ...(near === undefined ? [] : [[CHANGES, near.most] as const])
+    ...(near === undefined ? [] : [[CHANGES, near.most] as const]),
+    ...(aim === undefined ? [] : [["loss", aim.loss] as const])
   ])
   const tied = ties === "none" ? [] : sharedActivations(graph)
-  return { groups, budgets, ties: tied.map((ids) => ({ groups: ids, same: "activations" })) }
+  return {
+    groups,
+    budgets,
+    ties: tied.map((ids) => ({ groups: ids, same: "activations" })),
+    ...(aim === undefined ? {} : { minimise: aim.minimise })
+  }
 }
 
 const attributes = (choice: Choice.Choice) => ({
@@ -131,7 +145,7 @@ export const planOf = ({ layers }: Opened, choice: Solution.Solution["choice"]):
   new Map(layers.map(({ id }) => [id, Choice.parse(choice[id]!)!]))
 
 /** A plan as the solver writes it. */
-const assignmentOf = (plan: Choice.Choices): Solution.Solution["choice"] =>
+export const assignmentOf = (plan: Choice.Choices): Solution.Solution["choice"] =>
   Object.fromEntries([...plan].map(([id, choice]) => [id, Choice.show(choice)]))
 
 /** Whether a plan keeps every budget when it is simulated whole; each plan is simulated once. */
@@ -169,13 +183,14 @@ const tightened = Effect.fn(function* (program: Program, losses: LossTable["loss
     const plan = planOf(opened, solution.value.choice)
     const cost = yield* Effect.option(costs.simulate(plan))
     if (cost._tag === "None") return undefined
-    const values = quantitiesOf(cost.value, costs.averageBits(plan))
-    const broken = limits.filter(({ budget, limit }) => (values[budget.quantity] ?? 0) > limit)
+    const bits = costs.averageBits(plan)
+    const broken = limits.flatMap((each) => {
+      const value = heldAgainst(each, cost.value, bits) ?? 0
+      return value > each.limit ? [{ quantity: each.budget.quantity, excess: value / each.limit }] : []
+    })
     if (broken.length === 0) return plan
-    for (const { budget, limit } of broken) {
-      const factor = ((factors.get(budget.quantity) ?? 1) * limit) / values[budget.quantity]!
-      factors.set(budget.quantity, factor - 1e-9)
-    }
+    for (const { quantity, excess } of broken)
+      factors.set(quantity, (factors.get(quantity) ?? 1) / excess - 1e-9)
   }
   return undefined
 })
@@ -204,21 +219,29 @@ const infeasible = Effect.fn(function* (program: Program, losses: LossTable["los
   const nearest = found?.relaxation?.choice
   const plan = nearest === undefined ? undefined : planOf(opened, nearest)
   const cost = plan === undefined ? undefined : yield* Effect.option(costs.simulate(plan))
-  const values =
-    plan !== undefined && cost?._tag === "Some"
-      ? quantitiesOf(cost.value, costs.averageBits(plan))
-      : undefined
+  const near = plan === undefined || cost?._tag !== "Some" ? undefined : cost.value
+  const values = near === undefined ? undefined : quantitiesOf(near, costs.averageBits(plan!))
+  const nearOf = (each: Limit): number | null =>
+    near === undefined ? null : heldAgainst(each, near, costs.averageBits(plan!))
+  /** What a probability adds to a figure, as at the nearest plan. */
+  const marginOf = (each: Limit): number =>
+    (nearOf(each) ?? 1) / (values?.[each.budget.quantity] ?? nearOf(each) ?? 1)
   return yield* new Infeasible({
-    limits: limits.map(({ budget, limit }) => ({
-      name: budget.text,
-      limit,
-      shownLimit: inUnits(budget, limit),
-      least: leastOf(budget),
-      shownLeast: inUnits(budget, leastOf(budget)),
-      inConflict: conflict.has(budget.quantity),
-      nearest: values === undefined ? null : values[budget.quantity],
-      shownNearest: values === undefined ? null : inUnits(budget, values[budget.quantity] ?? 0)
-    })),
+    limits: limits.map((each) => {
+      const { budget, limit } = each
+      const least = leastOf(budget) * marginOf(each)
+      const nearest = nearOf(each)
+      return {
+        name: budget.text,
+        limit,
+        shownLimit: inUnits(budget, limit),
+        least,
+        shownLeast: inUnits(budget, least),
+        inConflict: conflict.has(budget.quantity),
+        nearest,
+        shownNearest: nearest === null ? null : inUnits(budget, nearest)
+      }
+    }),
     nearest: nearest ?? null,
     proved: found !== undefined && !found.feasible
   })
@@ -253,6 +276,67 @@ export const solve = Effect.fn("solve")(function* (
   if (solution._tag === "None" || solution.value.status === "infeasible")
     return yield* infeasible(program, losses)
   return solution.value
+})
+
+/** The least cost found, and what no plan can be below. */
+export interface Least {
+  readonly plan: Choice.Choices
+  /** Of the simulated plan. */
+  readonly value: number
+  readonly bound: number | null
+  readonly nodes: number
+  readonly simulations: number
+  readonly seconds: number
+}
+
+/**
+ * The least of a cost under the budgets and a limit on the predicted loss; undefined where nothing keeps them. Bounds come
+ * from the columns that never overestimate, plans from those that steer as well; the least one simulated is the answer.
+ */
+export const leastCost = Effect.fn("leastCost")(function* (
+  program: Program,
+  losses: LossTable["losses"],
+  aim: Aim,
+  start: ReadonlyArray<Choice.Choices>
+): Effect.fn.Return<Least | undefined, RequestFailure> {
+  const { opened, costs } = program
+  const accept = acceptance(program)
+  const options = { timeLimitSeconds: program.timeLimitSeconds ?? USUAL_SECONDS }
+  const bounding = problemOf(program, losses, { table: "lower", aim })
+  if (bounding.groups.some(({ choices }) => choices.length === 0)) return undefined
+  const found = yield* Effect.option(
+    Solver.solve(bounding, {
+      ...options,
+      accept,
+      start: start.map(assignmentOf).filter(accept),
+      evaluations: FEW_SIMULATIONS
+    })
+  )
+  if (found._tag === "None" || found.value.status === "infeasible") return undefined
+  const steered = yield* Effect.option(
+    Solver.solve(problemOf(program, losses, { table: "estimate", aim }), options)
+  )
+  const plans = [
+    found.value.choice,
+    ...(steered._tag === "Some" && steered.value.status !== "infeasible" ? [steered.value.choice] : [])
+  ]
+    .filter(accept)
+    .map((choice) => planOf(opened, choice))
+  const valued = yield* Effect.forEach(plans, (plan) =>
+    Effect.map(costs.simulate(plan), (cost) => ({
+      plan,
+      value: quantitiesOf(cost, costs.averageBits(plan))[aim.minimise] ?? 0
+    }))
+  )
+  const best = valued.reduce((a, b) => (b.value < a.value ? b : a))
+  const { bound, nodes, evaluations, seconds } = found.value
+  return {
+    ...best,
+    bound: bound === null ? null : bound + (costs.fixedLower[aim.minimise] ?? 0),
+    nodes,
+    simulations: evaluations,
+    seconds
+  }
 })
 
 /** A point of a front. */

@@ -11,14 +11,16 @@ import { sha256 } from "../store/identity.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { Candidate, Candidates } from "./candidates.ts"
 import type { Cookery, Prepared } from "./cook.ts"
-import { quantitiesOf } from "./costs.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { Judged, Judgement } from "./judge.ts"
-import { keeps } from "./limits.ts"
+import { explain } from "./explain.ts"
+import { harmOn } from "./least.ts"
+import { heldAgainst, keeps } from "./limits.ts"
 import type { Measured } from "./measure.ts"
 import type { Program } from "./program.ts"
 import { trustOf } from "./refine.ts"
 import type { Selected } from "./select.ts"
+import { compareMethods } from "./rivals.ts"
 import { serving } from "./serving.ts"
 
 /** Everything a search found out. */
@@ -154,7 +156,7 @@ export const record = Effect.fn("record")(function* (
   job: Job,
   findings: Findings
 ): Effect.fn.Return<SearchResult, JobFailure, RunStore> {
-  const { model, profile, out } = job.request
+  const { model, profile, out, thrift } = job.request
   const { program, measured, candidates, selected, finished, cookery, judgement } = findings
   const { opened, costs, limits } = program
   const { chosen } = selected
@@ -168,9 +170,13 @@ export const record = Effect.fn("record")(function* (
   const layers = yield* layersOf(findings)
   const cost = yield* costs.simulate(chosen.choices)
   const averageBits = costs.averageBits(chosen.choices)
-  const values = quantitiesOf(cost, averageBits)
   const { certificate } = candidates
-  const reached = limits.map(({ budget, limit }) => ({ budget, limit, value: values[budget.quantity] }))
+  const reached = limits.map((each) => ({
+    budget: each.budget,
+    limit: each.limit,
+    value: heldAgainst(each, cost, averageBits)
+  }))
+  const harm = thrift === undefined ? undefined : yield* harmOn(job, program, measured, finished, thrift.harm)
   const planSha256 = digest(chosen)
   const store = yield* RunStore
   yield* store.finish(job.run, {
@@ -198,7 +204,7 @@ export const record = Effect.fn("record")(function* (
       bytes: Buffer.byteLength(contents)
     })),
     chosen: chosen.name,
-    minimised: candidates.metric,
+    minimised: thrift?.minimise ?? candidates.metric,
     planSha256,
     certificate: {
       optimal: certificate.status === "optimal",
@@ -216,6 +222,11 @@ export const record = Effect.fn("record")(function* (
     planSha256,
     chosen: chosen.name,
     metric: candidates.metric,
+    minimised: thrift?.minimise ?? "loss",
+    harm:
+      thrift === undefined
+        ? null
+        : { name: thrift.harm.text, limit: thrift.harm.atMost, value: harm ?? null },
     referee: refereeRowsOf(measured.report),
     layers,
     predicted: cost.totals,
@@ -256,6 +267,11 @@ export const record = Effect.fn("record")(function* (
         optimal,
         plan: PlanFile.toDocument(model.sha256, choices)
       })) ?? null,
+    methods:
+      job.request.methods === undefined
+        ? null
+        : yield* compareMethods(job, program, cookery, measured, candidates, selected, job.request.methods),
+    why: job.request.explain === true ? yield* explain(program, candidates, chosen.choices) : null,
     files: outputs.map(({ file }) => file),
     fileBytes: packed.byteLength,
     recipe: cookery.recipe,

@@ -139,6 +139,42 @@ export const EvaluateResult = Schema.Struct({
   agreement: Schema.optionalKey(
     Schema.Struct({ withFloat: Schema.NullOr(Estimate), withPacked: Schema.NullOr(Estimate) })
   ),
+  /** Of the float network on the same samples; absent without a plan or without labels. */
+  float: Schema.optionalKey(Schema.Record(Schema.String, Estimate)),
+  /** Targets that the plan predicts otherwise than the float network; absent without classes or labels. */
+  flips: Schema.optionalKey(
+    Schema.Struct({
+      changed: Schema.Finite,
+      /** Right with the plan alone, right in float alone; McNemar's exact test, two-sided. */
+      onlyPlan: Schema.Finite,
+      onlyFloat: Schema.Finite,
+      pValue: Schema.Finite,
+      /** By true class: of the targets that changed, how many were right before, and how many are now. */
+      classes: Schema.Array(Schema.Struct({ class: Schema.Finite, lost: Schema.Finite, won: Schema.Finite })),
+      /** Predicted before → predicted now, most frequent first. */
+      pairs: Schema.Array(Schema.Struct({ classes: Schema.String, n: Schema.Finite })),
+      /** Positions of the first samples that changed. */
+      samples: Schema.Array(Schema.Finite)
+    })
+  ),
+  /** Where it was asked for. Errors are squares, relative to the square of the layer's float output. */
+  layers: Schema.optionalKey(
+    Schema.Array(
+      Schema.Struct({
+        id: Schema.String,
+        /** With this layer alone rounded. */
+        injected: Known,
+        /** With all rounded, beyond what the layer brings itself. */
+        inherited: Known,
+        /** All over injected. */
+        growth: Known,
+        /** Share of its input's values beyond the range of their format; null of the network's own input. */
+        clipped: Known,
+        /** Largest weight of the largest channel over that of the median channel. */
+        channelSpread: Known
+      })
+    )
+  ),
   /** How far the plan's outputs lie from the float network's; absent where the labels judge the one output there is. */
   outputs: Schema.optionalKey(Schema.Array(Distortion)),
   notes: Notes,

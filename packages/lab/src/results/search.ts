@@ -30,6 +30,46 @@ const Baseline = Schema.Struct({
   measured: Estimates
 })
 
+const Neighbour = Schema.NullOr(
+  Schema.Struct({
+    choice: Schema.String,
+    /** Predicted. */
+    loss: Schema.Finite,
+    latencyMs: Known,
+    energyMj: Known,
+    bytes: Schema.Finite,
+    keepsBudgets: Schema.Boolean,
+    /** Predicted loss of the best plan within the budgets with the layer locked to it; null: there is none. */
+    locked: Known
+  })
+)
+
+const Why = Schema.Struct({
+  /** The quantity of the budget that would buy most: "cheaper" and "dearer" are about it. */
+  about: Schema.String,
+  /** Predicted loss of the best plan within the budgets. */
+  loss: Schema.Finite,
+  budgets: Schema.Array(
+    Schema.Struct({
+      name: Schema.String,
+      /** By how much the limit was raised, */
+      raisedBy: Schema.Finite,
+      /** and how much less the best plan is then predicted to lose. */
+      gains: Schema.Finite
+    })
+  ),
+  layers: Schema.Array(
+    Schema.Struct({
+      id: Schema.String,
+      choice: Schema.String,
+      cheaper: Neighbour,
+      dearer: Neighbour,
+      /** On this device; null where no choice has fewer bits. */
+      fewerBitsGainNothing: Schema.NullOr(Schema.Boolean)
+    })
+  )
+})
+
 export const SearchResult = Schema.Struct({
   run: Schema.String,
   status: Schema.Literal("done"),
@@ -43,6 +83,16 @@ export const SearchResult = Schema.Struct({
   /** Which of the candidates the plan is. */
   chosen: Schema.String,
   metric: Schema.String,
+  /** "loss", or the cost whose least was wanted. */
+  minimised: Schema.String,
+  /** Of a cost's least: how much worse than the float network the plan may be on the tuning data, and how much it is. */
+  harm: Schema.NullOr(
+    Schema.Struct({
+      name: Schema.String,
+      limit: Schema.Finite,
+      value: Known
+    })
+  ),
   referee: Schema.Array(Schema.Struct({ metric: Schema.String, spearman: Known, n: Schema.Finite })),
   layers: Schema.Array(SearchLayer),
   predicted: Totals,
@@ -71,7 +121,10 @@ export const SearchResult = Schema.Struct({
     holds: Schema.NullOr(Schema.Boolean)
   }),
   baselines: Schema.Array(Baseline),
-  /** Of the metric's own program, about the simulated network. */
+  /**
+   * Of the metric's own program, about the simulated network. Where a cost's least is wanted: no plan of at most the
+   * predicted loss that was arrived at costs less than the bound.
+   */
   certificate: Schema.Struct({
     optimal: Schema.Boolean,
     objective: Known,
@@ -92,6 +145,25 @@ export const SearchResult = Schema.Struct({
       })
     )
   ),
+  /** Where it was asked for: other searches, each allowed to measure equally many whole plans, on the tuning data. */
+  methods: Schema.NullOr(
+    Schema.Array(
+      Schema.Struct({
+        method: Schema.String,
+        /** Measured; null where the method found no plan within the budgets. */
+        loss: Known,
+        top1: Known,
+        latencyMs: Known,
+        energyMj: Known,
+        bytes: Known,
+        evaluations: Schema.Finite,
+        /** Of plans that were not in the store; null for the chosen one. */
+        seconds: Known
+      })
+    )
+  ),
+  /** Where it was asked for: why the plan is as it is. Changes are of the whole plan if one layer alone changes. */
+  why: Schema.NullOr(Why),
   files: Schema.Array(Schema.String),
   fileBytes: Schema.Finite,
   notes: Schema.Array(Schema.String)

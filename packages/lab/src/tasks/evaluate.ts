@@ -12,6 +12,7 @@ import type { EvaluateResult } from "../results/network.ts"
 import { probabilitiesOf, scoresOf } from "../scores.ts"
 import { planFor, quantizedFor } from "./formats.ts"
 import { readFloatModel, readModel } from "./model.ts"
+import * as Views from "./views.ts"
 
 interface Request {
   readonly model: string
@@ -25,6 +26,8 @@ interface Request {
   /** Samples to calibrate on; all there are when absent. */
   readonly calibration?: number | undefined
   readonly threads: number | undefined
+  /** Whether to look at every layer. */
+  readonly explain?: boolean
 }
 
 /** What is said of a classifier that does no better than guessing. */
@@ -118,7 +121,9 @@ export const evaluate = Effect.fn("evaluate")(function* (
   const many = output === undefined && graph.outputs.length > 1
   const toFloat =
     ofFloat === undefined || many ? yield* against(float, planned, `comparing ${request.plan}`) : undefined
+  const layers = request.explain === true ? yield* Views.layersOf(graph, network, split, threads) : undefined
   const common = {
+    ...(layers === undefined ? {} : { layers }),
     ...(toFloat === undefined ? {} : { outputs: toFloat.outputs }),
     notes: [...notes, ...(toFloat?.notes ?? []), ...rounding, ...plan.notes]
   }
@@ -136,9 +141,15 @@ export const evaluate = Effect.fn("evaluate")(function* (
     simulated.classification === undefined || other.classification === undefined
       ? null
       : Metrics.agreement(simulated.classification.predicted, other.classification.predicted)
+  const flips =
+    simulated.classification === undefined || ofFloat.classification === undefined
+      ? null
+      : Views.flipsOf(simulated.classification, ofFloat.classification)
   return {
     n: simulated.n,
     metrics: simulated.metrics,
+    float: ofFloat.metrics,
+    ...(flips === null ? {} : { flips }),
     agreement: { withFloat: agreementWith(ofFloat), withPacked: agreementWith(deployed) },
     ...common,
     seconds: seconds()

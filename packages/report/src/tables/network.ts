@@ -98,24 +98,83 @@ const outputs = ({ outputs }: Evaluated): ReadonlyArray<string> =>
         )
       ]
 
-const metrics = ({ metrics }: Evaluated): ReadonlyArray<string> => {
+const metrics = ({ metrics, float }: Evaluated): ReadonlyArray<string> => {
   const rows = Object.entries(metrics)
-  return rows.length === 0
+  if (rows.length === 0) return []
+  if (float === undefined)
+    return [
+      table(
+        ["metric", "value", "low", "high"],
+        rows.map(([name, { value, low, high }]) => [name, figure(value), figure(low), figure(high)])
+      )
+    ]
+  return [
+    table(
+      ["metric", "value", "low", "high", "float"],
+      rows.map(([name, { value, low, high }]) => [
+        name,
+        figure(value),
+        figure(low),
+        figure(high),
+        figure(float[name]?.value)
+      ])
+    )
+  ]
+}
+
+/** Pairs of classes that are shown; JSON has all. */
+const SHOWN_PAIRS = 6
+
+const flips = ({ flips, layers }: Evaluated): ReadonlyArray<string> => {
+  if (flips === undefined) return []
+  const { changed, onlyPlan, onlyFloat, pValue, classes, pairs, samples } = flips
+  const test = `McNemar's exact test p = ${figure(pValue)}`
+  return [
+    `${counted(changed, "prediction")} changed: right in float alone ${onlyFloat}, with the plan alone ${onlyPlan} (${test})`,
+    ...(layers === undefined || changed === 0
+      ? []
+      : [
+          "",
+          table(
+            ["class", "lost", "won"],
+            classes.map((each) => [each.class, each.lost, each.won])
+          ),
+          `most often: ${pairs
+            .slice(0, SHOWN_PAIRS)
+            .map(({ classes, n }) => `${classes} (${n})`)
+            .join(", ")}`,
+          `first samples: ${samples.join(", ")}`
+        ])
+  ]
+}
+
+const layers = ({ layers }: Evaluated): ReadonlyArray<string> =>
+  layers === undefined
     ? []
     : [
+        "",
         table(
-          ["metric", "value", "low", "high"],
-          rows.map(([name, { value, low, high }]) => [name, figure(value), figure(low), figure(high)])
-        )
+          ["layer", "injected %", "inherited %", "growth", "clipped %", "channels"],
+          layers.map(({ id, injected, inherited, growth, clipped, channelSpread }) => [
+            middle(id, 34),
+            figure(injected === null ? null : 100 * injected),
+            figure(inherited === null ? null : 100 * inherited),
+            figure(growth),
+            figure(clipped === null ? null : 100 * clipped),
+            figure(channelSpread)
+          ])
+        ),
+        "errors: of the squared float output of the layer; channels: largest weight over the median channel's."
       ]
-}
 
 export const evaluate = (result: Evaluated): string =>
   [
     `${counted(result.n, "sample")} in ${result.seconds.toFixed(1)} s`,
     ...metrics(result),
     ...agreement(result),
+    ...flips(result),
     ...outputs(result),
+    ...layers(result),
     ...result.notes.map((note) => `note: ${note}`)
   ].join("\n")
 

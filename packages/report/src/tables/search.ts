@@ -64,15 +64,29 @@ const headline = (result: Result): string => {
   )
 }
 
-const certainty = ({ certificate }: Result): string => {
+const certainty = ({ certificate, minimised }: Result): string => {
   const gap =
     certificate.gap === null ? "no bound" : `within ${(100 * certificate.gap).toFixed(1)} % of the optimum`
-  return (
-    `${certificate.optimal ? "proved optimal for the simulated network" : gap}: ` +
-    `predicted loss ${figure(certificate.objective)}, bound ${figure(certificate.bound)}, ` +
-    `${certificate.simulations} plans simulated, ${certificate.seconds.toFixed(2)} s`
-  )
+  const effort = `${certificate.simulations} plans simulated, ${certificate.seconds.toFixed(2)} s`
+  return minimised === "loss"
+    ? `${certificate.optimal ? "proved optimal for the simulated network" : gap}: ` +
+        `predicted loss ${figure(certificate.objective)}, bound ${figure(certificate.bound)}, ${effort}`
+    : `${minimised} ${figure(certificate.objective)}; no plan predicted to lose as little has less than ${figure(certificate.bound)}, ${effort}`
 }
+
+/** Where a cost's least was wanted: what the plan loses on the data it was chosen on. */
+const harmed = ({ harm, minimised }: Result): ReadonlyArray<string> =>
+  harm === null
+    ? []
+    : [
+        `least ${minimised} with ${harm.name}: ${
+          harm.value === null
+            ? "not measured"
+            : harm.name.startsWith("drop")
+              ? `${(100 * harm.value).toFixed(2)} points lost`
+              : `loss ${figure(harm.value)} higher`
+        } on the tuning data`
+      ]
 
 /** How far the prediction of the loss can be trusted. */
 const trust = ({ trust: { predicted, measured, holds } }: Result): ReadonlyArray<string> =>
@@ -152,27 +166,102 @@ const front = ({ front }: Result): ReadonlyArray<string> =>
         )
       ]
 
+const signed = (value: number | null): string =>
+  value === null ? "–" : `${value < 0 ? "−" : "+"}${figure(Math.abs(value))}`
+
+type Reasons = NonNullable<Result["why"]>
+type Next = Reasons["layers"][number]["cheaper"]
+
+/** What a layer's next choice does to the whole plan, a row each. */
+const changes = (layer: Reasons["layers"][number], name: string, loss: number) =>
+  [layer.cheaper, layer.dearer].flatMap((change: Next, i) =>
+    change === null
+      ? []
+      : [
+          [
+            name,
+            `${layer.choice} → ${change.choice}${change.keepsBudgets ? "" : " *"}`,
+            i === 0 ? "less" : "more",
+            signed(change.latencyMs),
+            signed(change.bytes),
+            signed(change.loss),
+            change.locked === null ? "none" : signed(change.locked - loss)
+          ]
+        ]
+  )
+
+const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
+  if (why === null) return []
+  const names = shortNames(
+    layers.map(({ name }) => name),
+    26
+  )
+  const idle = why.layers.flatMap(({ fewerBitsGainNothing }, l) =>
+    fewerBitsGainNothing === true ? [names[l]!] : []
+  )
+  return [
+    "",
+    table(
+      ["layer", "change", why.about, "Δms", "Δbytes", "Δloss", "locked"],
+      why.layers.flatMap((layer, l) => changes(layer, names[l]!, why.loss))
+    ),
+    `The next choice with less ${why.about} and with more; Δ of the whole plan if the layer alone changes, losses as\npredicted; * breaks a budget.`,
+    "locked: how much more the best plan within the budgets loses with the layer at that choice.",
+    ...why.budgets.map(
+      ({ name, raisedBy, gains }) =>
+        `${name}: ${figure(raisedBy)} more (5 %) buys ${figure(gains)} of predicted loss`
+    ),
+    ...(idle.length === 0 ? [] : [`fewer bits gain nothing in ${why.about} here: ${idle.join(", ")}`])
+  ]
+}
+
+const methods = ({ methods }: Result): ReadonlyArray<string> =>
+  methods === null
+    ? []
+    : [
+        "",
+        table(
+          ["search", "loss", "top-1 %", "ms", "mJ", "bytes", "measured", "s"],
+          methods.map(({ method, loss, top1, latencyMs, energyMj, bytes, evaluations, seconds }) => [
+            middle(method, 24),
+            figure(loss),
+            top1 === null ? null : (100 * top1).toFixed(2),
+            figure(latencyMs),
+            figure(energyMj),
+            figure(bytes),
+            evaluations,
+            figure(seconds)
+          ])
+        ),
+        "losses and accuracies of the tuning data, by which each search chose; – : no plan within the budgets."
+      ]
+
+const budgets = ({ budgets }: Result): ReadonlyArray<string> =>
+  budgets.length === 0
+    ? []
+    : [
+        "",
+        table(
+          ["budget", "limit", "reached", "left"],
+          budgets.map(({ name, limit, value, slack }) => [name, figure(limit), figure(value), figure(slack)])
+        )
+      ]
+
 export const search = (result: Result): string =>
   [
-    `plan for ${result.device} (${result.chosen}), minimising ${result.metric}`,
+    `plan for ${result.device} (${result.chosen}), minimising ${result.minimised === "loss" ? result.metric : result.minimised}`,
     `prediction: ${knownError(result.validation)}`,
     "",
     layers(result),
     "",
     networks(result),
-    "",
-    table(
-      ["budget", "limit", "reached", "left"],
-      result.budgets.map(({ name, limit, value, slack }) => [
-        name,
-        figure(limit),
-        figure(value),
-        figure(slack)
-      ])
-    ),
+    ...budgets(result),
     ...front(result),
+    ...methods(result),
+    ...reasons(result),
     "",
     certainty(result),
+    ...harmed(result),
     ...trust(result),
     ...result.notes.map((note) => `note: ${note}`),
     `files: ${result.files.join(", ")} (${result.fileBytes} bytes)`,

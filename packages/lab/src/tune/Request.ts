@@ -50,7 +50,7 @@ export const usualRate = { sgd: 0.01, adam: 3e-4, adamw: 3e-4 } as const satisfi
 
 /**
  * Relative change of scales by one step of Adam at rate 1. Those of weights move with the weights; those of activations, one
- * a tensor, have farther to go: ten times as fast they halved what 4-bit activations cost on held-out samples.
+ * a tensor, have farther to go.
  */
 export const SCALE_RATES = { weights: 1, activations: 10 } as const
 

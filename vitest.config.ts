@@ -8,6 +8,7 @@ const packages = [
   "quant",
   "runtime",
   "sensitivity",
+  "train",
   "search",
   "lab",
   "report",

@@ -32,7 +32,8 @@ const documents = {
   sensitivity: Results.SensitivityResult,
   simulate: Results.SimulateResult,
   solve: Results.SolveResult,
-  "solve-verify": Results.VerifyResult
+  "solve-verify": Results.VerifyResult,
+  tune: Results.TuneResult
 }
 
 export const schemaFiles = (): ReadonlyArray<readonly [name: string, text: string]> =>

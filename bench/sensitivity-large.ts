@@ -54,7 +54,8 @@ const randomSplit = (graph: Graph.Graph): Data.Split => {
       const length = (to - from) * Dim.elements(inputShape)
       const inputs = Value.float32([to - from, ...inputShape], Float32Array.from({ length }, next))
       return Effect.succeed({ from, to, inputs, named: new Map(), labels: undefined })
-    }
+    },
+    pick: () => Effect.die(new Error("random images are read in order"))
   }
 }
 

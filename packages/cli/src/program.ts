@@ -53,6 +53,10 @@ const catalogue = {
     "Write a packed, deployable ONNX file",
     async () => (await import("./commands/network.ts")).quantize
   ),
+  tune: entry(
+    "Train a plan's weights and scales on data of your own, without a training framework",
+    async () => (await import("./commands/tune.ts")).tune
+  ),
   devices: entry(
     "Device profiles: list, check, compare with measurements, fit",
     async () => (await import("./commands/devices.ts")).devices

@@ -37,7 +37,7 @@ const exitCodes: { readonly [Tag in Failure["_tag"]]: 1 | 2 } = {
 }
 
 /** Commands whose finished stages are in the store. */
-const resumable: ReadonlySet<string> = new Set(["search", "sensitivity"])
+const resumable: ReadonlySet<string> = new Set(["search", "sensitivity", "tune"])
 
 const interrupted = (args: ReadonlyArray<string>): string =>
   args.some((arg) => resumable.has(arg))

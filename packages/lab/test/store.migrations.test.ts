@@ -153,6 +153,28 @@ describe.each([
   })
 })
 
+it("a database of version 4 may hold tunings afterwards, and its runs are untouched", async () => {
+  const file = path.join(folder(), "four.db")
+  await Effect.runPromise(Effect.provide(Effect.void, RunStore.layer(file)))
+  const model = `INSERT INTO models (sha256, name) VALUES ('m', 'net')`
+  const run = (id: string, kind: string) =>
+    `INSERT INTO runs (id, kind, status, model, options, startedAt) VALUES ('${id}', '${kind}', 'done', 'm', '{}', 'now')`
+  // Version 4 is this one without the word.
+  await execute(
+    file,
+    `${model}; ${run("old", "search")}; DELETE FROM migrations WHERE migration_id = 5; PRAGMA writable_schema = ON;
+     UPDATE sqlite_schema SET sql = replace(sql, ', ''tune''', '') WHERE name = 'runs'; PRAGMA writable_schema = RESET;`
+  )
+  await expect(execute(file, run("new", "tune"))).rejects.toThrow(/CHECK/)
+  await Effect.runPromise(Effect.provide(Effect.void, RunStore.layer(file)))
+  await execute(file, run("new", "tune"))
+  expect(await ask(file, "SELECT id, kind FROM runs ORDER BY id")).toEqual([
+    { id: "new", kind: "tune" },
+    { id: "old", kind: "search" }
+  ])
+  expect(await ask(file, "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }])
+})
+
 describe("files that cannot be used", () => {
   const failureOf = (file: string, access: "write" | "read") =>
     Effect.runPromise(

@@ -95,7 +95,8 @@ export const run = (
             ...split,
             size: samples,
             sampleAt: (position) => split.sampleAt(batch.from + position),
-            batch: () => Effect.succeed({ ...batch, from: 0, to: samples })
+            batch: () => Effect.succeed({ ...batch, from: 0, to: samples }),
+            pick: (positions) => split.pick(positions.map((position) => batch.from + position))
           }
           yield* eachBatch(other, part, { ...options, batchSize: samples, silent: true }, wanted, (results) =>
             Effect.gen(function* () {

@@ -22,6 +22,7 @@ import * as Text from "./data/Text.ts"
 
 export { DataFailure } from "./data/DataFailure.ts"
 export type { Batch, Dataset, Split } from "./data/Dataset.ts"
+export { joined, part } from "./data/parts.ts"
 export type { SplitName } from "./data/Descriptor.ts"
 export type { Labels } from "./data/Source.ts"
 export { Descriptor } from "./data/Descriptor.ts"

@@ -129,8 +129,23 @@ export const splitOf = (
   const [count, ...inputShape] = x.shape
   const isClasses = "kind" in labels
   const labelShape = isClasses ? labels.shape : labels.shape.slice(1)
-  const rows = (data: ArrayLike<number>, shape: Ints, from: number, to: number) =>
-    Array.from(data).slice(from * size(shape), to * size(shape))
+  const rows = (data: ArrayLike<number>, shape: Ints, positions: Ints) =>
+    positions.flatMap((at) => Array.from(data).slice(at * size(shape), (at + 1) * size(shape)))
+  const batchOf = (positions: Ints, from: number): Data.Batch => {
+    const own = rows(labels.data, labelShape, positions)
+    return {
+      from,
+      to: from + positions.length,
+      inputs: Value.float32(
+        [positions.length, ...inputShape],
+        Float32Array.from(rows(x.data, inputShape, positions))
+      ),
+      named: new Map(),
+      labels: isClasses
+        ? { kind: "classes", shape: labelShape, data: Int32Array.from(own) }
+        : { kind: "values", shape: labelShape, data: Float32Array.from(own) }
+    }
+  }
   return {
     name: "whole",
     file: "made",
@@ -141,26 +156,11 @@ export const splitOf = (
     hasLabels: true,
     labels: { kind: isClasses ? "classes" : "values", shape: labelShape },
     sampleAt: (position) => position,
-    batch: (from, to) =>
-      Effect.succeed({
-        from,
-        to: Math.min(to, count!),
-        inputs: Value.float32(
-          [Math.min(to, count!) - from, ...inputShape],
-          Float32Array.from(rows(x.data, inputShape, from, Math.min(to, count!)))
-        ),
-        named: new Map(),
-        labels: isClasses
-          ? {
-              kind: "classes",
-              shape: labelShape,
-              data: Int32Array.from(rows(labels.data, labelShape, from, to))
-            }
-          : {
-              kind: "values",
-              shape: labelShape,
-              data: Float32Array.from(rows(labels.data, labelShape, from, to))
-            }
-      })
+    batch: (from, to) => {
+      const end = Math.min(to, count!)
+      const positions = Array.from({ length: end - from }, (_, i) => from + i)
+      return Effect.succeed(batchOf(positions, from))
+    },
+    pick: (positions) => Effect.succeed(batchOf(positions, 0))
   }
 }

@@ -10,16 +10,22 @@ import type { AnyNode } from "../ir/Graph.ts"
 import type { Op } from "../ir/Op.ts"
 import { isFloat } from "../ir/Tensor.ts"
 import type { Algebra } from "./Algebra.ts"
+import { none, type Overrides } from "./Override.ts"
 import type { At, NonDifferentiable, Pullback } from "./Pullback.ts"
 import { NotDifferentiable } from "./Pullback.ts"
 import { pullbacks } from "./pullbacks.ts"
 
 /** Values that depend on the given ones through operators that pass gradients. */
-export const dependents = (nodes: ReadonlyArray<AnyNode>, on: Iterable<string>): ReadonlySet<string> => {
+export const dependents = (
+  nodes: ReadonlyArray<AnyNode>,
+  on: Iterable<string>,
+  overrides: Overrides = none
+): ReadonlySet<string> => {
   const reached = new Set(on)
   for (const node of nodes) {
-    if (pullbacks[node.op] === "zero") continue
-    if (node.inputs.some((input) => reached.has(input)))
+    const own = overrides.get(node.outputs[0]!)
+    if (own === undefined && pullbacks[node.op] === "zero") continue
+    if ((own ?? node).inputs.some((input) => reached.has(input)))
       for (const output of node.outputs) reached.add(output)
   }
   return reached
@@ -43,7 +49,7 @@ const throughInputs = (
   cotangents: ReadonlyMap<string, string>
 ): ReadonlyArray<string | undefined> => {
   const inputs = [...new Set(node.inputs)].filter((input) => input !== "" && isFloat(e.dtype(input)))
-  const pulled = walk(e, cotangents, inputs, new Set(inputs))
+  const pulled = walk(e, cotangents, inputs, new Set(inputs), none)
   return node.inputs.map((input, i) => (node.inputs.indexOf(input) === i ? pulled.get(input) : undefined))
 }
 
@@ -52,18 +58,21 @@ const walk = (
   e: Algebra,
   cotangents: ReadonlyMap<string, string>,
   wrt: ReadonlyArray<string>,
-  until: ReadonlySet<string>
+  until: ReadonlySet<string>,
+  overrides: Overrides
 ): ReadonlyMap<string, string> => {
   const { nodes } = e.builder.finish([...cotangents.keys()])
-  const active = dependents(nodes, wrt)
+  const active = dependents(nodes, wrt, overrides)
   const gradients = new Map(cotangents)
   for (const node of nodes.toReversed()) {
     if (node.outputs.some((output) => until.has(output))) continue
     const gs = node.outputs.map((output) => (active.has(output) ? gradients.get(output) : undefined))
     // What is asked for may be a node's own result; beyond it only what leads to others asked for.
-    if (gs.every((g) => g === undefined) || !node.inputs.some((input) => active.has(input))) continue
-    const pulled = pull(e, node, gs)
-    node.inputs.forEach((input, i) => {
+    const own = overrides.get(node.outputs[0]!)
+    const { inputs } = own ?? node
+    if (gs.every((g) => g === undefined) || !inputs.some((input) => active.has(input))) continue
+    const pulled = own === undefined ? pull(e, node, gs) : own.pull(e, gs[0]!)
+    inputs.forEach((input, i) => {
       const gradient = pulled[i]
       if (gradient === undefined || !active.has(input) || !isFloat(e.dtype(input))) return
       const own = e.sumTo(gradient, e.shape(input))
@@ -76,14 +85,16 @@ const walk = (
 
 /**
  * Gradients of Σ ⟨cotangent, value⟩ over the given pairs with respect to the values `wrt`, which may be inputs,
- * constants or intermediate values. Throws NotDifferentiable where an operator on the way has no rule.
+ * constants or intermediate values. `overrides` are pullbacks of the caller's own for some values on the way. Throws
+ * NotDifferentiable where an operator on the way has no rule.
  */
 export const reverse = (
   e: Algebra,
   cotangents: ReadonlyMap<string, string>,
-  wrt: ReadonlyArray<string>
+  wrt: ReadonlyArray<string>,
+  overrides: Overrides = none
 ): ReadonlyArray<string> => {
-  const gradients = walk(e, cotangents, wrt, new Set())
+  const gradients = walk(e, cotangents, wrt, new Set(), overrides)
   return wrt.map((name) => {
     const gradient = gradients.get(name) ?? e.zeros(e.shape(name))
     // ONNX Runtime takes no constant for a graph's result.

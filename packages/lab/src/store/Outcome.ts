@@ -1,7 +1,7 @@
 /** What a finished run leaves in the store: rows in the form of the tables, named as there. */
 
 /** What was asked for. */
-export type RunKind = "search" | "sensitivity"
+export type RunKind = "search" | "sensitivity" | "tune"
 
 export type RunStatus = "running" | "done" | "failed" | "interrupted"
 

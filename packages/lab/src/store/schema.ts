@@ -1,5 +1,5 @@
 /**
- * The tables and views of version 4, as a person meets them with any SQLite client; docs/store.md explains them.
+ * The tables and views of version 5, as a person meets them with any SQLite client; docs/store.md explains them.
  *
  * What several runs share (models, profiles, data sets, sensitivities, tables of choices, results of stages) is kept once,
  * under the digest of its content, so that a run adds only what is its own. Names carry units; unknown is NULL.
@@ -50,7 +50,7 @@ export const tables = [
   ) WITHOUT ROWID`,
   `CREATE TABLE runs (
     id TEXT PRIMARY KEY,              -- hash of all the result depends on
-    kind TEXT NOT NULL CHECK (kind IN ('search', 'sensitivity')),
+    kind TEXT NOT NULL CHECK (kind IN ('search', 'sensitivity', 'tune')),
     status TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
     model TEXT NOT NULL REFERENCES models (sha256),
     device TEXT,

@@ -108,6 +108,11 @@ export const decode = (
       ...(document.model !== undefined && document.model.sha256 !== sha256
         ? [`plan ${name} was made for another network; its layers are found here by name`]
         : []),
+      ...(document.tuning === undefined
+        ? []
+        : [
+            `plan ${name} was tuned: the weights of that are in the file written with it; here its formats are applied to the network as it is`
+          ]),
       ...(unnamed.length === 0
         ? []
         : [

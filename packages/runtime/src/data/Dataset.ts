@@ -41,6 +41,8 @@ export interface Split {
   readonly sampleAt: (position: number) => number
   /** Samples `from` up to, not including, `to`; fewer at the split's end. */
   readonly batch: (from: number, to: number) => Effect.Effect<Batch, DataFailure>
+  /** Samples at any positions, in that order; the batch counts its rows from 0. */
+  readonly pick: (positions: ReadonlyArray<number>) => Effect.Effect<Batch, DataFailure>
 }
 
 export interface Dataset {
@@ -116,6 +118,18 @@ const makeSplit = (
 ): Split => {
   const size = range.to - range.from
   const sampleAt = (position: number) => order?.[range.from + position] ?? range.from + position
+  const read = (samples: ReadonlyArray<number>, from: number) =>
+    Effect.gen(function* () {
+      const raw = yield* source.read(samples)
+      const inputs = yield* prepared.convert(raw.inputs, samples)
+      const named = new Map(
+        (source.named ?? []).map(({ name, dtype, shape }, i) => {
+          const rows = [samples.length, ...shape]
+          return [name, floatsNarrowed(dtype, rows, raw.named![i]!)]
+        })
+      )
+      return { from, to: from + samples.length, inputs, named, labels: raw.labels }
+    })
   return {
     name,
     file: source.file,
@@ -127,21 +141,14 @@ const makeSplit = (
     labels: source.labels,
     sampleAt,
     batch: (from, end) =>
-      Effect.gen(function* () {
+      Effect.suspend(() => {
         const to = Math.min(end, size)
         if (!(from >= 0 && from < to))
           throw new Error(`Split.batch: no samples in [${from},${end}) of ${size}`)
         const samples = Array.from({ length: to - from }, (_, i) => sampleAt(from + i))
-        const raw = yield* source.read(samples)
-        const inputs = yield* prepared.convert(raw.inputs, samples)
-        const named = new Map(
-          (source.named ?? []).map(({ name, dtype, shape }, i) => {
-            const rows = [samples.length, ...shape]
-            return [name, floatsNarrowed(dtype, rows, raw.named![i]!)]
-          })
-        )
-        return { from, to, inputs, named, labels: raw.labels }
-      })
+        return read(samples, from)
+      }),
+    pick: (positions) => Effect.suspend(() => read(positions.map(sampleAt), 0))
   }
 }
 

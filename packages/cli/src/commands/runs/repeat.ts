@@ -10,7 +10,7 @@ import { print, withDatabase } from "../../shared.ts"
 import { runArgument } from "./read.ts"
 
 /** Flags that say where things go and how they are told; a repetition has its own. */
-const withValue = new Set(["--db", "--out"])
+const withValue = new Set(["--db", "--out", "-o", "--write"])
 const alone = new Set(["--json", "--quiet", "--force", "--resume"])
 
 const bare = (words: ReadonlyArray<string>): ReadonlyArray<string> =>
@@ -50,14 +50,17 @@ const repeated = Effect.fn("runs repeat")(function* (text: string) {
   if (!fs.existsSync(folder)) return yield* refuse(`the folder it ran in is gone: ${folder}`)
   const stored = yield* Effect.option(Schema.decodeUnknownEffect(CommandLine)(commandLine))
   const words = Option.match(stored, { onNone: (): ReadonlyArray<string> => [], onSome: bare })
-  // Databases come from others too: nothing but the two commands that make runs is run again.
+  // Databases come from others too: nothing but the commands that make runs is run again.
   if (words[0] !== kind) return yield* refuse(`its command does not begin a ${String(kind)}`)
   const place = yield* Effect.acquireRelease(
     Effect.sync(() => fs.mkdtempSync(path.join(tmpdir(), "bitbudget-repeat-"))),
     (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
   )
   const file = path.join(place, "repeat.db")
-  const out = kind === "search" ? ["--out", path.join(place, "out")] : []
+  const out = [
+    ...(kind === "search" ? ["--out", path.join(place, "out")] : []),
+    ...(kind === "tune" ? ["--write", path.join(place, "tuned.onnx")] : [])
+  ]
   const said = yield* child([...words, "--db", file, ...out, "--json", "--quiet", "--force"], folder)
   if (said !== undefined) return yield* refuse(`it cannot be repeated: ${said.replace(/^bitbudget: /, "")}`)
   const again = yield* Effect.gen(function* () {

@@ -402,6 +402,24 @@ describe("a budget with a probability", () => {
     expect(held.budgets[0]!.value).toBeCloseTo(held.predicted.latencyIntervalMs!.high, 9)
   })
 
+  it("is another question than the same budget without it, or with another one, in one store", async () => {
+    const answers = async (...texts: ReadonlyArray<string>) => {
+      const dir = await Tiny.folder()
+      const front = { over: "size", points: 6 } as const
+      const results = await Tiny.withStore(
+        dir,
+        Effect.forEach(texts, (text) => search(dir, { budgets: budgets(text), front }, "gap9"))
+      )
+      const { certificate, planSha256, front: points } = results.at(-1)!
+      return [certificate.objective, planSha256, points]
+    }
+    const [plain, sure] = ["latency<=99%", "P(latency<=99%)>=55%"]
+    const alone = await answers(sure!)
+    expect(await answers(plain!, sure!)).toEqual(alone)
+    expect(await answers(plain!)).not.toEqual(alone)
+    expect(await answers(sure!, plain!)).toEqual(await answers(plain!))
+  })
+
   it("is refused where nothing was measured, and where it is no probability", async () => {
     const dir = await Tiny.folder()
     const message = await Tiny.withStore(

@@ -125,7 +125,9 @@ export const search = Command.make(
     ),
     compareMethods: Flag.Boolean("compare-methods").pipe(
       Flag.withDefault(false),
-      Flag.withDescription("Run other searches at equal budgets and equally many measured plans")
+      Flag.withDescription(
+        "Run other searches under the same budgets, each with --evaluations measured plans"
+      )
     ),
     evaluations: countFlag("evaluations").pipe(
       Flag.optional,
@@ -185,6 +187,8 @@ export const search = Command.make(
         if (Option.isSome(flags.evaluations) && !flags.compareMethods)
           return yield* refuse("--evaluations is about --compare-methods: add it, or leave the number out")
         const thrift = yield* thriftOf(Option.getOrUndefined(flags.minimise), harms)
+        if (thrift !== undefined && flags.explain)
+          return yield* refuse("--explain is about the least loss within budgets: leave --minimise out")
         if (thrift !== undefined && Option.isSome(flags.pareto))
           return yield* refuse("--pareto trades against the loss: leave --minimise out")
         const { activationBits, activations, bits, over, pareto, time, weights } = flags

@@ -123,21 +123,19 @@ export const candidates = Effect.fn("candidates")(function* (
   const even = uniforms(opened)
   const starts = [start, ...even.filter(keeping).map(({ choices }) => choices)]
 
+  /** What of the request decides which plans count, beside the choices: a plan is kept under all of it. */
+  const asked = [
+    limits.map(({ budget: { quantity, probability }, limit }) => [quantity, limit, probability ?? null]),
+    program.ties,
+    program.ignoreCapacity,
+    program.timeLimitSeconds ?? null
+  ]
+
   /** The exact program's answer for losses by one metric. */
   const exact = (losses: LossTable["losses"], metric: string, simulations = MOST_SIMULATIONS) =>
     job.stage(
       solved,
-      [
-        model.sha256,
-        profile,
-        written(opened),
-        losses.map((row) => [...row]),
-        limits.map(({ budget, limit }) => [budget.quantity, limit]),
-        program.ties,
-        program.timeLimitSeconds ?? null,
-        program.ignoreCapacity,
-        simulations
-      ],
+      [model.sha256, profile, written(opened), losses.map((row) => [...row]), ...asked, simulations],
       solve(program, losses, starts, { simulations }),
       `solve by ${metric}`
     )
@@ -164,14 +162,7 @@ export const candidates = Effect.fn("candidates")(function* (
       ? null
       : yield* job.stage(
           traded,
-          [
-            model.sha256,
-            profile,
-            written(opened),
-            table.losses.map((row) => [...row]),
-            limits.map(({ budget, limit }) => [budget.quantity, limit]),
-            front
-          ],
+          [model.sha256, profile, written(opened), table.losses.map((row) => [...row]), ...asked, front],
           frontOf(program, table.losses, front)
         )
   const found: Candidates = {

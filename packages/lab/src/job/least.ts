@@ -204,7 +204,11 @@ export const least = Effect.fn("least")(function* (
       baselines,
       front: null
     },
-    selected: { chosen: chosen.candidate, trials: trials.toSorted((a, b) => a.loss - b.loss) }
+    selected: {
+      chosen: chosen.candidate,
+      trials: trials.toSorted((a, b) => a.loss - b.loss),
+      evaluations: tries.length
+    }
   }
 })
 

@@ -133,9 +133,11 @@ export const refine = Effect.fn("refine")(function* (
     }
   }
   const last = trials.at(-1)
-  if (last === undefined) return selected
+  const evaluations = selected.evaluations + tried
+  if (last === undefined) return { ...selected, evaluations }
   return {
     chosen: { name: last.name, choices: plan },
-    trials: [...selected.trials, ...trials].toSorted((a, b) => a.loss - b.loss)
+    trials: [...selected.trials, ...trials].toSorted((a, b) => a.loss - b.loss),
+    evaluations
   }
 })

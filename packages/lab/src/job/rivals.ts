@@ -1,5 +1,5 @@
 /**
- * Rivals: the field's other searches on the same network, under the same budgets, each allowed to measure equally many
+ * Rivals: the field's other searches on the same network, under the same budgets, each allowed to measure so many
  * whole plans on the tuning data, which is what they choose by. The chosen plan stands beside them with what it took.
  */
 import { Choice } from "@bitbudget/quant"
@@ -25,7 +25,7 @@ export const compareMethods = Effect.fn("rivals")(function* (
   { assemble }: Pick<Cookery, "assemble">,
   { tuning }: Pick<Measured, "tuning">,
   { losses }: Pick<Candidates, "losses">,
-  { chosen, trials }: Selected,
+  { chosen, evaluations: spent }: Selected,
   evaluations: number
 ): Effect.fn.Return<ReadonlyArray<Row>, JobFailure> {
   const { opened, costs } = program
@@ -56,7 +56,7 @@ export const compareMethods = Effect.fn("rivals")(function* (
   if (lossOf(own) === undefined) return []
   const rows = [
     yield* rowOf(`chosen (${chosen.name})`, chosen.choices, own, {
-      evaluations: trials.length,
+      evaluations: spent,
       seconds: null
     })
   ]

@@ -20,6 +20,8 @@ export interface Selected {
   readonly chosen: Candidate
   /** Best first; empty where there was nothing to compare. */
   readonly trials: ReadonlyArray<Trial>
+  /** Whole plans measured on the way to it, those that were no better included. */
+  readonly evaluations: number
 }
 
 export const select = Effect.fn("select")(function* (
@@ -39,6 +41,10 @@ export const select = Effect.fn("select")(function* (
       if (trials.every((other) => loss < other.loss)) chosen = plan
       trials.push({ name: plan.name, loss })
     }
-  const selected: Selected = { chosen, trials: trials.toSorted((a, b) => a.loss - b.loss) }
+  const selected: Selected = {
+    chosen,
+    trials: trials.toSorted((a, b) => a.loss - b.loss),
+    evaluations: trials.length
+  }
   return selected
 })

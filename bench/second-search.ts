@@ -51,6 +51,7 @@ const untilPlan = (model: string, device: string, percent: number): Promise<numb
     })
   })
 }
+process.on("exit", () => fs.rmSync(folder, { recursive: true, force: true }))
 
 for (const [model, device] of [
   ["resnet8.onnx", "generic-45nm"],
@@ -64,4 +65,3 @@ for (const [model, device] of [
     `${model} on ${device}: first search ${first.toFixed(1)} s; other budgets' plans after ${shown} s`
   )
 }
-fs.rmSync(folder, { recursive: true, force: true })

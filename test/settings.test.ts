@@ -61,6 +61,20 @@ describe("bitbudget.json", () => {
     expect(error).toContain("bitbudget.json")
   })
 
+  it("a database may be called like a command; init does without; a variable names another file or none", () => {
+    settings(`{ "device": "gap9" }`)
+    const args = ["--db", "search", "simulate", model, "--json"]
+    expect(JSON.parse(run("", ...args).out).device).toBe("gap9")
+    settings("{")
+    expect(run("", "init", "--force").code).toBe(0)
+    process.env["BITBUDGET_SETTINGS"] = ""
+    expect(run("", "simulate", model).error).toContain("--device")
+    fs.writeFileSync(path.join(folder, "other.json"), `{ "device": "ethos-u55-128" }`)
+    process.env["BITBUDGET_SETTINGS"] = path.join(folder, "other.json")
+    expect(JSON.parse(run("", "simulate", model, "--json").out).device).toBe("ethos-u55-128")
+    delete process.env["BITBUDGET_SETTINGS"]
+  })
+
   it("help does without", () => {
     settings("{")
     expect(run("", "simulate", "--help").code).toBe(0)

@@ -23,12 +23,23 @@ export const asked = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
 
 export const settingsName = "bitbudget.json"
 
+/** Flags of all commands that take a value, which may be called like a command. */
+const valued: ReadonlySet<string> = new Set(["--db", "--log-level", "--completions"])
+
+/** Names another file of settings, or none where it is empty: a repetition has all that was said on its command line. */
+export const settingsVariable = "BITBUDGET_SETTINGS"
+
 /** The settings that count in a folder: the nearest at or above it. */
-const settingsOf = (folder: string): string | undefined => {
+const nearest = (folder: string): string | undefined => {
   const file = path.join(folder, settingsName)
   if (existsSync(file)) return file
   const above = path.dirname(folder)
-  return above === folder ? undefined : settingsOf(above)
+  return above === folder ? undefined : nearest(above)
+}
+
+const settingsFile = (): string | undefined => {
+  const named = process.env[settingsVariable]
+  return named === undefined ? nearest(process.cwd()) : named === "" ? undefined : named
 }
 
 /** The command line with the settings of the folder; `flagsOf` tells what a command understands. */
@@ -37,9 +48,11 @@ export const withSettings = Effect.fnUntraced(function* (
   commands: ReadonlyArray<string>,
   flagsOf: (words: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<HelpDoc.FlagDoc>>
 ): Effect.fn.Return<ReadonlyArray<string>, UnusableRequest> {
-  const file = settingsOf(process.cwd())
-  const at = args.findIndex((arg) => commands.includes(arg))
-  if (file === undefined || at === -1 || args.includes("--help") || args.includes("-h")) return args
+  const at = args.findIndex((arg, i) => commands.includes(arg) && !valued.has(args[i - 1] ?? ""))
+  // `init` writes settings, and needs none.
+  if (at === -1 || args[at] === "init" || args.includes("--help") || args.includes("-h")) return args
+  const file = settingsFile()
+  if (file === undefined) return args
   const behind = at + (groups.has(args[at]!) ? 2 : 1)
   const words = args.slice(at, behind)
   const flags = yield* flagsOf(words)

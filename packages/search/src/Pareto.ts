@@ -9,7 +9,7 @@
  * and is not solved again. Points are told as they are found (`onPoint`).
  */
 import { Effect } from "effect"
-import { valueOf } from "./Assignment.ts"
+import { type Assignment, valueOf } from "./Assignment.ts"
 import { asQuantity, nameOf, orderOf } from "./Objective.ts"
 import { decode, InvalidProblem, quantitiesOf, type Problem } from "./Problem.ts"
 import type { Solution, SolverFailure } from "./Solution.ts"
@@ -30,6 +30,11 @@ export interface Point2 {
 }
 
 export interface Options extends SolverOptions {
+  /**
+   * What a whole plan has of the traded quantity, at least the sum of its columns: points are then kept within their limits
+   * by it, and have it as their value. The sum itself when absent.
+   */
+  readonly whole?: (choice: Assignment) => number
   /** Told of every point when it is proved. */
   readonly onPoint?: (point: Point) => void
 }
@@ -66,24 +71,39 @@ export const pareto = Effect.fn("search.pareto")(function* (
   input: Problem,
   over: string,
   n: number,
-  { onPoint = () => {}, ...options }: Options = {}
+  { onPoint = () => {}, whole, ...options }: Options = {}
 ): Effect.fn.Return<ReadonlyArray<Point>, SolverFailure | InvalidProblem> {
   const { problem, name } = yield* prepare(input, [over], n)
   const order = [name, over]
+  const reached = (solution: Solution): number =>
+    whole === undefined ? of(solution, over) : whole(solution.choice)
+  /** The columns' sum is limited by the program, the whole plan's value by the judge. */
+  const within = (limit: number): SolverOptions =>
+    whole === undefined
+      ? options
+      : {
+          ...options,
+          accept: (choice) =>
+            whole(choice) <= limit && (options.accept === undefined || options.accept(choice))
+        }
   const cheapest = yield* solveDecoded({ ...problem, minimise: over }, options)
   if (cheapest.status === "infeasible") return []
   let current = yield* solveDecoded({ ...problem, minimise: order }, options)
-  const low = cheapest.objective!
-  const high = of(current, over)
+  const low = reached(cheapest)
+  const high = reached(current)
   const points: Array<Point> = [{ limit: high, value: high, solution: current }]
   onPoint(points[0]!)
   for (let i = n - 2; i >= 0; i--) {
     const limit = low + ((high - low) * i) / (n - 1)
-    if (of(current, over) <= limit) continue
+    if (reached(current) <= limit) continue
     const budgets = { ...problem.budgets, [over]: limit }
-    current = yield* solveDecoded({ ...problem, budgets, minimise: order }, options)
+    const judged = within(limit)
+    current = yield* solveDecoded(
+      { ...problem, budgets, minimise: order },
+      judged === options ? options : { ...judged, start: [...(options.start ?? []), cheapest.choice] }
+    )
     if (current.status === "infeasible") break
-    const point = { limit, value: of(current, over), solution: current }
+    const point = { limit, value: reached(current), solution: current }
     points.push(point)
     onPoint(point)
   }

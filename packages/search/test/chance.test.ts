@@ -1,5 +1,4 @@
 /** Budgets with a probability against trying everything and against sampling; plans under redrawn tables. */
-import { Normal } from "@bitbudget/numerics"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -89,17 +88,6 @@ describe("chances", () => {
     expect(bold.objective).toBeLessThan(solution.objective!)
     expect(Chance.sample(problem, bold.choice)[0]!.sampled).toBeLessThan(0.95)
   })
-
-  it("the normal quantile", () => {
-    for (const [p, z] of [
-      [0.5, 0],
-      [0.95, 1.6448536269514722],
-      [0.999, 3.090232306167813],
-      [0.01, -2.3263478740408408]
-    ] as const)
-      expect(Math.abs(Normal.quantile(p) - z)).toBeLessThan(1e-8)
-  })
-
   it("refuses what is no probability", () => {
     const choice = { id: "w8", loss: 0, costs: { latencyMs: 1 }, stdErr: { latencyMs: -1, energy: 1 } }
     const decoded = Problem.decode({

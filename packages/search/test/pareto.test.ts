@@ -44,6 +44,37 @@ describe("pareto", () => {
     )
   })
 
+  it("whose whole plans take more than their columns say: no point lies above its limit, none is beaten within it", async () => {
+    await fc.assert(
+      fc.asyncProperty(problems({ maxGroups: 4, transitions: true }), fc.nat(1000), async (drawn, seed) => {
+        const problem = { ...drawn, budgets: {}, minimise: "loss" }
+        // Up to half as much again, by plan.
+        const extra = (choice: Assignment.Assignment) =>
+          ([...problem.groups.map(({ id }) => choice[id]).join()].reduce(
+            (a, c) => (a * 31 + c.charCodeAt(0) + seed) % 997,
+            7
+          ) /
+            997) *
+          0.5
+        const whole = (choice: Assignment.Assignment) =>
+          Assignment.evaluate(problem, choice).costs["latencyMs"]! * (1 + extra(choice))
+        const points = await Effect.runPromise(Pareto.pareto(problem, "latencyMs", 5, { whole }))
+        const all = [...assignments(problem)]
+          .filter((choice) => Assignment.evaluate(problem, choice).feasible)
+          .map((choice) => ({ loss: Assignment.evaluate(problem, choice).loss, cost: whole(choice) }))
+        expect(points.length > 0).toBe(all.length > 0)
+        for (const { limit, value, solution } of points) {
+          expect(value).toBe(whole(solution.choice))
+          expect(value).toBeLessThanOrEqual(limit)
+          const least = Math.min(...all.filter(({ cost }) => cost <= limit).map(({ loss }) => loss))
+          expect(solution.status).toBe("optimal")
+          expect(Math.abs(solution.loss! - least)).toBeLessThanOrEqual(1e-9 * Math.max(1e-9, Math.abs(least)))
+        }
+      }),
+      { seed: 21, numRuns: 60 }
+    )
+  })
+
   it("names what it cannot trace", async () => {
     const groups = [{ id: "a", choices: [{ id: "w8", loss: 0, costs: { latencyMs: 1 } }] }]
     const fault = (over: string, n: number) =>

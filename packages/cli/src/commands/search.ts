@@ -125,13 +125,11 @@ export const search = Command.make(
     ),
     compareMethods: Flag.Boolean("compare-methods").pipe(
       Flag.withDefault(false),
-      Flag.withDescription(
-        "Run other searches under the same budgets, each with --evaluations measured plans"
-      )
+      Flag.withDescription("Run other searches under the same budgets, with equally many measured plans")
     ),
     evaluations: countFlag("evaluations").pipe(
       Flag.optional,
-      Flag.withDescription(`Plans each of them may measure (default ${Plan.METHOD_EVALUATIONS})`)
+      Flag.withDescription("Plans each of them may measure (default as many as the chosen plan took)")
     ),
     time: Flag.String("time").pipe(
       Flag.optional,
@@ -226,7 +224,7 @@ export const search = Command.make(
               : undefined,
             explain: flags.explain,
             methods: flags.compareMethods
-              ? Option.getOrElse(flags.evaluations, () => Plan.METHOD_EVALUATIONS)
+              ? { evaluations: Option.getOrUndefined(flags.evaluations) }
               : undefined,
             recipe: Option.getOrUndefined(flags.recipe),
             timeLimitSeconds,

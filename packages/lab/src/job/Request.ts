@@ -45,8 +45,8 @@ export interface Request {
   readonly thrift?: Thrift | undefined
   /** Points of a front over a quantity, beside the plan. */
   readonly front?: { readonly over: Quantity; readonly points: number } | undefined
-  /** Whole plans that every rival search may measure, where they are to be compared. */
-  readonly methods?: number | undefined
+  /** Rival searches to be compared, and the plans each may measure: as many as the chosen plan took when absent. */
+  readonly methods?: { readonly evaluations?: number | undefined } | undefined
   /** Whether to say for every layer what other choices would cost and buy. */
   readonly explain?: boolean
   /** Samples the sensitivities are measured on; as many more judge the metrics. DEFAULT_SAMPLES when absent. */

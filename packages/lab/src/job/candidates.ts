@@ -82,7 +82,7 @@ export const uniforms = (opened: Opened): ReadonlyArray<Candidate> =>
 const solved = Stage.plain<Solution.Solution>("solve", 1)
 const traded = Stage.make(
   "front",
-  1,
+  2,
   Schema.Array(
     Schema.Struct({
       limit: Schema.Number,

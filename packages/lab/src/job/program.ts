@@ -362,12 +362,21 @@ export const frontOf = Effect.fn("front")(function* (
     { table: "lower" }
   )
   const { [over]: _, ...others } = budgets!
+  const { costs, opened } = program
+  const fixed = costs.fixedLower[over] ?? 0
   const front = yield* Pareto.pareto({ groups, ties: ties!, budgets: others }, over, points, {
     accept: acceptance(program),
+    // A plan that cannot be simulated is no point of a front.
+    whole: (choice) => {
+      const plan = planOf(opened, choice)
+      const cost = Effect.runSync(Effect.option(costs.simulate(plan)))
+      return cost._tag === "None"
+        ? Infinity
+        : (quantitiesOf(cost.value, costs.averageBits(plan))[over] ?? Infinity) - fixed
+    },
     evaluations: MOST_SIMULATIONS,
     timeLimitSeconds: program.timeLimitSeconds ?? USUAL_SECONDS
   })
-  const fixed = program.costs.fixedLower[over] ?? 0
   return front.map(({ limit, solution }) => ({
     limit: limit + fixed,
     loss: solution.objective!,

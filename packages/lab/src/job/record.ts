@@ -270,7 +270,15 @@ export const record = Effect.fn("record")(function* (
     methods:
       job.request.methods === undefined
         ? null
-        : yield* compareMethods(job, program, cookery, measured, candidates, selected, job.request.methods),
+        : yield* compareMethods(
+            job,
+            program,
+            cookery,
+            measured,
+            candidates,
+            selected,
+            job.request.methods.evaluations
+          ),
     why: job.request.explain === true ? yield* explain(program, candidates, chosen.choices) : null,
     files: outputs.map(({ file }) => file),
     fileBytes: packed.byteLength,

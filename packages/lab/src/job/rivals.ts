@@ -1,6 +1,6 @@
 /**
- * Rivals: the field's other searches on the same network, under the same budgets, each allowed to measure so many
- * whole plans on the tuning data, which is what they choose by. The chosen plan stands beside them with what it took.
+ * Rivals: the field's other searches on the same network, under the same budgets, each allowed to measure as many
+ * whole plans on the tuning data as the chosen plan took, or as the user says; by them they choose.
  */
 import { Choice } from "@bitbudget/quant"
 import { Solution, Solver } from "@bitbudget/search"
@@ -16,9 +16,6 @@ import type { Selected } from "./select.ts"
 
 type Row = NonNullable<SearchResult["methods"]>[number]
 
-/** Whole plans that every method may measure where nothing is said. */
-export const METHOD_EVALUATIONS = 30
-
 export const compareMethods = Effect.fn("rivals")(function* (
   job: Job,
   program: Program,
@@ -26,9 +23,10 @@ export const compareMethods = Effect.fn("rivals")(function* (
   { tuning }: Pick<Measured, "tuning">,
   { losses }: Pick<Candidates, "losses">,
   { chosen, evaluations: spent }: Selected,
-  evaluations: number
+  asked: number | undefined
 ): Effect.fn.Return<ReadonlyArray<Row>, JobFailure> {
   const { opened, costs } = program
+  const evaluations = asked ?? Math.max(1, spent)
   const problem = problemOf(program, losses, { table: "estimate" })
   const accept = acceptance(program)
   const tried = (plan: Choice.Choices, what: string) =>

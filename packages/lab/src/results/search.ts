@@ -145,7 +145,7 @@ export const SearchResult = Schema.Struct({
       })
     )
   ),
-  /** Where it was asked for: other searches, each allowed to measure so many whole plans, on the tuning data. */
+  /** Where it was asked for: other searches under the same budgets, by what they measured on the tuning data. */
   methods: Schema.NullOr(
     Schema.Array(
       Schema.Struct({

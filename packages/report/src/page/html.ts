@@ -6,7 +6,7 @@ import type { Results } from "@bitbudget/lab"
 import { figure } from "../tables/table.ts"
 import { measured, skyline } from "./charts.ts"
 import { element, type Content, type Markup, trusted } from "./markup.ts"
-import { budgetRows, commandOf, headlineOf, interval, planRows, proofOf } from "./story.ts"
+import { budgetRows, commandOf, headlineOf, interval, planRows, proofOf } from "../story.ts"
 
 type Run = Results.RunResult
 
@@ -22,13 +22,13 @@ p { margin: .4rem 0 } .faint, figcaption { color: var(--faint); font-size: .88re
 .wide { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-size: .9rem }
 th, td { text-align: right; padding: .28rem .6rem; border-bottom: 1px solid var(--rule); white-space: nowrap }
 th { color: var(--faint); font-weight: 500 } th:first-child, td:first-child, td.word, th.word { text-align: left }
-tr.chosen td { font-weight: 600 } figure { margin: 0 } svg { width: 100%; height: auto; display: block }
+tr.chosen td { font-weight: 600 } figure { margin: 0; overflow-x: auto } svg { width: 100%; min-width: 38rem; height: auto; display: block }
 .bar { position: relative; height: .55rem; border-radius: .3rem; background: var(--rule); min-width: 8rem; overflow: hidden }
 .bar i { position: absolute; inset: 0 auto 0 0; border-radius: .3rem; background: var(--fill) } .bar.over i { background: var(--over) }
 code, pre { font: .84rem/1.5 ui-monospace, monospace } pre { overflow-x: auto; padding: .7rem .9rem; border: 1px solid var(--rule); border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .88rem } dt { color: var(--faint) } dd { margin: 0; overflow-wrap: anywhere }
 details summary { cursor: pointer; color: var(--faint) }
-@media print { body { padding: 0; max-width: none } details > * { display: block } h2 { break-after: avoid } }
+@media print { body { padding: 0; max-width: none } svg { min-width: 0 } details > * { display: block } h2 { break-after: avoid } }
 `
 
 /** `words`: which columns are no figures. */
@@ -104,7 +104,7 @@ const networks = (run: Run): Content => {
   const chart = measured(run)
   return section(
     "Beside the others",
-    chart === undefined ? null : element("figure", {}, chart),
+    chart === undefined ? null : element("figure", { tabindex: 0 }, chart),
     table(
       ["plan", "bits", "ms", "mJ", "bytes", "fits", String(run.summary["metric"] ?? "measured")],
       planRows(run).map(({ chosen, cells }) => ({ chosen, cells }))
@@ -116,7 +116,7 @@ const layers = ({ layers: rows }: Run): Content =>
   rows.length === 0
     ? null
     : [
-        section("Bits by layer", element("figure", {}, skyline(rows))),
+        section("Bits by layer", element("figure", { tabindex: 0 }, skyline(rows))),
         element(
           "details",
           {},

@@ -2,7 +2,7 @@
 import type { Results } from "@bitbudget/lab"
 import { Printable } from "@bitbudget/words"
 import { figure } from "../tables/table.ts"
-import { budgetRows, commandOf, headlineOf, planRows, proofOf } from "./story.ts"
+import { budgetRows, commandOf, headlineOf, planRows, proofOf } from "../story.ts"
 
 type Run = Results.RunResult
 

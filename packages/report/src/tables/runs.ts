@@ -1,6 +1,7 @@
 /** `runs` as tables. */
 import type { Results, Runs } from "@bitbudget/lab"
 import { skyline } from "../skyline.ts"
+import { commandOf, interval, proofOf } from "../story.ts"
 import { figure, middle, type Success, table, tableOfKnown, withError } from "./table.ts"
 
 type Shown = Results.RunResult
@@ -81,40 +82,6 @@ export const runs = ({ columns, rows, total }: Success<typeof Runs.list>, chosen
 const section = (head: ReadonlyArray<string>, rows: Parameters<typeof table>[1]): ReadonlyArray<string> =>
   rows.length === 0 ? [] : ["", tableOfKnown(head, rows)]
 
-const percent = (value: number): string => `${(100 * value).toFixed(2)} %`
-
-const interval = (
-  metric: string,
-  { value, low, high }: { value: number; low: number | null; high: number | null }
-) => {
-  const shown = metric === "top1" ? percent : figure
-  return low === null || high === null ? shown(value) : `${shown(value)} [${shown(low)}, ${shown(high)}]`
-}
-
-/** Words of a shell that mean themselves. */
-const quoted = (word: string): string =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
-
-const commandOf = (json: unknown): string | undefined => {
-  if (typeof json !== "string") return undefined
-  const words: unknown = JSON.parse(json)
-  return Array.isArray(words) ? ["bitbudget", ...words.map(String)].map(quoted).join(" ") : undefined
-}
-
-const certainty = (run: Shown["run"]): ReadonlyArray<string> => {
-  const { optimal, objective, bound, gap } = run
-  if (optimal === null || optimal === undefined) return []
-  const proof =
-    optimal === 1
-      ? "proved optimal for the simulated network"
-      : typeof gap === "number"
-        ? `within ${(100 * gap).toFixed(1)} % of the optimum`
-        : "no bound"
-  return [
-    `certificate: ${proof}; predicted loss ${figure(objective as number | null)}, bound ${figure(bound as number | null)}`
-  ]
-}
-
 /** How the bits are spread: "w4a8 × 7, w8a8 × 3". */
 const spread = (layers: Shown["layers"]): string => {
   const counts = new Map<string, number>()
@@ -137,7 +104,7 @@ export const run = (shown: Shown, details: Details): string => {
   const text = (name: string) => String(summary[name] ?? "–")
   const metric = summary["metric"]
   const of = (plan: string) => measurements.find((row) => row.plan === plan && row.metric === metric)
-  const command = commandOf(run["commandLine"])
+  const command = commandOf(shown)
   const seconds = summary["durationS"]
   const tried = plans.filter(({ role }) => role === "candidate").length
   return [
@@ -183,7 +150,7 @@ export const run = (shown: Shown, details: Details): string => {
             figure(plan.energyMj),
             figure(plan.bytes),
             plan.withinBudgets === null ? null : plan.withinBudgets === 1 ? "yes" : "no",
-            found === undefined ? null : interval(found.metric, found)
+            found === undefined ? null : interval(found.metric, found.value, found.low, found.high)
           ]
         })
     ),
@@ -199,7 +166,7 @@ export const run = (shown: Shown, details: Details): string => {
     ...(tried === 0
       ? []
       : [`${tried} other plan${tried === 1 ? " was" : "s were"} tried on the tuning data`]),
-    ...certainty(run),
+    ...proofOf(shown),
     ...artefacts.map(
       ({ path, bytes, sha256 }) => `file: ${path} (${bytes} bytes, SHA-256 ${sha256.slice(0, 12)}…)`
     ),
@@ -276,7 +243,11 @@ export const diff = (result: Results.DiffResult): string => {
     ),
     ...section(
       ["measured", "A [95 %]", "B [95 %]"],
-      measurements.map(({ metric, a, b }) => [metric, interval(metric, a), interval(metric, b)])
+      measurements.map(({ metric, a, b }) => [
+        metric,
+        interval(metric, a.value, a.low, a.high),
+        interval(metric, b.value, b.low, b.high)
+      ])
     ),
     "",
     paired === null

@@ -6,6 +6,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import { settingsVariable } from "../../commandLine.ts"
 import { print, withDatabase } from "../../shared.ts"
 import { runArgument } from "./read.ts"
 
@@ -26,6 +27,8 @@ const child = (words: ReadonlyArray<string>, folder: string) =>
   Effect.callback<string | undefined>((resume) => {
     const started = spawn(process.execPath, [process.argv[1]!, ...words], {
       cwd: folder,
+      // Its command has all that the settings of the folder said then; what they say now is another matter.
+      env: { ...process.env, [settingsVariable]: "" },
       stdio: ["ignore", "ignore", "pipe"]
     })
     let said = ""

@@ -1,6 +1,6 @@
-/** What a run amounts to, in sentences and rows that pages and Markdown share. */
+/** What a run amounts to, in sentences and rows that tables, pages and Markdown share. */
 import { Budget, type Results } from "@bitbudget/lab"
-import { figure } from "../tables/table.ts"
+import { figure } from "./tables/table.ts"
 
 type Run = Results.RunResult
 type Value = Run["summary"][string] | undefined

@@ -1,0 +1,257 @@
+/** Kinds of networks people bring, by what they hold: element types, sizes, quantized weights. */
+import { Graph, GraphBuilder, Layer, Model, Tensor, Work, Workload } from "@bitbudget/graph"
+import { Effect } from "effect"
+import { describe, expect, it } from "vitest"
+import { ramp, ints, as, read, layers, same, image, weights, conv, sample } from "./kinds.ts"
+import { distance, loadFault, run } from "./nodeTests.ts"
+import { DOUBLE, file, FLOAT16, info, INT64, op } from "./onnx.ts"
+
+describe("element types", () => {
+  const half = file({
+    inputs: [info("x", ["N", 4, 9, 9], FLOAT16)],
+    outputs: [info("y", ["N", 5], FLOAT16), info("i", ["N", 1], INT64)],
+    constants: { w: as("float16", ramp([8, 4, 3, 3])), m: as("float16", ramp([8, 5])) },
+    nodes: [
+      conv,
+      op("GlobalAveragePool", ["c"], ["g"]),
+      op("Flatten", ["g"], ["f"]),
+      op("MatMul", ["f", "m"], ["y"]),
+      op("ArgMax", ["y"], ["i"], { axis: { int: 1 } })
+    ]
+  })
+
+  it("a float16 network is analysed in float32 and written back in float16", async () => {
+    const { graph } = read(half)
+    expect(new Set(Array.from(graph.values.values(), ({ dtype }) => dtype))).toEqual(
+      new Set(["float32", "int64"])
+    )
+    expect(graph.stored?.get("w")).toBe("float16")
+    const again = read(Model.encode(graph, "file"))
+    expect(again.graph.stored?.get("x")).toBe("float16")
+    expect(again.graph.stored?.get("y")).toBe("float16")
+    expect(again.graph.constants.get("w")).toEqual(graph.constants.get("w"))
+    expect(typeof (await run(Model.encode(graph), [sample]))).not.toBe("string")
+    expect(await loadFault(Model.encode(graph, "file"))).toBeUndefined()
+  })
+
+  it("quantized weights of a float16 network load: a cast stands behind the float32 scales", async () => {
+    const { graph } = read(half)
+    const builder = GraphBuilder.over(graph)
+    const codes = builder.constant(
+      Tensor.tensor(
+        "int8",
+        [8, 5],
+        Array.from({ length: 40 }, (_, i) => i - 20)
+      ),
+      "codes"
+    )
+    const scale = builder.constant(Tensor.float32([5], [0.1, 0.2, 0.3, 0.4, 0.5]), "scale")
+    const back = builder.add("DequantizeLinear", [codes, scale], { axis: 1, blockSize: 0 }, { name: "m/dq" })
+    for (const node of graph.nodes)
+      builder.push({ ...node, inputs: node.inputs.map((input) => (input === "m" ? back : input)) })
+    const packed = builder.finish(["i"])
+    expect(await loadFault(Model.encode(packed, "file"))).toBeUndefined()
+    expect(typeof (await run(Model.encode(packed), [sample]))).not.toBe("string")
+  })
+
+  it("casts inside a float32 network come back where they were", async () => {
+    const bytes = file({
+      inputs: [info("x", ["N", 4])],
+      outputs: [info("y", ["N", 4])],
+      constants: { w: as("float16", ramp([4, 4])) },
+      nodes: [
+        op("Cast", ["x"], ["h"], { to: { int: FLOAT16 } }),
+        op("MatMul", ["h", "w"], ["m"]),
+        op("Cast", ["m"], ["y"], { to: { int: 1 } })
+      ]
+    })
+    const { graph } = read(bytes)
+    expect(graph.nodes.map(({ op }) => op)).toEqual(["MatMul", "Identity"])
+    const [wanted, found] = [
+      await run(bytes, [ramp([2, 4])]),
+      await run(Model.encode(graph, "file"), [ramp([2, 4])])
+    ]
+    if (typeof wanted === "string" || typeof found === "string") throw new Error(String(found))
+    expect(distance(found[0]!.data, Array.from(wanted[0]!.data, Number))).toBeLessThan(1e-3)
+  })
+
+  it("float64 and what is computed from it", async () => {
+    const bytes = file({
+      inputs: [info("x", ["N", 4], DOUBLE)],
+      outputs: [info("y", ["N", 4], DOUBLE)],
+      constants: { w: as("float64", Tensor.tensor("float64", [4, 4], Tensor.values(ramp([4, 4])))) },
+      nodes: [op("MatMul", ["x", "w"], ["m"]), op("Relu", ["m"], ["y"])]
+    })
+    const input = Tensor.tensor("float64", [2, 4], Tensor.values(ramp([2, 4])))
+    const [wanted, found] = [
+      await run(bytes, [input]),
+      await run(Model.encode(read(bytes).graph, "file"), [input])
+    ]
+    if (typeof wanted === "string" || typeof found === "string") throw new Error(String(found))
+    expect(found[0]!.dtype).toBe("float64")
+    expect(distance(found[0]!.data, Array.from(wanted[0]!.data, Number))).toBeLessThan(1e-6)
+  })
+})
+
+describe("sizes", () => {
+  const kept = file({
+    inputs: [info("x", ["N", 4, "H", "W"])],
+    outputs: [info("y", ["N", 8, "H2", "W2"])],
+    declared: [info("up", ["N", 8, "H", "W"])],
+    constants: { ...weights, from: ints(2), to: ints(4), none: ints(0) },
+    nodes: [
+      op("Shape", ["x"], ["dims"]),
+      op("Slice", ["dims", "from", "to"], ["size"]),
+      op(
+        "Conv",
+        ["x", "w"],
+        ["c"],
+        { strides: { ints: [2, 2] }, pads: { ints: [1, 1, 1, 1] } },
+        { name: "conv" }
+      ),
+      op("Shape", ["c"], ["cdims"]),
+      op("Slice", ["cdims", "none", "from"], ["lead"]),
+      op("Concat", ["lead", "size"], ["target"], { axis: { int: 0 } }),
+      op("Resize", ["c", "", "", "target"], ["up"]),
+      op("Relu", ["up"], ["y"])
+    ]
+  })
+
+  it("open dimensions are asked for, or stay open in a file that runs at any size", async () => {
+    expect(String(Effect.runSyncExit(Model.decode(kept, "m.onnx")))).toMatch(/bind it with --dim H=<size>/)
+    const model = read(kept, { keepOpen: true })
+    expect(model.openDims).toEqual(["H", "W"])
+    expect(layers(model)).toEqual(["conv Conv"])
+    for (const [h, w] of [
+      [9, 9],
+      [12, 7]
+    ] as const)
+      await same(kept, [ramp([2, 4, h, w])], { keepOpen: true })
+  })
+
+  it("results as long as the data decides are not folded into shapes", async () => {
+    const bytes = file({
+      inputs: [info("x", [3, 4])],
+      outputs: [info("y", ["K", 2]), info("n", [2], INT64)],
+      nodes: [
+        op("NonZero", ["x"], ["z"]),
+        op("Transpose", ["z"], ["t"]),
+        op("Shape", ["t"], ["n"]),
+        op("Cast", ["t"], ["y"], { to: { int: 1 } })
+      ]
+    })
+    await same(bytes, [Tensor.float32([3, 4], [0, 1, 0, 2, 0, 0, 3, 0, 0, 0, 0, 4])])
+  })
+
+  it("an LSTM: products, parameters, and the weights of its gates", () => {
+    const bytes = file({
+      inputs: [info("x", [5, 1, 6])],
+      outputs: [info("h", [1, 1, 7])],
+      constants: { w: ramp([1, 28, 6]), r: ramp([1, 28, 7]), b: ramp([1, 56]) },
+      nodes: [op("LSTM", ["x", "w", "r", "b"], ["", "h"], { hidden_size: { int: 7 } })]
+    })
+    const workload = Workload.workloadOf(read(bytes).graph, 1)
+    // 5 steps of 28 gate rows over 6 inputs and 7 states.
+    expect(Work.macs(workload.steps[0]!.work)).toBe(5 * 28 * (6 + 7))
+    expect(Workload.parameters(workload)).toBe(28 * 6 + 28 * 7 + 56)
+    expect(Graph.shapeOf(read(bytes).graph, "h")).toEqual([1, 1, 7])
+  })
+})
+
+describe("already quantized networks", () => {
+  const codes = Tensor.tensor(
+    "int8",
+    [4, 3],
+    Array.from({ length: 12 }, (_, i) => 10 * i - 60)
+  )
+  const scale = Tensor.float32([3], [0.01, 0.02, 0.03])
+  const step = Tensor.scalar("float32", 0.05)
+  const zero = Tensor.scalar("uint8", 128)
+
+  it("quantize-dequantize pairs: dequantized to the right weights, and recognised", async () => {
+    const bytes = file({
+      inputs: [info("x", ["N", 4])],
+      outputs: [info("y", ["N", 3])],
+      constants: { q: codes, scale, step, zero },
+      nodes: [
+        op("QuantizeLinear", ["x", "step", "zero"], ["xq"]),
+        op("DequantizeLinear", ["xq", "step", "zero"], ["xd"]),
+        op("DequantizeLinear", ["q", "scale"], ["w"], { axis: { int: 1 } }),
+        op("MatMul", ["xd", "w"], ["y"], {}, { name: "fc" })
+      ]
+    })
+    const model = read(bytes)
+    expect(model.quantization).toEqual({
+      kinds: ["QDQ"],
+      layers: [{ node: "fc", op: "MatMul", weightBits: 8, activationBits: 8 }]
+    })
+    const [layer] = Layer.layersOf(model.graph)
+    expect(Array.from(Tensor.values(model.graph.constants.get(layer!.weight)!)).slice(0, 3)).toEqual(
+      [-60 * Math.fround(0.01), -50 * Math.fround(0.02), -40 * Math.fround(0.03)].map(Math.fround)
+    )
+    await same(bytes, [ramp([2, 4])])
+  })
+
+  it("integer operators and packed weights: carried, costed, recognised", async () => {
+    const integer = file({
+      inputs: [info("x", ["N", 4])],
+      outputs: [info("y", ["N", 3])],
+      constants: { q: codes, step },
+      nodes: [
+        op("DynamicQuantizeLinear", ["x"], ["xq", "xs", "xz"]),
+        op("MatMulInteger", ["xq", "q", "xz"], ["i"], {}, { name: "fc" }),
+        op("Cast", ["i"], ["f"], { to: { int: 1 } }),
+        op("Mul", ["f", "xs"], ["s"]),
+        op("Mul", ["s", "step"], ["y"])
+      ]
+    })
+    const model = read(integer)
+    expect(model.quantization?.kinds).toEqual(["dynamic"])
+    expect(model.quantization?.layers).toEqual([
+      { node: "fc", op: "MatMulInteger", weightBits: 8, activationBits: 8 }
+    ])
+    expect(Work.macs(Workload.workloadOf(model.graph, 5).steps[1]!.work)).toBe(5 * 4 * 3)
+    await same(integer, [ramp([2, 4])])
+
+    const packed = file(
+      {
+        inputs: [info("x", ["N", 32])],
+        outputs: [info("y", ["N", 8])],
+        constants: {
+          b: Tensor.tensor(
+            "uint8",
+            [8, 1, 16],
+            Array.from({ length: 128 }, (_, i) => (i * 37) % 256)
+          ),
+          s: ramp([8], 0.02)
+        },
+        nodes: [
+          op(
+            "MatMulNBits",
+            ["x", "b", "s"],
+            ["y"],
+            { K: { int: 32 }, N: { int: 8 }, bits: { int: 4 }, block_size: { int: 32 } },
+            { domain: "com.microsoft", name: "fc" }
+          )
+        ]
+      },
+      17,
+      { "com.microsoft": 1 }
+    )
+    expect(read(packed).quantization).toEqual({
+      kinds: ["weight-only"],
+      layers: [{ node: "fc", op: "MatMulNBits", weightBits: 4, activationBits: undefined }]
+    })
+    await same(packed, [ramp([2, 32])])
+  })
+
+  it("float networks are not", () => {
+    const bytes = file({
+      inputs: [image],
+      outputs: [info("c", ["N", 8, 9, 9])],
+      constants: weights,
+      nodes: [conv]
+    })
+    expect(read(bytes).quantization).toBeUndefined()
+  })
+})

@@ -145,6 +145,7 @@ const combined =
 
 type Table<Ops> = { readonly [K in keyof Ops & Op]: ListRule<K> }
 
+// `Object.fromEntries` forgets the names; they are those of `unary` and `binary`, whose types are made of the same ops.
 const unaryRows = Object.fromEntries(
   Object.entries(unary).map(([op, f]) => [op, mapped(() => f)])
 ) as unknown as Table<UnaryOps>

@@ -9,6 +9,7 @@
  */
 import { Choice } from "@bitbudget/quant"
 import { Data } from "@bitbudget/runtime"
+import { Solution } from "@bitbudget/search"
 import { Effect } from "effect"
 import { requireRoom } from "./job/capacity.ts"
 import { type Candidate, type Candidates, candidates, same, tableOf, uniforms } from "./job/candidates.ts"
@@ -25,6 +26,7 @@ import { planOf, type Program, requireFeasible } from "./job/program.ts"
 import { refine } from "./job/refine.ts"
 import { record } from "./job/record.ts"
 import { CALIBRATION_SAMPLES, type Request, type Thrift } from "./job/Request.ts"
+import { byMethod } from "./job/rivals.ts"
 import { select, type Selected } from "./job/select.ts"
 import { runId, sha256 } from "./store/identity.ts"
 import { notingTheEnd, RunStore } from "./store/RunStore.ts"
@@ -32,6 +34,10 @@ import { notingTheEnd, RunStore } from "./store/RunStore.ts"
 export { additive as metricChoices } from "./job/losses.ts"
 export type { Additive, MetricChoice } from "./job/losses.ts"
 export { CALIBRATION_SAMPLES, DEFAULT_SAMPLES } from "./job/Request.ts"
+export { USUAL_EVALUATIONS } from "./job/rivals.ts"
+
+/** Searches that can choose the plan: the exact one, and rivals to study. */
+export const searchMethods = ["ilp", ...Solution.rivals] as const
 export type { Lock, Offer, Request, Thrift } from "./job/Request.ts"
 import type { SearchResult } from "./results/search.ts"
 export type { SearchResult } from "./results/search.ts"
@@ -44,6 +50,7 @@ const optionsOf = (request: Request, { layers, choices }: Opened) => ({
   ignoreCapacity: request.ignoreCapacity,
   metric: request.metric,
   thrift: request.thrift === undefined ? null : [request.thrift.minimise, request.thrift.harm.text],
+  method: request.method ?? null,
   front: request.front ?? null,
   samples: request.samples ?? null,
   calibration: request.calibration ?? null,
@@ -139,8 +146,18 @@ const leastHarm = Effect.fnUntraced(function* (
     proved = candidate
     return announce({ opened, candidate })
   })
-  const tried = yield* select(job, opened, cookery, measured, found)
-  const selected = yield* refine(job, program, cookery, measured, found.losses, tried)
+  const { method } = job.request
+  const selected =
+    method === undefined
+      ? yield* refine(
+          job,
+          program,
+          cookery,
+          measured,
+          found.losses,
+          yield* select(job, opened, cookery, measured, found)
+        )
+      : yield* byMethod(job, program, cookery, measured, found, method)
   if (proved === undefined || !same(selected.chosen.choices, proved.choices))
     yield* announce({ opened, candidate: selected.chosen })
   return { found, selected }

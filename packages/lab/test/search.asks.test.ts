@@ -145,6 +145,25 @@ it("other searches measure no more plans than they may, keep the budgets, and fi
   }
 })
 
+it("a search asked for by name chooses the plan, within the budgets, the same for a seed", async () => {
+  const dir = await Tiny.folder()
+  const asked = { budgets: budgets("size<=60%"), method: { method: "annealing", evaluations: 8 } } as const
+  const [exact, first, again] = await Tiny.withStore(
+    dir,
+    Effect.all([
+      search(dir, { budgets: asked.budgets }),
+      search(dir, asked),
+      search(dir, { ...asked, force: true })
+    ])
+  )
+  expect(first!.chosen).toBe("annealing")
+  expect(first!.run).not.toBe(exact!.run)
+  expect(again!.planSha256).toBe(first!.planSha256)
+  expect(first!.budgets[0]!.value!).toBeLessThanOrEqual(first!.budgets[0]!.limit)
+  // The bound is still that of the exact program: what the rival gave away is seen.
+  expect(first!.certificate).toEqual({ ...exact!.certificate, seconds: expect.any(Number) })
+})
+
 it("no point of a front lies above its limit when it is simulated whole", async () => {
   const dir = await Tiny.folder()
   for (const [over, device] of [

@@ -1,6 +1,6 @@
 /**
- * Drives the rival searchers under one set of rules: plans outside the budgets or ties are told so and cost
- * nothing; every other plan is judged once, by the tables or by the caller's oracle (who measures it), and
+ * Drives the rival searchers under one set of rules: plans outside the budgets or ties, or that the caller does not
+ * accept, are told so and cost nothing; every other plan is judged once, by the tables or by the caller's oracle (who measures it), and
  * counts as an evaluation; the best accepted plan is kept. The bound is that of the exact search's root.
  */
 import { Effect } from "effect"
@@ -82,8 +82,9 @@ export const drive = Effect.fnUntraced(function* (method: Rival, problem: Proble
   const judge = Effect.fnUntraced(function* (choice: Assignment) {
     const evaluation = evaluate(choice)
     const objective = objectiveOf(problem, evaluation)
-    if (!evaluation.feasible || picksOf(dense, choice) === null) return { objective, feasible: false }
-    const measured = oracle === undefined ? { objective, accepted: accept(choice) } : yield* oracle(choice)
+    const isWithin = evaluation.feasible && picksOf(dense, choice) !== null && accept(choice)
+    if (!isWithin) return { objective, feasible: false }
+    const measured = oracle === undefined ? { objective, accepted: true } : yield* oracle(choice)
     history.push(measured.objective)
     if (measured.accepted && (best === null || measured.objective < best.objective))
       best = { choice, objective: measured.objective }

@@ -97,4 +97,19 @@ describe("rivals", () => {
     expect(solution!.evaluations).toBe(asked)
     expect(asked).toBeLessThanOrEqual(80)
   })
+  it("a plan the caller does not accept is never an answer, nor measured", async () => {
+    const problem = layers(6)
+    const accept = (choice: Assignment.Assignment) => choice["layer0"] !== "w2a8" && choice["layer0"] !== "w2"
+    for (const method of Solution.rivals) {
+      const measured: Array<string> = []
+      const oracle = (choice: Assignment.Assignment) =>
+        Effect.sync(() => {
+          measured.push(choice["layer0"]!)
+          return { objective: Number(/^w(\d)/.exec(choice["layer0"]!)![1]), accepted: true }
+        })
+      const answer = await run(problem, { method, evaluations: 40, accept, oracle })
+      expect(measured.filter((id) => /^w2/.test(id))).toEqual([])
+      if (answer._tag === "Success") expect(answer.success.choice["layer0"]).not.toMatch(/^w2/)
+    }
+  })
 })

@@ -123,13 +123,19 @@ export const search = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("What each layer's next choices and a little more of each budget would buy")
     ),
+    method: Flag.Literals("method", Plan.searchMethods).pipe(
+      Flag.withDefault("ilp" as const),
+      Flag.withDescription("Search that chooses the plan (default ilp: exact, then tried and refined)")
+    ),
     compareMethods: Flag.Boolean("compare-methods").pipe(
       Flag.withDefault(false),
       Flag.withDescription("Run other searches under the same budgets, with equally many measured plans")
     ),
     evaluations: countFlag("evaluations").pipe(
       Flag.optional,
-      Flag.withDescription("Plans each of them may measure (default as many as the chosen plan took)")
+      Flag.withDescription(
+        `Plans --method may measure (default ${Plan.USUAL_EVALUATIONS}), or each compared method (default as many as the chosen plan took)`
+      )
     ),
     time: Flag.String("time").pipe(
       Flag.optional,
@@ -182,9 +188,14 @@ export const search = Command.make(
           if (budget instanceof Budget.InvalidBudget) return yield* budget
           budgets.push(budget)
         }
-        if (Option.isSome(flags.evaluations) && !flags.compareMethods)
-          return yield* refuse("--evaluations is about --compare-methods: add it, or leave the number out")
+        const { method } = flags
+        if (Option.isSome(flags.evaluations) && !flags.compareMethods && method === "ilp")
+          return yield* refuse(
+            "--evaluations is about --method and --compare-methods: add one, or leave the number out"
+          )
         const thrift = yield* thriftOf(Option.getOrUndefined(flags.minimise), harms)
+        if (thrift !== undefined && method !== "ilp")
+          return yield* refuse(`--method ${method} looks for the least loss within budgets: leave --minimise out`)
         if (thrift !== undefined && flags.explain)
           return yield* refuse("--explain is about the least loss within budgets: leave --minimise out")
         if (thrift !== undefined && Option.isSome(flags.pareto))
@@ -223,6 +234,10 @@ export const search = Command.make(
               ? { points: pareto.value, over: Option.getOrElse(over, () => "latency" as const) }
               : undefined,
             explain: flags.explain,
+            method:
+              method === "ilp"
+                ? undefined
+                : { method, evaluations: Option.getOrElse(flags.evaluations, () => Plan.USUAL_EVALUATIONS) },
             methods: flags.compareMethods
               ? { evaluations: Option.getOrUndefined(flags.evaluations) }
               : undefined,

@@ -3,6 +3,7 @@ import type { Profile } from "@bitbudget/device"
 import type { Model } from "@bitbudget/graph"
 import type { ActivationFormat, Choice, Recipe, WeightFormat } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
+import type { Solution } from "@bitbudget/search"
 import type { Budget, Harm, Quantity } from "../Budget.ts"
 import type { MetricChoice } from "./losses.ts"
 
@@ -45,6 +46,8 @@ export interface Request {
   readonly thrift?: Thrift | undefined
   /** Points of a front over a quantity, beside the plan. */
   readonly front?: { readonly over: Quantity; readonly points: number } | undefined
+  /** The rival whose plan is taken, and the plans it may measure; the exact search when absent. */
+  readonly method?: { readonly method: Solution.Rival; readonly evaluations: number } | undefined
   /** Rival searches to be compared, and the plans each may measure: as many as the chosen plan took when absent. */
   readonly methods?: { readonly evaluations?: number | undefined } | undefined
   /** Whether to say for every layer what other choices would cost and buy. */

@@ -140,6 +140,10 @@ export const choiceList = (flag: string, text: string) =>
 export const widths = (text: string): Effect.Effect<WeightFormats, UnusableRequest> =>
   formatList("--bits", text, (id) => (/^\d+$/.test(id) ? WeightKinds.parse(id) : undefined), "2,4,8")
 
+/** Formats as one text, for the parsers above. */
+export const formatFlag = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.optional, Flag.withDescription(description))
+
 export const modelArgument = Argument.String("model").pipe(Argument.withDescription("ONNX file"))
 export const costModelArgument = Argument.String("model").pipe(
   Argument.withDescription("ONNX file, or a layer list .csv")

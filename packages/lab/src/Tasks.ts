@@ -2,6 +2,7 @@
 export { Profiles, Validation } from "@bitbudget/device"
 export { Data, Progress } from "@bitbudget/runtime"
 export { compare, simulate } from "./tasks/cost.ts"
+export { compareBudgets } from "./tasks/compareBudgets.ts"
 export { checkProfiles, fitProfile, opTable, validate } from "./tasks/devices.ts"
 export { evaluate } from "./tasks/evaluate.ts"
 export { inspect } from "./tasks/inspect.ts"

@@ -43,6 +43,36 @@ export const judged = Object.keys(predictors) as ReadonlyArray<Judged>
 export const harm = (metric: Judged, format: FormatReport): number | undefined =>
   predictors[metric](format) ?? undefined
 
+/** Errors of sums whose parts are taken of the same samples: at most the sum of theirs. */
+const together = (a: number | null | undefined, b: number | null | undefined): number | undefined =>
+  typeof a === "number" && typeof b === "number" ? a + b : undefined
+
+/** Standard error of `harm`; undefined where the metric knows none. */
+export const harmStdErr = (metric: Judged, format: FormatReport): number | undefined => {
+  switch (metric) {
+    case "deltaLoss":
+      return format.stdErr ?? undefined
+    case "taylor":
+      return together(format.linearStdErr, format.quadraticStdErr)
+    case "quadratic":
+      return format.quadraticStdErr ?? undefined
+    case "hessianTaylor":
+      return together(format.linearStdErr, format.hessianQuadraticStdErr)
+    case "hessianQuadratic":
+      return format.hessianQuadraticStdErr ?? undefined
+    case "klDivergence":
+      return format.klDivergenceStdErr ?? undefined
+    case "outputSqnrDb":
+      return format.outputSqnrStdErrDb ?? undefined
+    case "omega":
+      return format.omegaStdErr
+    case "lambdaOmega":
+    case "fisherOmega":
+    case "deltaWeightSq":
+      return undefined
+  }
+}
+
 export interface Verdict {
   readonly referee: Readonly<Partial<Record<Judged, Ranks.RankCorrelation>>>
   readonly winner: Judged | null

@@ -1,19 +1,28 @@
 /** `simulate` and `compare`: what a network costs on one device, and on several side by side. */
-import { Results, Tasks } from "@bitbudget/lab"
+import { Results, Tasks, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import {
+  activationFormats,
   batchFlag,
   costModelArgument,
+  dataFlag,
   deviceFlag,
   dimFlag,
+  formatFlag,
   listFlag,
   print,
   profiles,
   readingOf,
-  textFlag
+  seedFlag,
+  textFlag,
+  threadsFlag,
+  weightFormats,
+  withServices
 } from "../shared.ts"
+
+const refuse = (why: string) => new UnusableRequest({ why })
 
 export const simulate = Command.make(
   "simulate",
@@ -71,29 +80,70 @@ export const compare = Command.make(
     model: costModelArgument,
     devices: listFlag("devices").pipe(Flag.withDescription("Device ids or profile paths, with commas")),
     plans: listFlag("plans").pipe(
-      Flag.withDefault(["w8a8"]),
+      Flag.optional,
       Flag.withDescription("Shorthands or plan files, with commas (default w8a8)")
     ),
+    budget: Flag.String("budget").pipe(
+      Flag.atLeast(0),
+      Flag.withDescription(
+        'In place of plans: the best of each device under its budgets, as "latency<=60%" or "gap9: size<=80KB"; repeat'
+      )
+    ),
+    data: dataFlag.pipe(Flag.optional),
+    weights: formatFlag("weights", "Weight formats to choose from (default w2,w4,w8 as the device allows)"),
+    activations: formatFlag("activations", "Activation formats to choose from (default a8)"),
     batch: batchFlag,
+    seed: seedFlag,
+    threads: threadsFlag,
+    out: textFlag("out").pipe(
+      Flag.withDefault("out"),
+      Flag.withDescription("Folder for each device's plan.json and mixed.onnx (default out)")
+    ),
     dim: dimFlag
   },
-  ({ model, batch, devices, plans, dim }) =>
+  ({ activations, batch, budget, data, devices, dim, model, out, plans, seed, threads, weights }) =>
     Effect.gen(function* () {
-      const result = yield* Tasks.compare({
+      const reading = yield* readingOf(dim)
+      if (budget.length === 0) {
+        const result = yield* Tasks.compare({
+          model,
+          batch,
+          devices,
+          plans: Option.getOrElse(plans, () => ["w8a8"]),
+          reading,
+          profiles
+        })
+        return yield* print(Results.CompareResult, result, Tables.compare)
+      }
+      if (Option.isSome(plans))
+        return yield* refuse("--plans are plans, --budget asks for the best one: give one of them")
+      if (Option.isNone(data)) return yield* refuse("--budget needs --data, which plans are measured on")
+      if (batch !== 1) return yield* refuse("--budget is about one sample at a time: leave --batch out")
+      const request = {
         model,
-        batch,
-        devices: devices,
-        plans: plans,
-        reading: yield* readingOf(dim),
-        profiles
-      })
-      yield* print(Results.CompareResult, result, Tables.compare)
+        devices,
+        budgets: budget,
+        data: data.value,
+        weights: Option.isSome(weights) ? yield* weightFormats(weights.value) : undefined,
+        activations: Option.isSome(activations) ? yield* activationFormats(activations.value) : undefined,
+        reading,
+        profiles,
+        seed,
+        threads: Option.getOrUndefined(threads),
+        out
+      }
+      const result = yield* withServices(Tasks.compareBudgets(request))
+      return yield* print(Results.CompareResult, result, Tables.compare)
     })
 ).pipe(
   Command.withExamples([
     {
       command: "bitbudget compare m.onnx --devices coral-edgetpu-usb,ethos-u65-256 --plans w8a8,w4a8",
       description: "two devices, two widths"
+    },
+    {
+      command: 'bitbudget compare m.onnx --devices gap9,ethos-u55-128 --data d.json --budget "latency<=70%"',
+      description: "the best plan of each under its own budget, measured"
     }
   ])
 )

@@ -10,6 +10,7 @@ import {
   dataFlag,
   deviceFlag,
   dimFlag,
+  formatFlag,
   modelArgument,
   previewer,
   print,
@@ -69,9 +70,6 @@ const thriftOf = Effect.fnUntraced(function* (
   return { minimise, harm }
 })
 
-const formatFlag = (name: string, description: string) =>
-  Flag.String(name).pipe(Flag.optional, Flag.withDescription(description))
-
 export const search = Command.make(
   "search",
   {
@@ -122,6 +120,10 @@ export const search = Command.make(
     explain: Flag.Boolean("explain").pipe(
       Flag.withDefault(false),
       Flag.withDescription("What each layer's next choices and a little more of each budget would buy")
+    ),
+    robust: countFlag("robust").pipe(
+      Flag.optional,
+      Flag.withDescription("Draws of the losses' errors: how often each layer's choice survives")
     ),
     method: Flag.Literals("method", Plan.searchMethods).pipe(
       Flag.withDefault("ilp" as const),
@@ -195,7 +197,11 @@ export const search = Command.make(
           )
         const thrift = yield* thriftOf(Option.getOrUndefined(flags.minimise), harms)
         if (thrift !== undefined && method !== "ilp")
-          return yield* refuse(`--method ${method} looks for the least loss within budgets: leave --minimise out`)
+          return yield* refuse(
+            `--method ${method} looks for the least loss within budgets: leave --minimise out`
+          )
+        if (thrift !== undefined && Option.isSome(flags.robust))
+          return yield* refuse("--robust is about the least loss within budgets: leave --minimise out")
         if (thrift !== undefined && flags.explain)
           return yield* refuse("--explain is about the least loss within budgets: leave --minimise out")
         if (thrift !== undefined && Option.isSome(flags.pareto))
@@ -234,6 +240,7 @@ export const search = Command.make(
               ? { points: pareto.value, over: Option.getOrElse(over, () => "latency" as const) }
               : undefined,
             explain: flags.explain,
+            draws: Option.getOrUndefined(flags.robust),
             method:
               method === "ilp"
                 ? undefined

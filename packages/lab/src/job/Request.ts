@@ -52,6 +52,8 @@ export interface Request {
   readonly methods?: { readonly evaluations?: number | undefined } | undefined
   /** Whether to say for every layer what other choices would cost and buy. */
   readonly explain?: boolean
+  /** Draws of the losses under which each layer's choice is held; none when absent. */
+  readonly draws?: number | undefined
   /** Samples the sensitivities are measured on; as many more judge the metrics. DEFAULT_SAMPLES when absent. */
   readonly samples?: number | undefined
   /** Samples activation ranges are taken of; CALIBRATION_SAMPLES when absent. */

@@ -136,6 +136,34 @@ export const problemOf = (
   }
 }
 
+/** Whose standard errors the losses of a problem have; undefined where a choice has none. */
+export type LossErrors = (layer: string, choice: string) => number | undefined
+
+/** The problem that every draw of the losses is solved over: a plan that keeps the budgets is within its limits. */
+export const problemAround = (
+  program: Program,
+  losses: LossTable["losses"],
+  plan: Choice.Choices,
+  errorOf: LossErrors
+): Problem.Problem => {
+  const { budgets = {}, groups, ...rest } = problemOf(program, losses, { table: "estimate" })
+  const own = groups.map(({ choices, id }) =>
+    choices.find((choice) => choice.id === Choice.show(plan.get(id)!))
+  )
+  const sumOf = (name: string) => own.reduce((sum, choice) => sum + (choice?.costs[name] ?? 0), 0)
+  return {
+    ...rest,
+    groups: groups.map(({ choices, id }) => ({
+      id,
+      choices: choices.map((choice) => ({ ...choice, stdErr: { loss: errorOf(id, choice.id) ?? 0 } }))
+    })),
+    // Estimates and simulations differ: the plan's own sum is a limit that the simulation allows.
+    budgets: Object.fromEntries(
+      Object.entries(budgets).map(([name, limit]) => [name, Math.max(limit, sumOf(name))])
+    )
+  }
+}
+
 const attributes = (choice: Choice.Choice) => ({
   weights: Choice.show({ ...choice, activations: Choice.f32.activations }),
   activations: Choice.show({ ...choice, weights: Choice.f32.weights })

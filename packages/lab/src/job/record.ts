@@ -21,6 +21,7 @@ import type { Program } from "./program.ts"
 import { trustOf } from "./refine.ts"
 import type { Selected } from "./select.ts"
 import { compareMethods } from "./rivals.ts"
+import { robust } from "./robust.ts"
 import { serving } from "./serving.ts"
 
 /** Everything a search found out. */
@@ -280,6 +281,13 @@ export const record = Effect.fn("record")(function* (
             job.request.methods.evaluations
           ),
     why: job.request.explain === true ? yield* explain(program, candidates, chosen.choices) : null,
+    robust:
+      job.request.draws === undefined
+        ? null
+        : yield* robust(program, measured, candidates, chosen.choices, {
+            draws: job.request.draws,
+            seed: job.request.seed
+          }),
     files: outputs.map(({ file }) => file),
     fileBytes: packed.byteLength,
     recipe: cookery.recipe,

@@ -123,7 +123,9 @@ export const compareMethods = Effect.fn("rivals")(function* (
   })
   // Without labels nothing tells one plan from another.
   if (lossOf(yield* tried(chosen.choices, "the plan as put together")) === undefined) return []
-  const rows = [yield* rowOf(`chosen (${chosen.name})`, chosen.choices, { evaluations: spent, seconds: null })]
+  const rows = [
+    yield* rowOf(`chosen (${chosen.name})`, chosen.choices, { evaluations: spent, seconds: null })
+  ]
   for (const method of Solution.rivals) {
     const { plan, ...effort } = yield* run(method, evaluations)
     rows.push(yield* rowOf(method, plan, effort))

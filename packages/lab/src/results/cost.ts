@@ -1,6 +1,7 @@
 /** Costs as JSON: what `simulate`, `compare` and `search` print of a network on a device. */
 import type { Capacity, Simulate, Validation, Why } from "@bitbudget/device"
 import { Schema } from "effect"
+import { Estimates } from "../job/evaluation.ts"
 import { Interval, Known, Notes, same } from "./common.ts"
 
 export const Breakdown = Schema.Struct({
@@ -147,6 +148,19 @@ const ComparisonRow = Schema.Struct({
   peakActivationBytes: Known,
   utilisation: Known,
   areaMm2: Known,
+  /** Where the plan is the best that a search found for the device. */
+  search: Schema.optionalKey(
+    Schema.Struct({
+      run: Schema.String,
+      /** What the plan was chosen by: "ilp", "refined", …, as in `search`. */
+      chosen: Schema.String,
+      proved: Schema.Boolean,
+      averageBits: Schema.Finite,
+      measured: Estimates,
+      /** Plan and packed network. */
+      files: Schema.Array(Schema.String)
+    })
+  ),
   why: Schema.NullOr(Schema.String)
 })
 export type ComparisonRow = typeof ComparisonRow.Type

@@ -44,6 +44,24 @@ const Neighbour = Schema.NullOr(
   })
 )
 
+const Mean = Schema.Struct({ value: Schema.Finite, stdErr: Schema.Finite })
+
+const Robust = Schema.Struct({
+  draws: Schema.Finite,
+  /** Predicted loss that the plan gives away against each draw's best. */
+  regret: Mean,
+  layers: Schema.Array(
+    Schema.Struct({
+      id: Schema.String,
+      choice: Schema.String,
+      /** Share of draws whose best plan has the layer's choice. */
+      survives: Mean,
+      /** Of each choice among the draws' best plans, most frequent first. */
+      shares: Schema.Array(Schema.Struct({ choice: Schema.String, share: Schema.Finite }))
+    })
+  )
+})
+
 const Why = Schema.Struct({
   /** The quantity of the budget that would buy most: "cheaper" and "dearer" are about it. */
   about: Schema.String,
@@ -164,6 +182,8 @@ export const SearchResult = Schema.Struct({
   ),
   /** Where it was asked for: why the plan is as it is. Changes are of the whole plan if one layer alone changes. */
   why: Schema.NullOr(Why),
+  /** How often each layer's choice survives new draws of the losses; null where it was not asked for. */
+  robust: Schema.NullOr(Robust),
   files: Schema.Array(Schema.String),
   fileBytes: Schema.Finite,
   notes: Schema.Array(Schema.String)

@@ -102,6 +102,62 @@ export const simulate = Effect.fn("simulate")(function* (
   }
 })
 
+/** A plan on a device, and what a search found of it where one made it. */
+export interface Contender {
+  readonly profile: Profile.Profile
+  readonly plan: string
+  /** The plan, or why the device has none. */
+  readonly found: Planned | { readonly why: string }
+  readonly search?: ComparisonRow["search"]
+}
+
+/** Plans on devices side by side. A device that cannot hold a plan is part of the answer, not the end of it. */
+export const sideBySide = Effect.fn("sideBySide")(function* (
+  workload: Work.Workload,
+  contenders: ReadonlyArray<Contender>
+): Effect.fn.Return<CompareResult, RequestFailure> {
+  let first: number | undefined
+  const rows: Array<ComparisonRow> = []
+  for (const { found, plan, profile, search } of contenders) {
+    const known = {
+      device: profile.id,
+      plan,
+      validation: Validation.stated(profile),
+      ...(search === undefined ? {} : { search })
+    }
+    const result = "why" in found ? found : yield* Effect.result(cost(profile, workload, found))
+    if ("why" in result || result._tag === "Failure") {
+      rows.push({ ...known, ...unknown, why: "why" in result ? result.why : result.failure.message })
+      continue
+    }
+    const { totals, area } = result.success
+    first ??= totals.latencyMs
+    rows.push({
+      ...known,
+      latencyMs: totals.latencyMs,
+      latencyIntervalMs: totals.latencyIntervalMs,
+      speedUp: first / totals.latencyMs,
+      throughputPerS: totals.throughputPerS,
+      energyMj: totals.energyMj,
+      energyIntervalMj: totals.energyIntervalMj,
+      modelBytes: totals.modelBytes,
+      dramBytes: totals.dramBytes,
+      peakActivationBytes: totals.peakActivationBytes,
+      utilisation: totals.utilisation,
+      areaMm2: area.mm2,
+      why: null
+    })
+  }
+  const notes = contenders.flatMap(({ found }) => ("why" in found ? [] : found.notes))
+  return {
+    model: workload.name,
+    batch: workload.batch,
+    rows,
+    open: openOrders(rows),
+    notes: [...new Set(notes)]
+  }
+})
+
 export const compare = Effect.fn("compare")(function* (
   request: Request & {
     readonly devices: ReadonlyArray<string>
@@ -114,43 +170,10 @@ export const compare = Effect.fn("compare")(function* (
     Effect.map(planned(plan), (found) => ({ plan, found }))
   )
   const devices = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
-  let first: number | undefined
-  const rows: Array<ComparisonRow> = []
-  for (const profile of devices) {
-    for (const { plan, found } of plans) {
-      const known = { device: profile.id, plan, validation: Validation.stated(profile) }
-      const result = yield* Effect.result(cost(profile, workload, found))
-      if (result._tag === "Failure") {
-        // A device that cannot hold a plan is part of the answer, not the end of it.
-        rows.push({ ...known, ...unknown, why: result.failure.message })
-        continue
-      }
-      const { totals, area } = result.success
-      first ??= totals.latencyMs
-      rows.push({
-        ...known,
-        latencyMs: totals.latencyMs,
-        latencyIntervalMs: totals.latencyIntervalMs,
-        speedUp: first / totals.latencyMs,
-        throughputPerS: totals.throughputPerS,
-        energyMj: totals.energyMj,
-        energyIntervalMj: totals.energyIntervalMj,
-        modelBytes: totals.modelBytes,
-        dramBytes: totals.dramBytes,
-        peakActivationBytes: totals.peakActivationBytes,
-        utilisation: totals.utilisation,
-        areaMm2: area.mm2,
-        why: null
-      })
-    }
-  }
-  return {
-    model: workload.name,
-    batch: workload.batch,
-    rows,
-    open: openOrders(rows),
-    notes: plans.flatMap(({ found }) => found.notes)
-  }
+  return yield* sideBySide(
+    workload,
+    devices.flatMap((profile) => plans.map((each) => ({ profile, ...each })))
+  )
 })
 
 /** Neighbours in the order of time, on different devices, whose intervals overlap. */

@@ -70,12 +70,21 @@ const percent = (share: number): string => String(Number((100 * share).toPrecisi
 const between = ({ low, high }: { readonly low: number; readonly high: number }): string =>
   `${figure(low)}–${figure(high)}`
 
-export const compare = ({ model, batch, open, rows }: Results.CompareResult): string =>
-  [
+/** What a searched plan was measured to do: its accuracy, or what else the data allow. */
+const measuredOf = ({ search }: Results.CompareResult["rows"][number]): string | null => {
+  const { distortion, loss, top1 } = search?.measured ?? {}
+  if (top1 !== undefined) return `${(100 * top1.value).toFixed(2)} % right`
+  if (distortion !== undefined) return `distortion ${figure(distortion.value)}`
+  return loss === undefined ? null : `loss ${figure(loss.value)}`
+}
+
+export const compare = ({ model, batch, open, rows }: Results.CompareResult): string => {
+  const searched = rows.some(({ search }) => search !== undefined)
+  return [
     `${model}, batch ${batch}`,
     "",
     table(
-      ["device", "plan", "ms", "90 % interval", "×", "mJ", "weights", "mm²"],
+      ["device", "plan", "ms", "90 % interval", "×", "mJ", "weights", searched ? "measured" : "mm²"],
       rows.map((row) => [
         middle(row.device, 20),
         middle(row.plan, 10),
@@ -84,14 +93,22 @@ export const compare = ({ model, batch, open, rows }: Results.CompareResult): st
         figure(row.speedUp),
         figure(row.energyMj),
         figure(row.modelBytes),
-        figure(row.areaMm2)
+        searched ? measuredOf(row) : figure(row.areaMm2)
       ])
     ),
     "",
     "×: times faster than the first row.",
+    ...rows.flatMap(({ device, search }) =>
+      search === undefined
+        ? []
+        : [
+            `${device}: run ${search.run.slice(0, 12)}, ${search.proved ? "proved within its model" : "not proved"}, taken: ${search.chosen}; ${search.files.join(", ")}`
+          ]
+    ),
     ...open.map(
       ({ faster, probability, slower }) =>
         `open: ${faster} before ${slower} is not sure; the order swaps with probability ${percent(probability)} %`
     ),
     ...rows.flatMap(({ device, plan, why }) => (why === null ? [] : [`${device} ${plan}: ${why}`]))
   ].join("\n")
+}

@@ -236,6 +236,31 @@ const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
   ]
 }
 
+const survival = ({ layers, robust }: Result): ReadonlyArray<string> => {
+  if (robust === null) return []
+  const names = shortNames(
+    layers.map(({ name }) => name),
+    26
+  )
+  const percent = (share: number) => `${(100 * share).toFixed(0)} %`
+  return [
+    "",
+    table(
+      ["layer", "choice", "survives", "else"],
+      robust.layers.map(({ choice, shares, survives }, l) => {
+        const other = shares.find((share) => share.choice !== choice)
+        return [
+          names[l]!,
+          choice,
+          percent(survives.value),
+          other === undefined ? "" : `${other.choice} ${percent(other.share)}`
+        ]
+      })
+    ),
+    `survives: share of ${robust.draws} draws of the losses, within their standard errors, whose best plan has the choice.`
+  ]
+}
+
 const methods = ({ methods }: Result): ReadonlyArray<string> =>
   methods === null
     ? []
@@ -282,6 +307,7 @@ export const search = (result: Result): string =>
     ...front(result),
     ...methods(result),
     ...reasons(result),
+    ...survival(result),
     "",
     certainty(result),
     ...harmed(result),

@@ -33,6 +33,7 @@ const documents = {
   simulate: Results.SimulateResult,
   solve: Results.SolveResult,
   "solve-verify": Results.VerifyResult,
+  translate: Results.TranslateResult,
   tune: Results.TuneResult
 }
 

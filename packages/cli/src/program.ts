@@ -53,6 +53,10 @@ const catalogue = {
     "Write a packed, deployable ONNX file",
     async () => (await import("./commands/network.ts")).quantize
   ),
+  translate: entry(
+    "A plan in the words of another tool, or another tool's as a plan",
+    async () => (await import("./commands/translate.ts")).translate
+  ),
   tune: entry(
     "Train a plan's weights and scales on data of your own, without a training framework",
     async () => (await import("./commands/tune.ts")).tune

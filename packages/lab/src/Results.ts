@@ -9,5 +9,6 @@ export * from "./results/runs.ts"
 export { SearchResult } from "./results/search.ts"
 export * from "./results/sensitivity.ts"
 export * from "./results/solve.ts"
+export * from "./results/translate.ts"
 export * from "./results/tune.ts"
 export const { PlanDocument } = PlanFile

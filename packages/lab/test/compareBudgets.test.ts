@@ -41,7 +41,10 @@ describe("compare --budget", () => {
   it("refuses budgets of devices that are not compared, devices without one, and words that are none", async () => {
     const dir = await Tiny.folder()
     const refused = (devices: ReadonlyArray<string>, ...texts: ReadonlyArray<string>) =>
-      Tiny.withStore(dir, Effect.map(Effect.flip(compare(dir, devices, texts)), ({ message }) => message))
+      Tiny.withStore(
+        dir,
+        Effect.map(Effect.flip(compare(dir, devices, texts)), ({ message }) => message)
+      )
     expect(await refused(["gap9"], "max78000: size<=60%")).toMatch(/none of the devices compared/)
     expect(await refused(["gap9", "generic-45nm"], "gap9: size<=60%")).toMatch(/generic-45nm has no budget/)
     expect(await refused(["gap9"], "speed<=60%")).toMatch(/"speed" is not one of/)

@@ -172,7 +172,7 @@ export const compare = Effect.fn("compare")(function* (
   const devices = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
   return yield* sideBySide(
     workload,
-    devices.flatMap((profile) => plans.map((each) => ({ profile, ...each })))
+    devices.flatMap((profile) => plans.map(({ found, plan }) => ({ profile, plan, found })))
   )
 })
 

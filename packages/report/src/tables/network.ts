@@ -178,6 +178,27 @@ export const evaluate = (result: Evaluated): string =>
     ...result.notes.map((note) => `note: ${note}`)
   ].join("\n")
 
+export const translate = ({ file, layers, notes, title, use }: Results.TranslateResult): string => {
+  const same = layers.filter(({ why }) => why === null).length
+  return [
+    `${file}: ${title}; ${same} of ${layers.length} layers as asked`,
+    "",
+    table(
+      ["layer", "asked", "written"],
+      layers.map(({ asked, id, why, written }) => [
+        middle(id, 40),
+        asked,
+        why === null ? written : `${written} *`
+      ])
+    ),
+    ...[...Map.groupBy(layers, ({ why }) => why)].flatMap(([why, own]) =>
+      why === null ? [] : [`* ${why} (${own.length} ${own.length === 1 ? "layer" : "layers"})`]
+    ),
+    `use: ${use}`,
+    ...notes.map((note) => `note: ${note}`)
+  ].join("\n")
+}
+
 export const quantize = (result: Results.QuantizeResult): string =>
   [
     `${result.file}: ${exact(result.bytes)} bytes (predicted ${exact(result.predictedBytes)})`,

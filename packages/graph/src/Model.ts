@@ -51,6 +51,8 @@ export interface Model {
   readonly notes: ReadonlyArray<string>
   /** Input dimensions that are open (`ReadOptions.keepOpen`), by name. */
   readonly openDims: ReadonlyArray<string>
+  /** Input dimensions that the file leaves open and `ReadOptions.dims` gave a size, by name. */
+  readonly boundDims: ReadonlyArray<string>
 }
 
 export interface ReadOptions {
@@ -133,7 +135,8 @@ export const decode = (
         unshaped: read.unshaped,
         quantization: recognise(proto),
         notes: [...read.notes, ...unweighted(graph)],
-        openDims: read.openDims
+        openDims: read.openDims,
+        boundDims: read.boundDims
       }
     },
     catch: (cause) => {

@@ -218,11 +218,12 @@ export const search = Command.make(
           ? activations.value
           : Option.getOrUndefined(Option.map(activationBits, (width) => `a${width}`))
         const say = yield* previewer
+        const data = yield* Tasks.Data.open(flags.data)
         const result = yield* Plan.search(
           {
-            model: yield* Tasks.readFloatModel(flags.model, yield* readingOf(flags.dim)),
+            model: yield* Tasks.readFitting(flags.model, yield* readingOf(flags.dim), data),
             profile: yield* Tasks.Profiles.load(flags.device, profiles),
-            data: yield* Tasks.Data.open(flags.data),
+            data,
             budgets,
             weights: Option.isSome(weights)
               ? yield* weightFormats(weights.value)

@@ -69,13 +69,14 @@ export const sensitivity = Command.make(
   (flags) =>
     withServices(
       Effect.gen(function* () {
+        const data = yield* Tasks.Data.open(flags.data)
         const result = yield* Sensitivities.analyze({
           metrics: yield* Sensitivities.metricsOf(Option.getOrUndefined(flags.metrics)),
           choices: Option.isSome(flags.choices)
             ? yield* choiceList("--choices", flags.choices.value)
             : (yield* widths(flags.bits)).map((weights) => Choice.make(weights)),
-          model: yield* Tasks.readFloatModel(flags.model, yield* readingOf(flags.dim)),
-          data: yield* Tasks.Data.open(flags.data),
+          model: yield* Tasks.readFitting(flags.model, yield* readingOf(flags.dim), data),
+          data,
           samples: Option.getOrUndefined(flags.samples),
           seed: flags.seed,
           loss: Option.getOrUndefined(flags.loss),

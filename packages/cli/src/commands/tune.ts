@@ -138,11 +138,12 @@ export const tune = Command.make(
   (flags) =>
     withServices(
       Effect.gen(function* () {
-        const model = yield* Tasks.readFloatModel(flags.model, yield* readingOf(flags.dim))
+        const data = yield* Tasks.Data.open(flags.data)
+        const model = yield* Tasks.readFitting(flags.model, yield* readingOf(flags.dim), data)
         const result = yield* Tasks.Tune.tune({
           model,
           plan: yield* Tasks.Tune.planFor(model, flags.plan),
-          data: yield* Tasks.Data.open(flags.data),
+          data,
           loss: Option.getOrUndefined(flags.loss),
           temperature: flags.temperature,
           epochs: flags.epochs,

@@ -21,6 +21,8 @@ export class Symbols {
   readonly #batchNames = new Set<string>()
   readonly #seen = new Set<string>()
   readonly open = new Set<string>()
+  /** Dimensions that the file leaves open and the caller gave a size. */
+  readonly bound = new Set<string>()
 
   constructor(options: DimOptions) {
     this.#options = options
@@ -42,7 +44,10 @@ export class Symbols {
       this.#seen.add(position)
       if (symbol !== "") this.#seen.add(symbol)
       const bound = this.#options.dims.get(symbol) ?? this.#options.dims.get(position)
-      if (bound !== undefined) return bound
+      if (bound !== undefined) {
+        this.bound.add(symbol === "" ? position : symbol)
+        return bound
+      }
       if (i === 0 || this.#batchNames.has(symbol)) {
         if (symbol !== "") this.#batchNames.add(symbol)
         return batchDim()

@@ -13,6 +13,7 @@ import type { Result } from "../ir/shapeRule.ts"
 import { broadcast, inferNode } from "../ir/shapes.ts"
 import type { DType } from "../ir/Tensor.ts"
 import { parsers } from "./parse.ts"
+import { targetOf } from "./parseShapes.ts"
 import type { RawNode } from "./rawNode.ts"
 import { has, input, rank } from "./rawNode.ts"
 
@@ -151,6 +152,8 @@ const same = (...names: ReadonlyArray<string>): ReadonlyArray<readonly [string, 
   names.map((name) => [name, like()])
 
 const standard = new Map<string, ForeignRule>([
+  // Targets with several sizes that only a run knows: where dimensions stay open.
+  ["Reshape", (raw) => ({ results: [{ dtype: input(raw, 0).dtype, shape: targetOf(raw) }] })],
   ...same("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "BitwiseNot", "Cosh", "Hardmax", "Sinh", "Tan"),
   ...same(
     "Bernoulli",

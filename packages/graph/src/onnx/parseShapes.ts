@@ -1,12 +1,12 @@
 /** Rows of the parse table whose arguments are computed shapes: Reshape, Resize, Split. */
-import type { Dim } from "../ir/Dim.ts"
+import type { Dim, Shape } from "../ir/Dim.ts"
 import { dimAt, divDim, elementsOf, isBatch, isOpen, isStatic, mulDim, showShape } from "../ir/Dim.ts"
 import { refuse, unsupported } from "../ir/Refusal.ts"
 import type { Parse, RawNode } from "./rawNode.ts"
 import { attributeOrInput, axis, dims, has, input, intsOr, sizes } from "./rawNode.ts"
 
 /** Resolves 0 (copy) and -1 (whatever is left) of ONNX's Reshape against the input's shape. */
-export const readReshape: Parse<"Reshape"> = (raw) => {
+export const targetOf = (raw: RawNode): Shape => {
   const from = input(raw, 0).shape
   const target: ReadonlyArray<Dim> = raw.attributes.ints("shape", undefined) ?? dims(raw, 1)
   const allowZero = raw.attributes.flag("allowzero", false)
@@ -20,6 +20,12 @@ export const readReshape: Parse<"Reshape"> = (raw) => {
   const shape = open < 0 ? copied : copied.with(open, rest(from, copied, open))
   if (shape.some((dim) => isStatic(dim) && dim < 0))
     refuse(`target shape ${showShape(target)} is not a shape`)
+  return shape
+}
+
+export const readReshape: Parse<"Reshape"> = (raw) => {
+  const from = input(raw, 0).shape
+  const shape = targetOf(raw)
   if (shape.some(isOpen)) {
     const unknown = shape.filter((dim) => !isStatic(dim)).length
     return unknown === 1

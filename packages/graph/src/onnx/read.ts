@@ -116,7 +116,8 @@ class Reader {
       unsupported: this.#unsupported,
       unshaped: this.#unshaped,
       notes: this.#notes,
-      openDims: [...this.#around.symbols.open]
+      openDims: [...this.#around.symbols.open],
+      boundDims: [...this.#around.symbols.bound]
     }
   }
 

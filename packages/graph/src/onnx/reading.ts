@@ -35,6 +35,8 @@ export interface ReadResult {
   readonly notes: ReadonlyArray<string>
   /** Names of dimensions that are open. */
   readonly openDims: ReadonlyArray<string>
+  /** Names of dimensions that are open in the file and have a size here. */
+  readonly boundDims: ReadonlyArray<string>
 }
 
 export const isOp = (opType: string): opType is Op => Object.hasOwn(parsers, opType)

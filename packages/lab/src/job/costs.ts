@@ -50,11 +50,11 @@ export const quantitiesOf = (cost: Simulate.NetworkCost, averageBits: number): Q
 })
 
 export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
-  const { graph, layers, choices, offered, workload, memo } = opened
+  const { layers, choices, offered, workload, memo } = opened
   const ids = offered.map(Choice.show)
   const table = CostTable.costTable(profile, workload, offered.map(Choice.precision), { memo })
   const lower = table.lower()
-  const structure = FileBytes.structureOf(graph)
+  const structure = FileBytes.structureOf(opened.form.graph)
   const weights = layers.reduce((sum, { weightElements }) => sum + weightElements, 0)
   const fileBytes = (plan: Choice.Choices): number => FileBytes.predict(structure, layers, plan)
   const leastSize = (layer: Layer.Layer, choice: Choice.Choice) =>

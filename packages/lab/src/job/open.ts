@@ -8,11 +8,14 @@ import type { Work } from "@bitbudget/graph"
 import { ActivationFormat, Choice, LayerPattern, WeightFormat, WeightKinds } from "@bitbudget/quant"
 import type { Rounding } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
-import { UnusableRequest } from "../errors.ts"
+import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import { type Form, openForm } from "../openForm.ts"
 import type { Request } from "./Request.ts"
 
 export interface Opened {
   readonly graph: Graph.Graph
+  /** As it is written. */
+  readonly form: Form
   readonly layers: ReadonlyArray<Layer.Layer>
   /** Choices of every layer, the finest of a kind first; one where the layer is locked. */
   readonly choices: Rounding.LayerChoices
@@ -86,9 +89,7 @@ const matched = (flag: string, pattern: string, layers: ReadonlyArray<Layer.Laye
     .map(({ name }) => name)
     .join(", ")}${layers.length > 6 ? ", …" : ""}`
 
-export const open = Effect.fn("open")(function* (
-  request: Request
-): Effect.fn.Return<Opened, UnusableRequest> {
+export const open = Effect.fn("open")(function* (request: Request): Effect.fn.Return<Opened, RequestFailure> {
   const { model, profile } = request
   const { graph } = model
   const layers = Layer.layersOf(graph)
@@ -138,8 +139,10 @@ export const open = Effect.fn("open")(function* (
   faults.push(...refused.values())
   if (faults.length > 0) return yield* new UnusableRequest({ why: [...new Set(faults)].join("\n") })
   const offered = inOrder([...choices.values()].flat())
+  const form = yield* openForm(model)
   return {
     graph,
+    form,
     layers,
     choices,
     offered,
@@ -147,7 +150,8 @@ export const open = Effect.fn("open")(function* (
     memo: Memo.make(),
     notes: [
       `choices: ${listed(everyone)}${left.length === 0 ? "" : `; ${profile.id} does not hold ${listed(left)}`}`,
-      ...notes
+      ...notes,
+      ...form.notes
     ]
   }
 })

@@ -4,6 +4,7 @@ import { Choice, FileBytes, Pack, PlanFile, WeightKinds } from "@bitbudget/quant
 import { Effect, Option } from "effect"
 import * as path from "node:path"
 import { writeFiles } from "../files.ts"
+import { inForm } from "../openForm.ts"
 import { refereeRowsOf, rowsOf } from "../Sensitivities.ts"
 import { RunStore } from "../store/RunStore.ts"
 import { type ChoiceRow, formatsOf, type PlanRow } from "../store/Outcome.ts"
@@ -162,7 +163,7 @@ export const record = Effect.fn("record")(function* (
   const { opened, costs, limits } = program
   const { chosen } = selected
   const plan = PlanFile.toDocument(model.sha256, chosen.choices, cookery.recipe)
-  const packed = Pack.write(finished.network)
+  const packed = Pack.write(inForm(opened.form, opened.graph, finished.network))
   const outputs = [
     { file: path.join(out, "plan.json"), contents: `${JSON.stringify(plan, null, 2)}\n` },
     { file: path.join(out, "mixed.onnx"), contents: packed }

@@ -16,7 +16,7 @@ import type { CompareResult } from "../results/cost.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { RunStore } from "../store/RunStore.ts"
 import { type Contender, sideBySide } from "./cost.ts"
-import { readFloatModel } from "./model.ts"
+import { readFitting } from "./model.ts"
 import { type Request, subject } from "./subject.ts"
 
 export interface BudgetRequest extends Omit<Request, "batch"> {
@@ -85,12 +85,12 @@ export const compareBudgets = Effect.fn("compareBudgets")(function* (
   request: BudgetRequest
 ): Effect.fn.Return<CompareResult, JobFailure | InvalidBudget, RunStore> {
   const { activations, out, seed, threads, weights } = request
-  const model = yield* readFloatModel(request.model, request.reading)
+  const data = yield* Data.open(request.data)
+  const model = yield* readFitting(request.model, request.reading ?? {}, data)
   const profiles = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
   const twice = profiles.find(({ id }, i) => profiles.findIndex((other) => other.id === id) !== i)
   if (twice !== undefined) return yield* unusable(`--devices names ${twice.id} twice`)
   const asked = yield* budgetsOf(request.budgets, profiles)
-  const data = yield* Data.open(request.data)
   const { planned } = yield* subject({ ...request, batch: 1 })
   const contenders = yield* Effect.forEach(
     asked,

@@ -11,7 +11,7 @@ import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import type { EvaluateResult } from "../results/network.ts"
 import { probabilitiesOf, scoresOf } from "../scores.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readFloatModel, readModel } from "./model.ts"
+import { readFitting, readFloatModel, readModel } from "./model.ts"
 import * as Views from "./views.ts"
 
 interface Request {
@@ -67,13 +67,13 @@ export const evaluate = Effect.fn("evaluate")(function* (
   const start = performance.now()
   const { output, samples, threads } = request
   const read = request.plan === undefined ? readModel : readFloatModel
-  const model = yield* read(request.model, request.reading)
+  const data = yield* Data.open(request.data)
+  const model = yield* readFitting(request.model, request.reading ?? {}, data, read)
   const { graph } = model
   if (output !== undefined && !graph.outputs.includes(output))
     return yield* new UnusableRequest({
       why: `${request.model} has no output "${output}"; its outputs are ${graph.outputs.join(", ")}`
     })
-  const data = yield* Data.open(request.data)
   const split = data.whole ?? (yield* data.split("test"))
   const judged = output ?? graph.outputs[0]!
   const outputs = data.descriptor.outputs ?? {}

@@ -1,5 +1,6 @@
 /** The networks tasks are asked about: ONNX files, and layer lists where work alone is enough. */
-import { LayerList, Model, type Work } from "@bitbudget/graph"
+import { Dim, type Graph, LayerList, Model, type Work } from "@bitbudget/graph"
+import type { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as path from "node:path"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
@@ -54,4 +55,37 @@ export const readFloatModel = Effect.fn(function* (
   return yield* new UnusableRequest({
     why: `${file} is quantized already (${kinds.join(", ")}${bits === "" ? "" : `, weights of ${bits} bits`}): give the float network it was made from; \`bitbudget inspect\` shows its layers`
   })
+})
+
+/** Sizes of open input dimensions as the samples have them. */
+const sizesIn = ({ inputs }: Graph.Graph, data: Data.Dataset, named: Data.Split["named"]) => {
+  const sizes = new Map<string, number>()
+  const shapes = new Map(named.map(({ name, shape }) => [name, shape]))
+  for (const { name, shape } of inputs) {
+    const sample = named.length === 0 ? data.inputShape : shapes.get(name)
+    if (sample === undefined || sample.length !== shape.length - 1) continue
+    shape.forEach((dim, i) => {
+      if (i > 0 && Dim.isOpen(dim)) sizes.set(dim.open === "" ? `${name}:${i}` : dim.open, sample[i - 1]!)
+    })
+  }
+  return sizes
+}
+
+/**
+ * A network to choose formats for, of the size that the samples have: dimensions that the file leaves open and nobody gave a
+ * size take it from the data.
+ */
+export const readFitting = Effect.fn(function* (
+  file: string,
+  options: Model.ReadOptions,
+  data: Data.Dataset,
+  read: typeof readModel = readFloatModel
+): Effect.fn.Return<Model.Model, RequestFailure> {
+  const open = yield* Model.survey(file, { ...options, keepOpen: true })
+  if (open.openDims.length === 0) return yield* read(file, options)
+  const { named } = data.whole ?? (yield* data.split("calibration"))
+  const dims = new Map([...sizesIn(open.graph, data, named), ...(options.dims ?? [])])
+  const model = yield* read(file, { ...options, dims })
+  const sizes = open.openDims.flatMap((name) => (dims.has(name) ? [`${name}=${dims.get(name)}`] : []))
+  return { ...model, notes: [...model.notes, `open sizes are those of the samples: ${sizes.join(", ")}`] }
 })

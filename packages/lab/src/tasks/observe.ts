@@ -56,7 +56,9 @@ export const surveyModel = Effect.fn(function* (
 ): Effect.fn.Return<Model.Model, Model.MalformedModel | Model.ModelFileError> {
   const observed = new Map(options.observed)
   let model = yield* Model.survey(file, options)
-  for (let runs = 0; runs < MOST_RUNS && model.unshaped.length > 0; runs++) {
+  // What an open size would be, no run can show.
+  const isOpen = model.graph.inputs.some(({ shape }) => Dim.shapeAt(shape, 1).some(Number.isNaN))
+  for (let runs = 0; runs < MOST_RUNS && model.unshaped.length > 0 && !isOpen; runs++) {
     const seen = yield* Effect.scoped(observe(file, model)).pipe(
       Effect.catchTag("RuntimeFailure", () => Effect.succeed([]))
     )

@@ -15,9 +15,10 @@ import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { RequestFailure } from "../errors.ts"
 import { writeFile } from "../files.ts"
+import { inForm, openForm } from "../openForm.ts"
 import type { QuantizeResult } from "../results/network.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readFloatModel } from "./model.ts"
+import { readFitting, readFloatModel } from "./model.ts"
 
 const granularityOf = (format: WeightFormat.WeightFormat): string => {
   const scale = WeightKinds.scaleOf(format)
@@ -34,13 +35,18 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   readonly calibration?: number | undefined
   readonly out: string
 }): Effect.fn.Return<QuantizeResult, RequestFailure> {
-  const model = yield* readFloatModel(request.model, request.reading)
+  const { reading = {} } = request
+  const data = request.data === undefined ? undefined : yield* Data.open(request.data)
+  // Weights alone need no size.
+  const model = yield* data === undefined
+    ? readFloatModel(request.model, { ...reading, keepOpen: true })
+    : readFitting(request.model, reading, data)
   const { graph } = model
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan
-  const data = request.data === undefined ? undefined : yield* Data.open(request.data)
   const { network, notes, recipe } = yield* quantizedFor(model, plan, data, request)
-  const bytes = Pack.write(network)
+  const form = yield* openForm(model)
+  const bytes = Pack.write(inForm(form, graph, network))
   yield* writeFile(request.out, bytes, {
     inputs: [request.model, request.plan, ...(request.data === undefined ? [] : request.data.split(","))]
   })
@@ -48,7 +54,7 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   return {
     file: request.out,
     bytes: bytes.byteLength,
-    predictedBytes: FileBytes.predict(FileBytes.structureOf(graph), layers, choices),
+    predictedBytes: FileBytes.predict(FileBytes.structureOf(form.graph), layers, choices),
     layers: layers.map((layer) => {
       const choice = choices.get(layer.id)!
       const noise = Affine.sqnrDb(
@@ -67,6 +73,12 @@ export const quantize = Effect.fn("quantize")(function* (request: {
       }
     }),
     recipe,
-    notes: [...plan.notes, ...(notes.length === 0 ? [] : (data?.notes ?? [])), ...notes]
+    notes: [
+      ...model.notes,
+      ...form.notes,
+      ...plan.notes,
+      ...(notes.length === 0 ? [] : (data?.notes ?? [])),
+      ...notes
+    ]
   }
 })

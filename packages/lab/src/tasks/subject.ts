@@ -7,6 +7,7 @@ import { Layer, type Model, type Work } from "@bitbudget/graph"
 import { Choice, FileBytes } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import { openForm } from "../openForm.ts"
 import { planFor } from "./formats.ts"
 import { isLayerList, readLayerList, readModel } from "./model.ts"
 
@@ -62,7 +63,8 @@ const network = Effect.fn(function* ({
   const { graph, name } = read
   const workload = { ...Batch.workloadAt(graph, batch), name }
   const layers = Layer.layersOf(graph)
-  const structure = FileBytes.structureOf(graph)
+  const form = yield* openForm(read)
+  const structure = FileBytes.structureOf(form.graph)
   const planned = (plan: string) =>
     Effect.map(planFor(read, plan), ({ choices, default: fallback, notes }): Planned => {
       const precisions = new Map([...choices].map(([id, choice]) => [id, Choice.precision(choice)]))

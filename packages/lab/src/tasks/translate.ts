@@ -10,7 +10,7 @@ import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { readText, writeFile } from "../files.ts"
 import type { TranslateResult } from "../results/translate.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readFloatModel } from "./model.ts"
+import { readFitting, readFloatModel } from "./model.ts"
 
 interface Request {
   readonly model: string
@@ -39,13 +39,16 @@ export const translateTo = Effect.fn("translateTo")(function* (
 ): Effect.fn.Return<TranslateResult, RequestFailure> {
   const { to, out } = request
   const dialect = Dialects.dialects[to]
-  const model = yield* readFloatModel(request.model, request.reading)
+  const data = request.data === undefined ? undefined : yield* Data.open(request.data)
+  const { reading = {} } = request
+  const model = yield* data === undefined
+    ? readFloatModel(request.model, { ...reading, keepOpen: true })
+    : readFitting(request.model, reading, data)
   const plan = yield* planFor(model, request.plan)
   const layers = Layer.layersOf(model.graph)
   const settled = Dialects.settle(dialect, layers, plan.choices)
   const choices = new Map([...settled].map(([id, { said }]) => [id, said]))
   const reads = layers.find(({ id }) => choices.get(id)!.activations.kind === "int")
-  const data = request.data === undefined ? undefined : yield* Data.open(request.data)
   if (data === undefined && reads !== undefined && dialect.needsRanges)
     return yield* unusable(
       `${dialect.title} hold the ranges of activations (of what layer ${reads.id} reads first), which come from data: add --data`
@@ -91,7 +94,10 @@ export const translateFrom = Effect.fn("translateFrom")(function* (
 ): Effect.fn.Return<TranslateResult, RequestFailure> {
   const { from, out, plan: file } = request
   const dialect = Dialects.dialects[from]
-  const { graph, sha256 } = yield* readFloatModel(request.model, request.reading)
+  const { graph, sha256 } = yield* readFloatModel(request.model, {
+    ...request.reading,
+    keepOpen: true
+  })
   const layers = Layer.layersOf(graph)
   const { choices, faults } = dialect.read(yield* readText(file), layers)
   if (faults.length > 0)

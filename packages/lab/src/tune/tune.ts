@@ -13,6 +13,7 @@ import { Parameter, Training } from "@bitbudget/train"
 import { Effect } from "effect"
 import * as path from "node:path"
 import type { RequestFailure } from "../errors.ts"
+import { inForm, openForm } from "../openForm.ts"
 import { writeFiles } from "../files.ts"
 import type { TuneResult } from "../results/tune.ts"
 import type { StoreFailure } from "../store/failures.ts"
@@ -191,7 +192,8 @@ const work = Effect.fnUntraced(function* (
         }
       : {})
   }
-  const bytes = Pack.write(tuned)
+  const form = yield* openForm(model)
+  const bytes = Pack.write(inForm(form, graph, tuned))
   const curves = curvesOf(found)
   const inFolder = (name: string) => path.join(request.out!, name)
   const outputs = [
@@ -211,7 +213,7 @@ const work = Effect.fnUntraced(function* (
     file: request.file,
     files: outputs.map(({ file }) => file),
     bytes: bytes.byteLength,
-    predictedBytes: FileBytes.predict(FileBytes.structureOf(graph), layers, plan.choices),
+    predictedBytes: FileBytes.predict(FileBytes.structureOf(form.graph), layers, plan.choices),
     plan: document,
     recipe,
     loss,
@@ -222,6 +224,7 @@ const work = Effect.fnUntraced(function* (
     paired: judgement.paired,
     agreementWithPacked: judgement.agreementWithPacked,
     notes: [
+      ...form.notes,
       ...plan.notes,
       ...data.notes,
       ...rounding,

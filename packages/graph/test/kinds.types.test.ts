@@ -129,6 +129,15 @@ describe("sizes", () => {
       await same(kept, [ramp([2, 4, h, w])], { keepOpen: true })
   })
 
+  it("a target with several sizes that only a run knows is carried, and stays open", async () => {
+    const bytes = file({
+      inputs: [info("x", ["N", 4, "W"])],
+      outputs: [info("y", ["N", 4, "W"])],
+      nodes: [op("Relu", ["x"], ["r"]), op("Shape", ["x"], ["dims"]), op("Reshape", ["r", "dims"], ["y"])]
+    })
+    for (const w of [5, 8]) await same(bytes, [ramp([2, 4, w])], { keepOpen: true })
+  })
+
   it("results as long as the data decides are not folded into shapes", async () => {
     const bytes = file({
       inputs: [info("x", [3, 4])],

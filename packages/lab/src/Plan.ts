@@ -51,6 +51,7 @@ const optionsOf = (request: Request, { layers, choices }: Opened) => ({
   metric: request.metric,
   thrift: request.thrift === undefined ? null : [request.thrift.minimise, request.thrift.harm.text],
   method: request.method ?? null,
+  tune: request.tune ?? null,
   front: request.front ?? null,
   samples: request.samples ?? null,
   calibration: request.calibration ?? null,

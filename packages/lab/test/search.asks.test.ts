@@ -1,6 +1,7 @@
 /** What the main job can be asked besides the least loss: the least cost, surer budgets, reasons, rivals, a front. */
 import { Choice } from "@bitbudget/quant"
 import { Effect } from "effect"
+import { existsSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import { Budget } from "../src/index.ts"
 import { budgets, failure, search } from "./searching.ts"
@@ -188,6 +189,22 @@ it("says how often each choice survives new draws of the losses, the same for a 
   expect(layers.some(({ survives }) => survives.value < 1)).toBe(true)
   expect(regret.value).toBeGreaterThan(0)
   expect(other.message).toMatch(/no standard errors/)
+})
+
+it("trains the chosen plan and the runner-up, and takes the one that is better on data held out", async () => {
+  const dir = await Tiny.folder()
+  const { files, tuned } = await Tiny.withStore(dir, search(dir, { budgets: budgets("size<=45%"), tune: 2 }))
+  const { contenders, taken } = tuned!
+  expect(contenders.length).toBe(2)
+  const losses = contenders.map(({ heldOutLoss }) => heldOutLoss.after!)
+  expect(taken).toBe(contenders[losses.indexOf(Math.min(...losses))]!.name)
+  for (const { bestEpoch, files: own, heldOutLoss } of contenders) {
+    expect(heldOutLoss.after!).toBeLessThanOrEqual(heldOutLoss.before!)
+    expect(bestEpoch === 0).toBe(heldOutLoss.after === heldOutLoss.before)
+    for (const file of own) expect(existsSync(file)).toBe(true)
+    // What the search wrote is not written over.
+    expect(own).not.toContain(files[0])
+  }
 })
 
 it("no point of a front lies above its limit when it is simulated whole", async () => {

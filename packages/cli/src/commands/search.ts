@@ -121,6 +121,10 @@ export const search = Command.make(
       Flag.withDefault(false),
       Flag.withDescription("What each layer's next choices and a little more of each budget would buy")
     ),
+    tune: textFlag("tune").pipe(
+      Flag.optional,
+      Flag.withDescription("Train the chosen plan and the runner-up, as 3epochs, without labels")
+    ),
     robust: countFlag("robust").pipe(
       Flag.optional,
       Flag.withDescription("Draws of the losses' errors: how often each layer's choice survives")
@@ -191,6 +195,11 @@ export const search = Command.make(
           budgets.push(budget)
         }
         const { method } = flags
+        const [, epochs] = /^([1-9]\d*)(?: ?epochs?)?$/.exec(Option.getOrElse(flags.tune, () => "1")) ?? []
+        if (epochs === undefined)
+          return yield* refuse(
+            `--tune "${Option.getOrElse(flags.tune, () => "")}": write for example 3epochs`
+          )
         if (Option.isSome(flags.evaluations) && !flags.compareMethods && method === "ilp")
           return yield* refuse(
             "--evaluations is about --method and --compare-methods: add one, or leave the number out"
@@ -242,6 +251,7 @@ export const search = Command.make(
               : undefined,
             explain: flags.explain,
             draws: Option.getOrUndefined(flags.robust),
+            tune: Option.isSome(flags.tune) ? Number(epochs) : undefined,
             method:
               method === "ilp"
                 ? undefined

@@ -52,6 +52,8 @@ export interface Request {
   readonly methods?: { readonly evaluations?: number | undefined } | undefined
   /** Whether to say for every layer what other choices would cost and buy. */
   readonly explain?: boolean
+  /** Epochs of training for the chosen plan and the runner-up; none when absent. */
+  readonly tune?: number | undefined
   /** Draws of the losses under which each layer's choice is held; none when absent. */
   readonly draws?: number | undefined
   /** Samples the sensitivities are measured on; as many more judge the metrics. DEFAULT_SAMPLES when absent. */

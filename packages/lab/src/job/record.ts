@@ -23,6 +23,7 @@ import { trustOf } from "./refine.ts"
 import type { Selected } from "./select.ts"
 import { compareMethods } from "./rivals.ts"
 import { robust } from "./robust.ts"
+import { tuned } from "./tuned.ts"
 import { serving } from "./serving.ts"
 
 /** Everything a search found out. */
@@ -282,6 +283,10 @@ export const record = Effect.fn("record")(function* (
             job.request.methods.evaluations
           ),
     why: job.request.explain === true ? yield* explain(program, candidates, chosen.choices) : null,
+    tuned:
+      job.request.tune === undefined
+        ? null
+        : yield* tuned(job, program, cookery, candidates, selected, job.request.tune),
     robust:
       job.request.draws === undefined
         ? null

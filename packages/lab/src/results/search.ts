@@ -62,6 +62,27 @@ const Robust = Schema.Struct({
   )
 })
 
+const Contender = Schema.Struct({
+  name: Schema.String,
+  /** Its own run in the store, with the curves. */
+  run: Schema.String,
+  averageBits: Schema.Finite,
+  /** 0: no epoch was better than the start. */
+  bestEpoch: Schema.Finite,
+  heldOutLoss: Schema.Struct({ before: Known, after: Known }),
+  /** On data for testing. */
+  before: Estimates,
+  after: Estimates,
+  files: Schema.Array(Schema.String)
+})
+
+const Tuned = Schema.Struct({
+  epochs: Schema.Finite,
+  /** The contender that is better on the training data held out. */
+  taken: Schema.String,
+  contenders: Schema.Array(Contender)
+})
+
 const Why = Schema.Struct({
   /** The quantity of the budget that would buy most: "cheaper" and "dearer" are about it. */
   about: Schema.String,
@@ -182,6 +203,8 @@ export const SearchResult = Schema.Struct({
   ),
   /** Where it was asked for: why the plan is as it is. Changes are of the whole plan if one layer alone changes. */
   why: Schema.NullOr(Why),
+  /** The chosen plan and the runner-up trained; null where it was not asked for. */
+  tuned: Schema.NullOr(Tuned),
   /** How often each layer's choice survives new draws of the losses; null where it was not asked for. */
   robust: Schema.NullOr(Robust),
   files: Schema.Array(Schema.String),

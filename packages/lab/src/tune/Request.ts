@@ -2,7 +2,7 @@
 import type { Model } from "@bitbudget/graph"
 import type { PlanFile, Recipe } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
-import type { Augment, Estimator, Optimizer, Schedule } from "@bitbudget/train"
+import { Augment, type Estimator, type Optimizer, type Schedule } from "@bitbudget/train"
 
 export const lossNames = ["task", "distill"] as const
 export type LossName = (typeof lossNames)[number]
@@ -67,3 +67,14 @@ export const usualBatch = (samples: number): number =>
 
 /** The float network's outputs, which need no labels: networks have usually seen the data, whose labels they know by heart. */
 export const usualLoss: LossName = "distill"
+
+/** What nobody asked otherwise about. */
+export const usualTuning = {
+  temperature: 1,
+  optimizer: "adam",
+  schedule: "cosine",
+  weightDecay: 0,
+  estimators: { weights: "lsq", activations: "lsq" },
+  augmentation: Augment.noAugmentation,
+  patience: 3
+} as const satisfies Partial<Request>

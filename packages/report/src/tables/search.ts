@@ -236,6 +236,29 @@ const reasons = ({ why, layers }: Result): ReadonlyArray<string> => {
   ]
 }
 
+const training = ({ tuned }: Result): ReadonlyArray<string> =>
+  tuned === null
+    ? []
+    : [
+        "",
+        table(
+          ["trained", "bits", "epoch", "held out", "top-1 % before", "after"],
+          tuned.contenders.map(({ after, averageBits, before, bestEpoch, heldOutLoss, name }) => {
+            const right = ({ top1 }: typeof after) =>
+              top1 === undefined ? null : (100 * top1.value).toFixed(2)
+            return [
+              middle(name, 24),
+              averageBits.toFixed(2),
+              bestEpoch,
+              `${figure(heldOutLoss.before)} → ${figure(heldOutLoss.after)}`,
+              right(before),
+              right(after)
+            ]
+          })
+        ),
+        `taken by the loss on training data held out: ${tuned.taken}; ${tuned.contenders.find(({ name }) => name === tuned.taken)!.files.join(", ")}`
+      ]
+
 const survival = ({ layers, robust }: Result): ReadonlyArray<string> => {
   if (robust === null) return []
   const names = shortNames(
@@ -307,6 +330,7 @@ export const search = (result: Result): string =>
     ...front(result),
     ...methods(result),
     ...reasons(result),
+    ...training(result),
     ...survival(result),
     "",
     certainty(result),

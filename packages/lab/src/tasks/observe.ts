@@ -57,8 +57,8 @@ export const surveyModel = Effect.fn(function* (
   const observed = new Map(options.observed)
   let model = yield* Model.survey(file, options)
   // What an open size would be, no run can show.
-  const isOpen = model.graph.inputs.some(({ shape }) => Dim.shapeAt(shape, 1).some(Number.isNaN))
-  for (let runs = 0; runs < MOST_RUNS && model.unshaped.length > 0 && !isOpen; runs++) {
+  if (model.graph.inputs.some(({ shape }) => Dim.shapeAt(shape, 1).some(Number.isNaN))) return model
+  for (let runs = 0; runs < MOST_RUNS && model.unshaped.length > 0; runs++) {
     const seen = yield* Effect.scoped(observe(file, model)).pipe(
       Effect.catchTag("RuntimeFailure", () => Effect.succeed([]))
     )

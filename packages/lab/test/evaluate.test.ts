@@ -6,9 +6,10 @@ import { describe, expect, it } from "vitest"
 import { Tasks } from "../src/index.ts"
 import * as Tiny from "./tiny.ts"
 
-const evaluate = (dir: string, plan: string) =>
+const evaluate = (dir: string, plan: string, metrics?: ReadonlyArray<string>) =>
   Effect.runPromise(
     Tasks.evaluate({
+      metrics,
       model: path.join(dir, "tiny.onnx"),
       data: `${path.join(dir, "x.npy")},${path.join(dir, "y.npy")}`,
       plan,
@@ -20,6 +21,16 @@ const evaluate = (dir: string, plan: string) =>
       Effect.provide(Tasks.Progress.layer({ sink: process.stderr, environment: process.env, quiet: true }))
     )
   )
+
+it("gives the metrics that are asked for, of the plan and of the float network, and names those there are", async () => {
+  const dir = await Tiny.folder()
+  const { float, metrics } = await evaluate(dir, "w4a8", ["loss", "top1"])
+  expect(Object.keys(metrics)).toEqual(["loss", "top1"])
+  expect(Object.keys(float!)).toEqual(["loss", "top1"])
+  await expect(evaluate(dir, "w4a8", ["top1", "accuracy"])).rejects.toThrow(
+    /--metrics accuracy: there are .*top1/
+  )
+})
 
 describe("a plan looked into", () => {
   it("counts the targets that change sides as the accuracies do", async () => {

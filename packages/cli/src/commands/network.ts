@@ -9,6 +9,7 @@ import {
   countFlag,
   dataFlag,
   dimFlag,
+  listFlag,
   modelArgument,
   print,
   readingOf,
@@ -41,6 +42,10 @@ export const evaluate = Command.make(
       Flag.optional,
       Flag.withDescription("Only the first so many (default all)")
     ),
+    metrics: listFlag("metrics").pipe(
+      Flag.optional,
+      Flag.withDescription("Only these, as top1,loss (default all the data allow)")
+    ),
     recipe: recipeFlag,
     calibration: calibrationFlag,
     explain: Flag.Boolean("explain").pipe(
@@ -52,7 +57,7 @@ export const evaluate = Command.make(
     threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, output, samples, recipe, calibration, explain, threads, dim }) =>
+  ({ model, data, plan, output, samples, metrics, recipe, calibration, explain, threads, dim }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
@@ -64,6 +69,7 @@ export const evaluate = Command.make(
           recipe: Option.getOrUndefined(recipe),
           calibration: Option.getOrUndefined(calibration),
           samples: Option.getOrUndefined(samples),
+          metrics: Option.getOrUndefined(metrics),
           explain,
           threads: Option.getOrUndefined(threads)
         })

@@ -28,7 +28,30 @@ interface Request {
   readonly threads: number | undefined
   /** Whether to look at every layer. */
   readonly explain?: boolean
+  /** Names of the metrics to give; all that the data allow when absent. */
+  readonly metrics?: ReadonlyArray<string> | undefined
 }
+
+/** The result with the metrics that were asked for. */
+const only = Effect.fnUntraced(function* (
+  result: EvaluateResult,
+  { metrics: names }: Request
+): Effect.fn.Return<EvaluateResult, UnusableRequest> {
+  if (names === undefined) return result
+  const there = Object.keys(result.metrics)
+  const strange = names.filter((name) => !there.includes(name))
+  if (strange.length > 0)
+    return yield* new UnusableRequest({
+      why: `--metrics ${strange.join(",")}: ${there.length === 0 ? "these data and outputs have no metrics" : `there are ${there.join(", ")}`}`
+    })
+  const chosen = (of: EvaluateResult["metrics"]) =>
+    Object.fromEntries(names.flatMap((name) => (of[name] === undefined ? [] : [[name, of[name]]])))
+  return {
+    ...result,
+    metrics: chosen(result.metrics),
+    ...(result.float === undefined ? {} : { float: chosen(result.float) })
+  }
+})
 
 /** What is said of a classifier that does no better than guessing. */
 const chance = ({ classification, metrics }: Evaluate.Evaluation): ReadonlyArray<string> => {
@@ -61,7 +84,10 @@ const runOnly = (
     })
   )
 
-export const evaluate = Effect.fn("evaluate")(function* (
+export const evaluate = (request: Request): Effect.Effect<EvaluateResult, RequestFailure> =>
+  Effect.flatMap(evaluateAll(request), (result) => only(result, request))
+
+const evaluateAll = Effect.fn("evaluate")(function* (
   request: Request
 ): Effect.fn.Return<EvaluateResult, RequestFailure> {
   const start = performance.now()

@@ -60,7 +60,11 @@ describe("a plan looked into", () => {
       expect(injected).toBeLessThan(1e-9)
       expect(inherited).toBeGreaterThan(1e-4)
     }
+    // A channel of the stem has 18 weights, which can take no more of 65,536 values than that; of four they take most.
+    const wide = (await evaluate(dir, "w16a8")).layers!
+    expect(wide[0]!.unused).toBeGreaterThan(1 - 18 / 2 ** 16 - 1e-9)
     const all = (await evaluate(dir, "w2a8")).layers!
+    expect(all[0]!.unused).toBeLessThan(0.5)
     for (const { channelSpread, clipped, growth } of all.slice(1)) {
       expect(growth).toBeGreaterThan(1)
       expect(clipped).toBeGreaterThanOrEqual(0)

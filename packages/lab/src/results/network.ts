@@ -171,7 +171,9 @@ export const EvaluateResult = Schema.Struct({
         /** Share of its input's values beyond the range of their format; null of the network's own input. */
         clipped: Known,
         /** Largest weight of the largest channel over that of the median channel. */
-        channelSpread: Known
+        channelSpread: Known,
+        /** Share of the values that weights could take and none of a channel does, the mean over channels. */
+        unused: Known
       })
     )
   ),

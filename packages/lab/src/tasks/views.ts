@@ -4,7 +4,7 @@
  * between which classes.
  */
 import { type Graph, Layer, Model, Tensor } from "@bitbudget/graph"
-import { FakeQuant, QuantizedNetwork, Ranges, Weights } from "@bitbudget/quant"
+import { FakeQuant, QuantizedNetwork, Ranges, WeightKinds, Weights } from "@bitbudget/quant"
 import { Compare, type Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { EvaluateResult } from "../results/network.ts"
@@ -116,6 +116,29 @@ const channelSpread = (graph: Graph.Graph, layer: Layer.Layer): number | null =>
   return median > 0 ? sorted.at(-1)! / median : null
 }
 
+/**
+ * Mean over the channels of the share of values their format offers that none of their weights takes: bits paid for and left
+ * idle. Null where scales belong to blocks, or values are too many to count.
+ */
+const unusedCodes = (
+  { channelAxis, weightShape }: Layer.Layer,
+  encoded: WeightKinds.Encoded | undefined
+): number | null => {
+  const levelsOf = encoded === undefined ? undefined : WeightKinds.levels(encoded)
+  if (encoded === undefined || levelsOf === undefined) return null
+  if (typeof WeightKinds.scaleOf(encoded.format) === "object") return null
+  const values = Tensor.values(WeightKinds.dequantize(encoded))
+  const inner = weightShape.slice(channelAxis + 1).reduce((a, b) => a * b, 1)
+  const taken = Array.from({ length: weightShape[channelAxis]! }, () => new Set<number>())
+  const offered = new Float64Array(taken.length)
+  for (let i = 0; i < values.length; i++) {
+    const channel = Math.floor(i / inner) % taken.length
+    if (taken[channel]!.size === 0) offered[channel] = levelsOf(i).length
+    taken[channel]!.add(values[i]!)
+  }
+  return taken.reduce((sum, { size }, c) => sum + 1 - size / offered[c]!, 0) / taken.length
+}
+
 /** Error over signal of a value, from its ratio in decibels; 0 where nothing differs. */
 const relative = (sqnrDb: number | null): number => (sqnrDb === null ? 0 : 10 ** (-sqnrDb / 10))
 
@@ -163,7 +186,8 @@ export const layersOf = Effect.fn("white box")(function* (
       inherited: total === null || injected === null ? null : Math.max(0, total - injected),
       growth: total === null || injected === null || injected === 0 ? null : total / injected,
       clipped: count === undefined || count.all === 0 ? null : count.beyond / count.all,
-      channelSpread: channelSpread(graph, layer)
+      channelSpread: channelSpread(graph, layer),
+      unused: unusedCodes(layer, network.encoded.get(id))
     })
   }
   return found

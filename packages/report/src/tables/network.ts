@@ -154,17 +154,18 @@ const layers = ({ layers }: Evaluated): ReadonlyArray<string> =>
     : [
         "",
         table(
-          ["layer", "injected %", "inherited %", "growth", "clipped %", "channels"],
-          layers.map(({ id, injected, inherited, growth, clipped, channelSpread }) => [
-            middle(id, 34),
+          ["layer", "injected %", "inherited %", "growth", "clipped %", "channels", "unused %"],
+          layers.map(({ id, injected, inherited, growth, clipped, channelSpread, unused }) => [
+            middle(id, 24),
             figure(injected === null ? null : 100 * injected),
             figure(inherited === null ? null : 100 * inherited),
             figure(growth),
             figure(clipped === null ? null : 100 * clipped),
-            figure(channelSpread)
+            figure(channelSpread),
+            figure(unused === null ? null : 100 * unused)
           ])
         ),
-        "errors: of the squared float output of the layer; channels: largest weight over the median channel's."
+        "errors: of the squared float output of the layer; channels: largest weight over the median channel's;\nunused: values of the format that none of a channel's weights takes."
       ]
 
 export const evaluate = (result: Evaluated): string =>

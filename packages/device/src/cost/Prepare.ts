@@ -147,7 +147,7 @@ export const physicalOf = (
   const [first, second] = inputs
   const weights = constant ? precision.weights : activations
   const stored = {
-    weights: streamedBits(weights),
+    weights: streamedBits(weights) + (constant ? blockScaleBits(machine, weights) : 0),
     inputs: Precision.storedBits(activations),
     // A result pooled in the pipeline is smaller than the product's own.
     outputs: bitsOf(outputs[0] ?? "") / Math.max(1, loops.outElements)
@@ -165,6 +165,10 @@ export const physicalOf = (
     physical = alsoReading(machine, physical, bitsOf(tensor), place(tensor))
   return physical
 }
+
+/** A stack's own format scales blocks of narrow weights, where the plan does not say how they are scaled. */
+const blockScaleBits = ({ stack }: Machine, { bits, kind, storage }: Precision.Format): number =>
+  kind === "int" && bits < 8 && storage === undefined ? (stack?.blockScaleBits?.value ?? 0) : 0
 
 const vectorOpsOf = ({ work }: Work.Step): number => ("ops" in work ? work.ops : 0)
 

@@ -64,6 +64,8 @@ const Scalar = Schema.Struct({
 const TensorCore = Schema.Struct({
   kind: Schema.Literal("tensorCore"),
   multiprocessors: Count,
+  /** Of a multiprocessor beside its tensor cores: one 32-bit multiply-add a cycle each. */
+  lanes: Count,
   tileRows: Count,
   tileCols: Count,
   /** Bytes of the reduction handled in one step of a tile. */

@@ -149,6 +149,7 @@ const stackWith = (
     ...(base?.cores === undefined ? {} : { cores: base.cores }),
     ...(base?.overlap === undefined ? {} : { overlap: base.overlap }),
     ...(base?.winograd === undefined ? {} : { winograd: base.winograd }),
+    ...(base?.blockScaleBits === undefined ? {} : { blockScaleBits: base.blockScaleBits }),
     software: key.software,
     precisions: [key.native],
     efficiency: Object.fromEntries(

@@ -21,6 +21,9 @@ const splits = [1, 2, 4, 8, 16]
 /** Outputs a multiprocessor requantises and stores, or adds to another part's, in a cycle. */
 const outputsPerCycle = 64
 
+/** What a multiprocessor gets from the cache behind it in a cycle. */
+const bytesPerCycle = 64
+
 /** Outputs a thread block of a kernel on the lanes computes. */
 const outputsPerBlock = 64
 
@@ -59,7 +62,8 @@ const onMatrixUnits = (gpu: ComputeOf<"tensorCore">, loops: Loops, path: Datapat
     for (let cols = gpu.tileCols.value; cols >= smallestTile; cols /= 2) {
       const tiles = loops.groups * ceilDiv(positions, rows) * ceilDiv(loops.M, cols)
       // Operands are loaded once per tile: a small tile waits for them.
-      const feed = 1 + (smallestTile * (rows + cols)) / (rows * cols)
+      const operandBytes = ((rows + cols) * path.nativeBits) / 8
+      const feed = Math.max(1, (operandBytes * path.rate) / (bytesPerCycle * rows * cols))
       for (const parts of splits) {
         const multiply = (rows * cols * ceilDiv(steps, parts) * depth * feed) / path.rate
         const store = ((parts === 1 ? 1 : 2) * rows * cols) / outputsPerCycle

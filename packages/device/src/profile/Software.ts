@@ -9,15 +9,26 @@ export interface Software {
   readonly base: string
   /** Without its version. */
   readonly family: string
+  /** Portable loops of a framework, not written for the processor. */
+  readonly reference: boolean
   readonly settings: ReadonlyArray<string>
 }
 
-/** Other names of a family: the same product, as different sources call it. */
+/** Other names of a family: the same product or the same kernels, as different sources call them. */
 const aliases: Readonly<Record<string, string>> = {
   "stm32cube-ai": "x-cube-ai",
   "tf-lite-micro": "tflm",
-  "tf-lite-micro+cmsis-nn": "tflm+cmsis-nn"
+  "tflm+cmsis-nn": "cmsis-nn",
+  "tf-lite-micro+cmsis-nn": "cmsis-nn",
+  "microtvm-cmsis-nn": "cmsis-nn",
+  "cmsis-nn-asym-fork": "cmsis-nn",
+  // One code generator: tuned kernels alone, and whole networks of them.
+  "hawq-tvm": "tvm",
+  "tvm-autotvm-kernel": "tvm"
 }
+
+/** Families that run portable loops unless their name says whose kernels they use (`tflm+cmsis-nn`). */
+const references = new Set(["tflm", "reference"])
 
 /** A stack that stands for any software of its device, and for any version of a family. */
 export const anySoftware = "*"
@@ -26,10 +37,12 @@ export const parseSoftware = (name: string): Software => {
   const [base = "", ...rest] = name.split("@")
   // "tensorrt-mlperf-v3.0", "armnn-21.11-neon", "plumerai-2023.05": numbers after a dash are versions.
   const unversioned = base.replaceAll(/-mlperf(?=-|$)/g, "").replaceAll(/-v?\d[\d.]*(?=-|$)/g, "")
+  const family = aliases[unversioned] ?? unversioned
   return {
     name,
     base,
-    family: aliases[unversioned] ?? unversioned,
+    family,
+    reference: references.has(family),
     settings: rest
       .join("@")
       .split("-")

@@ -5,7 +5,7 @@
  * fitted per network. What is stated as error comes from rows the fit did not see (`LeaveOut`), and the intervals
  * are widened until they hold there.
  */
-import { factorNames, factorsOf, usualOf } from "../cost/Factors.ts"
+import { factorNames, factorsOf, isClass, usualOf } from "../cost/Factors.ts"
 import { build, stackFor } from "../cost/Machine.ts"
 import { make as makeMemo } from "../cost/Memo.ts"
 import { slopedMs } from "../cost/Slopes.ts"
@@ -13,7 +13,7 @@ import type { Figure } from "../profile/Figure.ts"
 import { stepClasses, type LeftOut, type Profile, type Stack } from "../profile/ProfileSchema.ts"
 import { anySoftware, parseSoftware } from "../profile/Software.ts"
 import { caseOf, type Case } from "./Case.ts"
-import { isInside, leaveOut, type LeftOutCase } from "./LeaveOut.ts"
+import { isInside, leaveOut, type LeftOutCase, type Widening } from "./LeaveOut.ts"
 import type { Measurement, WorkloadOf } from "./Measurement.ts"
 import { solve, type Belief, type Linear, type Problem } from "./Posterior.ts"
 import { covariances, keyText, type StackKey } from "./Prior.ts"
@@ -114,6 +114,28 @@ const reportOf = (source: string, rows: ReadonlyArray<FitRow>): NonNullable<Prof
   }
 }
 
+const classesOf = (cases: ReadonlyArray<Case>): ReadonlySet<string> =>
+  new Set(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
+
+/** A posterior's covariance, scaled by what is known of how wrong such predictions are. */
+const widened = (
+  covariance: Float64Array,
+  { factors }: Widening,
+  own: ReadonlyArray<Case>,
+  related: ReadonlyArray<Case>
+): Float64Array => {
+  const [here, anywhere] = [classesOf(own), classesOf(related)]
+  const scales = factorNames.map((name) => {
+    if (isClass(name) && !anywhere.has(name)) return Math.max(factors.class, factors.stack)
+    if (own.length === 0) return factors.stack
+    return isClass(name) && !here.has(name) ? factors.class : factors.network
+  })
+  return covariance.map((value, at) => {
+    const [f, g] = [Math.floor(at / factorNames.length), at % factorNames.length]
+    return value * scales[f]! * scales[g]!
+  })
+}
+
 /** Factors no row moved keep what is usual of their kind, or what other stacks say. */
 const stackWith = (
   base: Stack | undefined,
@@ -127,9 +149,7 @@ const stackWith = (
   fit: Stack["fit"]
 ): Stack => {
   const factors = factorsOf(mean)
-  const classes = (cases: ReadonlyArray<Case>) =>
-    new Set<string>(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
-  const [seen, elsewhere] = [classes(own), classes(related)]
+  const [seen, elsewhere] = [classesOf(own), classesOf(related)]
   const figure = (value: number, here: boolean, anywhere: boolean): Figure =>
     here
       ? { value: round(value), source: `fitted on ${source}`, confidence: "fitted" }
@@ -219,7 +239,7 @@ export const fit = (
   const spreads = spreadsOf(cases)
   const problem: Problem = {
     stacks,
-    usual: stacks.map(({ device }) => usualOf(profileOf.get(device)!)),
+    usual: stacks.map(({ device, software }) => usualOf(profileOf.get(device)!, software)),
     observations: cases.map((each, i) => ({
       stack: indexOf.get(keyText(keyOf(each)))!,
       log: Math.log(each.measured),
@@ -269,13 +289,12 @@ export const fit = (
             medianApePct: report.medianApePct,
             leftOut: report.leftOut
           })
-        const { covariance, mean } = found.at(key, usualOf(profile))
-        const wide = { mean, covariance: covariance.map((value) => value * widening.factors ** 2) }
+        const belief = found.at(key, usualOf(profile, software))
         const base = stackFor(profile, software, native)
         return stackWith(
           base,
           key,
-          wide,
+          { ...belief, covariance: widened(belief.covariance, widening, own, cases) },
           own,
           cases,
           rowSpread.time * widening.networks,

@@ -4,6 +4,7 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { layoutOf, type Layout } from "../memory/Layout.ts"
+import { ofOneSample } from "../memory/Liveness.ts"
 import { residency } from "../memory/Residency.ts"
 import { canHold, UnsupportedPrecision, type NativePair } from "../profile/Holding.ts"
 import { ruleFor } from "../profile/KernelRules.ts"
@@ -219,7 +220,9 @@ const prepareParts = (
     (step) => Precision.storedBits(precisionOf(step).activations),
     memo.layouts
   )
-  const { bitsOf, flows, live } = layout
+  const { bitsOf, flows } = layout
+  // In a dataflow chip the samples of a batch follow one another; they never stand in memory together.
+  const live = profile.framesInFlight === undefined ? layout.live : ofOneSample(layout.live, workload.batch)
   // Most steps share their format, and without rules about shapes all arithmetic that follows from it.
   type Candidates = Omit<Arithmetic, "natives"> & {
     readonly natives: ReadonlyArray<{ readonly native: NativePair; readonly machine: Machine }>

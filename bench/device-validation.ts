@@ -1,8 +1,8 @@
 /**
  * Fits every profile to the published measurements in `hw-profiles/validation/`, writes the factors into the profiles
- * and what they are worth into `docs/validation.md`.
+ * and what they are worth into `docs/validation.md`. `--check` prints the page and writes nothing.
  *
- *   node bench/device-validation.ts
+ *   node bench/device-validation.ts [--check]
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import {
@@ -20,6 +20,13 @@ import {
 } from "../packages/device/src/index.ts"
 import { Model, Precision, Work } from "../packages/graph/src/index.ts"
 import { Effect } from "../packages/device/node_modules/effect/dist/index.js"
+
+const [mode, ...surplus] = process.argv.slice(2)
+if ((mode !== undefined && mode !== "--check") || surplus.length > 0) {
+  console.error(`It takes --check or nothing, not "${process.argv.slice(2).join(" ")}".`)
+  process.exit(1)
+}
+const writes = mode === undefined
 
 const root = new URL("..", import.meta.url).pathname
 const dir = `${root}hw-profiles/`
@@ -115,7 +122,7 @@ const loaded = Effect.runSync(Profiles.list(dir))
 const fits = Related.relatedGroups(loaded).map((group) => Fit.fit(group, rows, workloadOf, source))
 const fitted = new Map(fits.flatMap((each) => each.profiles.map((profile) => [profile.id, profile] as const)))
 const profiles = loaded.map((profile) => fitted.get(profile.id) ?? profile)
-for (const profile of profiles) writeFileSync(`${dir}${profile.id}.json`, Profile.print(profile))
+if (writes) for (const profile of profiles) writeFileSync(`${dir}${profile.id}.json`, Profile.print(profile))
 
 /** Median error and coverage of all rows left out, by what was left out. */
 const overall = (["network", "stack", "class"] as const).map((kind) => {
@@ -200,5 +207,5 @@ The fits share effects across the software and precisions of a device (partial p
 |---|---|---|---|---|---|---|
 ${stackLines.join("\n")}
 `
-writeFileSync(`${root}docs/validation.md`, page)
+if (writes) writeFileSync(`${root}docs/validation.md`, page)
 console.log(page)

@@ -8,6 +8,8 @@ export interface Software {
   /** Without its operating point. */
   readonly base: string
   /** Without its version. */
+  readonly product: string
+  /** Whose kernels it runs: the product itself, or what several products call on. */
   readonly family: string
   /** Portable loops of a framework, not written for the processor. */
   readonly reference: boolean
@@ -24,7 +26,17 @@ const aliases: Readonly<Record<string, string>> = {
   "cmsis-nn-asym-fork": "cmsis-nn",
   // One code generator: tuned kernels alone, and whole networks of them.
   "hawq-tvm": "tvm",
-  "tvm-autotvm-kernel": "tvm"
+  "tvm-autotvm-kernel": "tvm",
+  // Runtimes that hand the whole network to one compiler of the device's maker.
+  "qai-tflite": "qnn",
+  "qai-onnx": "qnn",
+  "qai-qnn-dlc": "qnn",
+  "qai-qnn-context-binary": "qnn",
+  "hailort-benchmark-sample": "hailo-dfc",
+  "basic-engine": "edgetpu",
+  "tflite-edgetpu-delegate": "edgetpu",
+  "onnc-mbed": "onnc",
+  "onnc-zephyr": "onnc"
 }
 
 /** Families that run portable loops unless their name says whose kernels they use (`tflm+cmsis-nn`). */
@@ -41,6 +53,7 @@ export const parseSoftware = (name: string): Software => {
   return {
     name,
     base,
+    product: unversioned,
     family,
     reference: references.has(family),
     settings: rest

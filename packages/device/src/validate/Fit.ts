@@ -20,7 +20,7 @@ import { covariances, keyText, type StackKey } from "./Prior.ts"
 import { median } from "./Score.ts"
 
 /** What remains of a row when all factors are right: networks and layers differ in what no class of step sees. */
-const rowSpread = { time: 0.15, energy: 0.08, power: 0.08 } as const
+export const rowSpread = { time: 0.15, energy: 0.08, power: 0.08 } as const
 
 /** Many layers of one network tell less than as many networks: together they weigh like this many rows. */
 const rowsPerNetwork = 12

@@ -65,10 +65,14 @@ const overReference: Partial<Record<StepClass, number>> = {
   pool: 4.8
 }
 
+/** A token's sampling and scheduling on a host, µs: milliseconds, where the runtime is driven from a scripting language. */
+const perTokenUs = 5000
+
 /** Logarithms of what is usual of a software on a device, in the order of `factorNames`. */
 export const usualOf = ({ compute, energy }: Profile, software: string): Float64Array => {
   const { efficiency, perInferenceUs, perStepUs, shares = {} } = usual[compute.kind]
-  const slower = compute.kind === "scalar" && parseSoftware(software).reference ? overReference : {}
+  const { decodes, reference } = parseSoftware(software)
+  const slower = compute.kind === "scalar" && reference ? overReference : {}
   const value = (name: FactorName): number => {
     if (isClass(name)) return (efficiency * (shares[name] ?? 1)) / (slower[name] ?? 1)
     switch (name) {
@@ -77,7 +81,7 @@ export const usualOf = ({ compute, energy }: Profile, software: string): Float64
       case "perStepUs":
         return perStepUs
       case "perInferenceUs":
-        return perInferenceUs
+        return decodes ? perTokenUs : perInferenceUs
       case "alone":
         return 1
       case "activeMw":

@@ -13,6 +13,8 @@ export interface Software {
   readonly family: string
   /** Portable loops of a framework, not written for the processor. */
   readonly reference: boolean
+  /** A language model's runtime: an inference is a token, which the host samples and schedules before the next. */
+  readonly decodes: boolean
   readonly settings: ReadonlyArray<string>
 }
 
@@ -42,6 +44,8 @@ const aliases: Readonly<Record<string, string>> = {
 /** Families that run portable loops unless their name says whose kernels they use (`tflm+cmsis-nn`). */
 const references = new Set(["tflm", "reference"])
 
+const decoders = new Set(["mlc-llm", "llama.cpp", "ollama", "exllama", "vllm", "tensorrt-llm"])
+
 /** A stack that stands for any software of its device, and for any version of a family. */
 export const anySoftware = "*"
 
@@ -56,6 +60,7 @@ export const parseSoftware = (name: string): Software => {
     product: unversioned,
     family,
     reference: references.has(family),
+    decodes: decoders.has(family),
     settings: rest
       .join("@")
       .split("-")

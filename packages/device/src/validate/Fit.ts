@@ -45,7 +45,7 @@ const linear = (each: Case, base: Stack | undefined, logs: Float64Array): Linear
     slopes[power] = 1
     return { log: Math.log(machine.activeMw), slopes }
   }
-  const { ms, slopes } = slopedMs(machine, each.flows, each.whole)
+  const { ms, slopes } = slopedMs(machine, each.flows, each.whole, 1, each.counts)
   const relative = slopes.map((slope) => slope / ms)
   if (each.kind === "time") return { log: Math.log(ms), slopes: relative }
   relative[power] = 1

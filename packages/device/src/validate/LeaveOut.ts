@@ -137,8 +137,12 @@ export const wideningOf = (residuals: ReadonlyArray<Residual & { readonly withou
 
 const classShares = (each: Case, logs: Float64Array): ReadonlyMap<string, number> => {
   const machine = build(each.profile, undefined, each.at, factorsOf(logs))
-  const byClass = Map.groupBy(each.flows, (flow) => flow.class)
-  const ms = [...byClass].map(([name, flows]) => [name, slopedMs(machine, flows, true).ms] as const)
+  const indices = each.flows.map((_, index) => index)
+  const ms = [...Map.groupBy(indices, (index) => each.flows[index]!.class)].map(([name, own]) => {
+    const flows = own.map((index) => each.flows[index]!)
+    const counts = own.map((index) => each.counts[index]!)
+    return [name, slopedMs(machine, flows, true, 1, counts).ms] as const
+  })
   const total = ms.reduce((sum, [, own]) => sum + own, 0)
   return new Map(ms.map(([name, own]) => [name, own / total]))
 }

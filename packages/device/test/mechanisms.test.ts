@@ -133,7 +133,7 @@ describe("what is kept on chip", () => {
       { in: 8 * 112 ** 2 }
     )
     const bytes = (batch: number): number =>
-      Simulate.network(hailo, scale(chain, batch), () => Precision.wa(8, 8)).totals.dramBytes
+      Simulate.network(hailo, scale(chain, batch), () => Precision.wa(8, 8)).totals.dramBytes!
     expect(bytes(16)).toBeLessThanOrEqual(16 * bytes(1))
   })
 

@@ -38,7 +38,7 @@ const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
   spatial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
   rowStationary: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 },
   // A depthwise kernel loads an operand for every product; a stem's three channels fill no register.
-  simd: { efficiency: 0.5, shares: { stem: 0.6, depthwise: 0.3 }, perStepUs: 10, perInferenceUs: 50 },
+  simd: { efficiency: 0.5, shares: { stem: 0.6, depthwise: 0.15 }, perStepUs: 10, perInferenceUs: 50 },
   // CMSIS-NN's 1×1 kernel shares every load between two rows and two filters; the others copy patches, or share less.
   scalar: {
     efficiency: 0.45,

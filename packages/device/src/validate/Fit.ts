@@ -6,7 +6,7 @@
  * are widened until they hold there.
  */
 import { factorNames, factorsOf, isClass, usualOf } from "../cost/Factors.ts"
-import { build, stackFor } from "../cost/Machine.ts"
+import { build, stackFor, type Machine } from "../cost/Machine.ts"
 import { make as makeMemo } from "../cost/Memo.ts"
 import { slopedMs } from "../cost/Slopes.ts"
 import type { Figure } from "../profile/Figure.ts"
@@ -36,9 +36,8 @@ const spreadsOf = (cases: ReadonlyArray<Case>): ReadonlyArray<number> => {
   )
 }
 
-/** A case's logarithm and slopes under given factors of its stack. */
-const linear = (each: Case, base: Stack | undefined, logs: Float64Array): Linear => {
-  const machine = build(each.profile, base, each.at, factorsOf(logs))
+/** A case's logarithm and slopes on the machine that its stack's factors make. */
+const linear = (each: Case, machine: Machine): Linear => {
   const power = factorNames.indexOf("activeMw")
   if (each.kind === "power") {
     const slopes = new Float64Array(factorNames.length)
@@ -237,6 +236,18 @@ export const fit = (
       .map(({ software }) => software)
   )
   const spreads = spreadsOf(cases)
+  // Rows of one stack at one operating point share their machine as long as its factors stand.
+  const machines = new WeakMap<Float64Array, Map<string, Machine>>()
+  const points = cases.map(({ at }) => JSON.stringify(at))
+  const machineOf = (o: number, logs: Float64Array): Machine => {
+    const { at, profile } = cases[o]!
+    const built = machines.get(logs) ?? new Map<string, Machine>()
+    machines.set(logs, built)
+    const base = bases[indexOf.get(keyText(keyOf(cases[o]!)))!]
+    const machine = built.get(points[o]!) ?? build(profile, base, at, factorsOf(logs))
+    built.set(points[o]!, machine)
+    return machine
+  }
   const problem: Problem = {
     stacks,
     usual: stacks.map(({ device, software }) => usualOf(profileOf.get(device)!, software)),
@@ -246,7 +257,7 @@ export const fit = (
       spread: spreads[i]!
     })),
     between: covariances(timedBothWays),
-    model: (o, logs) => linear(cases[o]!, bases[indexOf.get(keyText(keyOf(cases[o]!)))!], logs)
+    model: (o, logs) => linear(cases[o]!, machineOf(o, logs))
   }
   const found = solve(problem)
   const { leftOut, widening } = leaveOut(

@@ -11,7 +11,7 @@ import { build } from "../cost/Machine.ts"
 import { factorsOf } from "../cost/Factors.ts"
 import { stepClasses } from "../profile/ProfileSchema.ts"
 import type { Case } from "./Case.ts"
-import { solve, type Problem, type Solved } from "./Posterior.ts"
+import { solve, type Belief, type Problem, type Solved } from "./Posterior.ts"
 
 export interface LeftOutCase {
   readonly without: Without
@@ -125,9 +125,8 @@ export const wideningOf = (residuals: ReadonlyArray<Residual & { readonly withou
   const usual = usualWidening
   const flat = { factors: usual.factors.network, networks: usual.networks, layers: usual.layers }
   const network = of("network").length === 0 ? flat : scalesOf(of("network"), flat)
-  // What was not measured is never surer than what was.
   const factors = (without: "stack" | "class"): number =>
-    Math.max(network.factors, factorScaleOf(of(without), usual.factors[without], network))
+    factorScaleOf(of(without), usual.factors[without], network)
   return {
     factors: { network: network.factors, stack: factors("stack"), class: factors("class") },
     networks: network.networks,
@@ -182,9 +181,12 @@ export const leaveOut = (
       cases.flatMap((_, i) => (out.has(i) ? [] : [i])),
       found.logs
     )
+    const beliefs = new Map<number, Belief>()
     for (const i of own) {
       const { log, stack } = problem.observations[i]!
-      const { covariance, mean } = rest.at(problem.stacks[stack]!, problem.usual[stack]!)
+      const belief = beliefs.get(stack) ?? rest.at(problem.stacks[stack]!, problem.usual[stack]!)
+      beliefs.set(stack, belief)
+      const { covariance, mean } = belief
       const { log: predicted, slopes } = problem.model(i, mean)
       const about = uncertain(slopes, (f, g) => covariance[f * slopes.length + g]!, spreads[i]! ** 2)
       left[i]!.push({ without, logError: predicted - log, about, whole: cases[i]!.whole })

@@ -61,9 +61,9 @@ const onMatrixUnits = (gpu: ComputeOf<"tensorCore">, loops: Loops, path: Datapat
   for (let rows = gpu.tileRows.value; rows >= smallestTile; rows /= 2)
     for (let cols = gpu.tileCols.value; cols >= smallestTile; cols /= 2) {
       const tiles = loops.groups * ceilDiv(positions, rows) * ceilDiv(loops.M, cols)
-      // Operands are loaded once per tile: a small tile waits for them.
+      // Operands are loaded once per tile: a small tile waits for them, a large one hides most of it.
       const operandBytes = ((rows + cols) * path.nativeBits) / 8
-      const feed = Math.max(1, (operandBytes * path.rate) / (bytesPerCycle * rows * cols))
+      const feed = Math.hypot(1, (operandBytes * path.rate) / (bytesPerCycle * rows * cols))
       for (const parts of splits) {
         const multiply = (rows * cols * ceilDiv(steps, parts) * depth * feed) / path.rate
         const store = ((parts === 1 ? 1 : 2) * rows * cols) / outputsPerCycle

@@ -35,7 +35,8 @@ interface UsualOfKind {
  */
 const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
   systolic: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
-  spatial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
+  // Unrolled for convolutions: a product's rows come in fewer dimensions than the array was laid out for.
+  spatial: { efficiency: 0.5, shares: { gemm: 0.5 }, perStepUs: 1, perInferenceUs: 50 },
   rowStationary: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 },
   // A depthwise kernel loads an operand for every product; a stem's three channels fill no register.
   simd: { efficiency: 0.5, shares: { stem: 0.6, depthwise: 0.15 }, perStepUs: 10, perInferenceUs: 50 },

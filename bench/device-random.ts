@@ -132,14 +132,17 @@ const ruled = (
   )
 
 const slack = 1 + 1e-9
-let [made, refused] = [0, 0]
-while (made < runs) {
+let refused = 0
+
+/** A random device and network, looked at; the number of simulations it took. */
+const trial = (): number => {
+  let made = 0
   const workload = chain()
   const profile = pick(profiles)
   const memo = Memo.make()
   const software = profile.stacks === undefined ? undefined : pick(profile.stacks).software
   const held = heldBy.get(profile)!
-  if (held.length === 0) continue
+  if (held.length === 0) return made
   const precision = pick(held)
   const batch = pick([1, 2, 3, 4, 8, 16])
   const described = `${Precision.showPrecision(precision)} at batch ${batch} on ${software ?? "bare hardware"}: ${workload.steps.map(({ work }) => JSON.stringify(work)).join(" → ")}`
@@ -150,7 +153,7 @@ while (made < runs) {
     return cost
   }
   const cost = run(precision, batch)
-  if (cost === undefined) continue
+  if (cost === undefined) return made
   const { totals } = cost
   for (const name of ["latencyMs", "throughputPerS", "macs", "modelBytes", "peakActivationBytes"] as const)
     if (!(totals[name] > 0 && totals[name] < Infinity))
@@ -185,7 +188,7 @@ while (made < runs) {
     )
   )
   const name = software ?? ""
-  if (ruled(profile, name, workload, precision) || ruled(profile, name, workload, narrow)) continue
+  if (ruled(profile, name, workload, precision) || ruled(profile, name, workload, narrow)) return made
   const narrower = run(narrow, batch)
   if (narrower !== undefined && narrower.totals.latencyMs > totals.latencyMs * slack)
     fault(
@@ -193,7 +196,11 @@ while (made < runs) {
       "a narrower format is slower",
       `${totals.latencyMs} ms, ${narrower.totals.latencyMs} ms at ${Precision.showPrecision(narrow)}; ${described}`
     )
+  return made
 }
+
+let made = 0
+for (; made < runs;) made += trial()
 console.log(`${made} runs with seed ${seed}, of which ${refused} asked for formats the device does not hold`)
 for (const [what, { count, example }] of [...faults].toSorted(([, a], [, b]) => b.count - a.count))
   console.log(`${what}: ${count} times\n  ${example.slice(0, 600)}`)

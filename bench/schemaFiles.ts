@@ -9,6 +9,7 @@ const documents = {
   "devices-fit": Results.FitResult,
   "devices-list": Results.DevicesResult,
   "devices-ops": Results.OpsResult,
+  "devices-probe": Results.ProbeResult,
   "devices-validate": Results.ValidateResult,
   evaluate: Results.EvaluateResult,
   init: Results.InitResult,

@@ -22,10 +22,15 @@ describe("names of software", () => {
     ["tensorrt-mlperf-v2.0@maxq", "tensorrt", "tensorrt-mlperf-v2.0", ["maxq"]],
     ["armnn-21.11-neon", "armnn-neon", "armnn-21.11-neon", []],
     ["plumerai-mlperf-v0.7", "plumerai", "plumerai-mlperf-v0.7", []],
-    ["basic-engine@rpi3b+-usb2", "basic-engine", "basic-engine", ["rpi3b+", "usb2"]],
+    ["basic-engine@rpi3b+-usb2", "edgetpu", "basic-engine", ["rpi3b+", "usb2"]],
     ["stm32cube-ai", "x-cube-ai", "stm32cube-ai", []]
   ])("%s", (name, family, base, settings) => {
-    expect(parseSoftware(name)).toEqual({ name, family, base, settings })
+    expect(parseSoftware(name)).toMatchObject({ name, family, base, settings, reference: false })
+  })
+
+  it("the same kernels under other names are one family; a framework's own portable loops are another", () => {
+    expect(parseSoftware("tf-lite-micro+cmsis-nn").family).toBe(parseSoftware("microtvm-cmsis-nn").family)
+    expect(parseSoftware("tflm-2.3.1")).toMatchObject({ family: "tflm", reference: true })
   })
 })
 

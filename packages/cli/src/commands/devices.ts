@@ -3,7 +3,7 @@ import { Results, Tasks } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { plainly, print, profiles } from "../shared.ts"
+import { countFlag, plainly, print, profiles } from "../shared.ts"
 
 const device = Argument.String("device").pipe(
   Argument.withDescription("Id in hw-profiles or a profile's path")
@@ -109,4 +109,44 @@ const ops = Command.make("ops", { device }, ({ device }) =>
   )
 ).pipe(Command.withDescription("Energy and area of each operation, against 32-bit float"))
 
-export const devices = Command.make("devices").pipe(Command.withSubcommands([list, show, validate, fit, ops]))
+const probe = Command.make(
+  "probe",
+  {
+    device,
+    software: Flag.String("software").pipe(
+      Flag.optional,
+      Flag.withDescription("Software to measure with (default: the device's first)")
+    ),
+    count: countFlag("count").pipe(Flag.withDefault(5), Flag.withDescription("How many networks to measure")),
+    out: Flag.String("out").pipe(
+      Flag.withAlias("o"),
+      Flag.optional,
+      Flag.withDescription("Folder to write the networks to (default: none)")
+    )
+  },
+  ({ count, device, out, software }) =>
+    plainly(
+      Effect.gen(function* () {
+        const request = {
+          device,
+          profiles,
+          software: Option.getOrUndefined(software),
+          count,
+          folder: Option.getOrUndefined(out)
+        }
+        yield* print(Results.ProbeResult, yield* Tasks.probe(request), Tables.probes)
+      })
+    )
+).pipe(
+  Command.withDescription("The few networks whose measurement would narrow the error most"),
+  Command.withExamples([
+    {
+      command: "bitbudget devices probe my-board.json -o probes",
+      description: "as ONNX files, with a file of measurements to fill in"
+    }
+  ])
+)
+
+export const devices = Command.make("devices").pipe(
+  Command.withSubcommands([list, show, validate, fit, probe, ops])
+)

@@ -16,7 +16,8 @@ export const simd = (cpu: ComputeOf<"simd">, loops: Loops, path: Datapath): Mapp
     loops.class === "depthwise"
       ? ceilDiv(loops.groups, cols) * cols * loops.M * positions
       : loops.groups * (ceilDiv(positions, rows) * rows) * (ceilDiv(loops.M, cols) * cols)
-  const cycles = (blocks * loops.C * loops.R * loops.S) / (path.rate * cpu.cores.value)
+  const cores = 1 + (cpu.cores.value - 1) * (cpu.furtherCore?.value ?? 1)
+  const cycles = (blocks * loops.C * loops.R * loops.S) / (path.rate * cores)
   return {
     cycles: Math.ceil(cycles),
     inputReads: Math.max(loops.inElements, loops.macs / Math.min(cols, loops.M)),

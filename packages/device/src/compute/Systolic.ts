@@ -3,7 +3,8 @@
  * M positions, N filters and reduction K, the array holds (Sr, Sc) and streams T:
  *   os (M, N, K):  F·(T + R + C − 2) − 1        ws (K, N, M), is (K, M, N):  F·(T + 2R + C − 2) − 1
  * with F = ceil(Sr/R)·ceil(Sc/C) folds. The −1 is SCALE-Sim's: it reports the index of the last cycle.
- * Groups are folds of their own, spread over the arrays of a device. An array that preloads weights (TPU) hides
+ * Groups are folds of their own, spread over the arrays of a device; where weights stay, small ones (depthwise) stand
+ * side by side along the diagonal, as many as the array has rows and columns for. An array that preloads weights (TPU) hides
  * the R cycles of every load but the first behind the stream: R + (F−1)·max(T, R) + T + R + C − 2.
  */
 import type { ComputeOf } from "../profile/ComputeSchema.ts"
@@ -22,7 +23,11 @@ export const systolic = (array: ComputeOf<"systolic">, loops: Loops, path: Datap
     is: [reduction, positions, filters]
   }[array.dataflow] as [number, number, number]
   const [rowFolds, colFolds] = [ceilDiv(spatialRows, R), ceilDiv(spatialCols, C)]
-  const folds = ceilDiv(rowFolds * colFolds * loops.groups, arrays)
+  const sideBySide =
+    array.dataflow === "ws"
+      ? Math.max(1, Math.min(Math.floor(R / spatialRows), Math.floor(C / spatialCols)))
+      : 1
+  const folds = ceilDiv(rowFolds * colFolds * ceilDiv(loops.groups, sideBySide), arrays)
   const load = array.dataflow === "os" ? 0 : R
   const cycles =
     array.preloadsWeights === true && load > 0

@@ -5,6 +5,7 @@
  */
 import type { Factors } from "./Machine.ts"
 import type { ComputeKind } from "../profile/ComputeSchema.ts"
+import { parseSoftware } from "../profile/Software.ts"
 import { stepClasses, type Profile, type StepClass } from "../profile/ProfileSchema.ts"
 
 export const factorNames = [
@@ -34,10 +35,11 @@ interface UsualOfKind {
  */
 const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
   systolic: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
-  spatial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
+  // Unrolled for convolutions: a product's rows come in fewer dimensions than the array was laid out for.
+  spatial: { efficiency: 0.5, shares: { gemm: 0.5 }, perStepUs: 1, perInferenceUs: 50 },
   rowStationary: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 },
   // A depthwise kernel loads an operand for every product; a stem's three channels fill no register.
-  simd: { efficiency: 0.5, shares: { stem: 0.6, depthwise: 0.3 }, perStepUs: 10, perInferenceUs: 50 },
+  simd: { efficiency: 0.5, shares: { stem: 0.6, depthwise: 0.15 }, perStepUs: 10, perInferenceUs: 50 },
   // CMSIS-NN's 1×1 kernel shares every load between two rows and two filters; the others copy patches, or share less.
   scalar: {
     efficiency: 0.45,
@@ -50,18 +52,37 @@ const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
   bitFusion: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 }
 }
 
-/** Logarithms of what is usual, in the order of `factorNames`. */
-export const usualOf = ({ compute, energy }: Profile): Float64Array => {
+/**
+ * How many times faster kernels written for a microcontroller are than portable loops, which compute the address of
+ * every operand anew: 4.6 for convolutions, 4.8 for pools (Lai et al., CMSIS-NN, 2018, table 5). A matrix product's
+ * loop has nothing to save there.
+ */
+const overReference: Partial<Record<StepClass, number>> = {
+  stem: 4.6,
+  dense: 4.6,
+  pointwise: 4.6,
+  depthwise: 4.6,
+  grouped: 4.6,
+  pool: 4.8
+}
+
+/** A token's sampling and scheduling on a host, µs: milliseconds, where the runtime is driven from a scripting language. */
+const perTokenUs = 5000
+
+/** Logarithms of what is usual of a software on a device, in the order of `factorNames`. */
+export const usualOf = ({ compute, energy }: Profile, software: string): Float64Array => {
   const { efficiency, perInferenceUs, perStepUs, shares = {} } = usual[compute.kind]
+  const { decodes, reference } = parseSoftware(software)
+  const slower = compute.kind === "scalar" && reference ? overReference : {}
   const value = (name: FactorName): number => {
-    if (isClass(name)) return efficiency * (shares[name] ?? 1)
+    if (isClass(name)) return (efficiency * (shares[name] ?? 1)) / (slower[name] ?? 1)
     switch (name) {
       case "bandwidth":
         return 0.8
       case "perStepUs":
         return perStepUs
       case "perInferenceUs":
-        return perInferenceUs
+        return decodes ? perTokenUs : perInferenceUs
       case "alone":
         return 1
       case "activeMw":

@@ -160,11 +160,17 @@ export const vector = (
   }
 }
 
-/** A product that also reads a second operand fused into it (a residual). */
-export const alsoReading = (machine: Machine, physical: Physical, bits: number, place: number): Physical => {
+/** A product that also reads or writes `bits` of activations: a residual fused into it, or what it displaces. */
+export const alsoMoving = (
+  machine: Machine,
+  physical: Physical,
+  operand: "inputs" | "outputs",
+  bits: number,
+  place = -1
+): Physical => {
   const { readBits, tile, writtenBits } = physical.traffic
   const traffic = { readBits: readBits.slice(), writtenBits: writtenBits.slice(), tile }
-  stream(machine, traffic, "inputs", bits, place)
+  stream(machine, traffic, operand, bits, place)
   return { ...physical, traffic }
 }
 

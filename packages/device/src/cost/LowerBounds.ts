@@ -18,8 +18,10 @@ import {
   dramBytesOf,
   flowFigures,
   partings,
+  keeps,
   physicalOf,
   slowed,
+  spilledOf,
   type Options
 } from "./Prepare.ts"
 
@@ -135,7 +137,7 @@ const partBounds = (
       }
       const vectorOps = "ops" in flow.step.work ? flow.step.work.ops : 0
       const liveBytes = narrow.live.liveBytes[index]! + wider
-      const kernels = natives.map((native) => {
+      const kernels = natives.flatMap((native) => {
         const machine = machineOf(native.name)
         const surroundings = {
           place: (tensor: string) => Math.max(...found.map(({ place }) => place(tensor))),
@@ -143,24 +145,30 @@ const partBounds = (
           streamedWeights: Math.min(...found.map(({ streamed }) => streamed)),
           taken: found.length === 1 ? found[0]!.taken : machine.levels.map(() => 0)
         }
-        const physical = slowed(physicalOf(machine, flow, native, precision, surroundings, "least"), slower)
-        const prepared = {
-          flow,
-          machine,
-          physical,
-          precision,
-          exact: true,
-          vectorOps,
-          liveBytes,
-          inFlight,
-          parts
-        }
-        const { energyPj, latencyMs } = flowFigures(prepared)
-        return {
-          latencyMs,
-          energyMj: energyPj.total === null ? null : energyPj.total / 1e9,
-          dramBytes: machine.levels.length === 0 ? null : dramBytesOf(prepared)
-        }
+        const ways = [
+          physicalOf(machine, flow, native, precision, surroundings, "least"),
+          // A plan may also move what it keeps out of this flow's way.
+          ...(keeps(surroundings) ? [spilledOf(machine, flow, native, precision, surroundings, "least")] : [])
+        ]
+        return ways.map((way) => {
+          const prepared = {
+            flow,
+            machine,
+            physical: slowed(way, slower),
+            precision,
+            exact: true,
+            vectorOps,
+            liveBytes,
+            inFlight,
+            parts
+          }
+          const { energyPj, latencyMs } = flowFigures(prepared)
+          return {
+            latencyMs,
+            energyMj: energyPj.total === null ? null : energyPj.total / 1e9,
+            dramBytes: machine.levels.length === 0 ? null : dramBytesOf(prepared)
+          }
+        })
       })
       const least = (of: (each: (typeof kernels)[number]) => number | null): number | null =>
         kernels.reduce<number | null>((a, each) => {

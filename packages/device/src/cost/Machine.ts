@@ -81,7 +81,7 @@ const capacityOf = (bytes: Level["bytes"]): Capacity | undefined => {
 
 /**
  * The stack that speaks for a software and a native precision: the named one, else the same software at another
- * operating point, else what is known of its family, else of any software of this device; a name without any of
+ * operating point or without its version, else what is known of its family, else of any software of this device; a name without any of
  * these is the default's. Within it, the one for the precision, else for the same activation width.
  */
 export const stackFor = (
@@ -101,6 +101,7 @@ export const stackFor = (
   const candidates =
     by(({ name }) => name === wanted.name) ??
     by(({ base }) => base === wanted.base) ??
+    by(({ base }) => base === wanted.product) ??
     by(({ base }) => base === wanted.family) ??
     by(({ family }) => family === wanted.family) ??
     by(({ name }) => name === anySoftware) ??

@@ -4,6 +4,7 @@
  */
 import { Precision, Work } from "@bitbudget/graph"
 import { layoutOf, type Layout } from "../memory/Layout.ts"
+import { ofOneSample } from "../memory/Liveness.ts"
 import { residency } from "../memory/Residency.ts"
 import { canHold, UnsupportedPrecision, type NativePair } from "../profile/Holding.ts"
 import { ruleFor } from "../profile/KernelRules.ts"
@@ -11,7 +12,7 @@ import type { OperatingPoint } from "../profile/OperatingPoint.ts"
 import type { Profile } from "../profile/Profile.ts"
 import type { Flow } from "../work/Fusion.ts"
 import {
-  alsoReading,
+  alsoMoving,
   arithmeticMs,
   energyOf,
   product,
@@ -147,7 +148,7 @@ export const physicalOf = (
   const [first, second] = inputs
   const weights = constant ? precision.weights : activations
   const stored = {
-    weights: streamedBits(weights),
+    weights: streamedBits(weights) + (constant ? blockScaleBits(machine, weights) : 0),
     inputs: Precision.storedBits(activations),
     // A result pooled in the pipeline is smaller than the product's own.
     outputs: bitsOf(outputs[0] ?? "") / Math.max(1, loops.outElements)
@@ -162,9 +163,54 @@ export const physicalOf = (
   }
   let physical = product(machine, loops, native, operands, stored, placement, bound)
   for (const tensor of inputs.slice(constant ? 1 : 2))
-    physical = alsoReading(machine, physical, bitsOf(tensor), place(tensor))
+    physical = alsoMoving(machine, physical, "inputs", bitsOf(tensor), place(tensor))
   return physical
 }
+
+/**
+ * What a machine does for a flow with what is kept on chip left there or, where that leaves too little room for tiles,
+ * moved out for the length of the flow and back: the faster, or with less traffic where both are as fast.
+ */
+const placedOf = (
+  machine: Machine,
+  flow: Flow,
+  native: NativePair,
+  precision: Precision.Precision,
+  surroundings: Surroundings
+): Physical => {
+  const placed = physicalOf(machine, flow, native, precision, surroundings)
+  if (!keeps(surroundings) || placed.traffic.tile === null) return placed
+  const before = time(machine, placed)
+  if (before.busiest === "compute" && placed.traffic.tile.order !== "nothing fits") return placed
+  const spilled = spilledOf(machine, flow, native, precision, surroundings)
+  const saved = before.latencyMs - time(machine, spilled).latencyMs
+  const less = offChipBits(machine, spilled) < offChipBits(machine, placed)
+  return saved > 0 || (saved === 0 && less) ? spilled : placed
+}
+
+const keptBytes = ({ taken }: Surroundings): number => taken.reduce((sum, bytes) => sum + bytes, 0)
+
+/** Whether anything stays on chip during a flow. */
+export const keeps = (surroundings: Surroundings): boolean => keptBytes(surroundings) > 0
+
+/** The same flow with all memories to itself: what is kept there goes out before it and comes back after it. */
+export const spilledOf = (
+  machine: Machine,
+  flow: Flow,
+  native: NativePair,
+  precision: Precision.Precision,
+  surroundings: Surroundings,
+  bound: Bound = "mapped"
+): Physical => {
+  const emptied = { ...surroundings, place: () => -1, taken: machine.levels.map(() => 0) }
+  const alone = physicalOf(machine, flow, native, precision, emptied, bound)
+  const bits = 8 * keptBytes(surroundings)
+  return alsoMoving(machine, alsoMoving(machine, alone, "outputs", bits), "inputs", bits)
+}
+
+/** A stack's own format scales blocks of narrow weights, where the plan does not say how they are scaled. */
+const blockScaleBits = ({ stack }: Machine, { bits, kind, storage }: Precision.Format): number =>
+  kind === "int" && bits < 8 && storage === undefined ? (stack?.blockScaleBits?.value ?? 0) : 0
 
 const vectorOpsOf = ({ work }: Work.Step): number => ("ops" in work ? work.ops : 0)
 
@@ -215,7 +261,9 @@ const prepareParts = (
     (step) => Precision.storedBits(precisionOf(step).activations),
     memo.layouts
   )
-  const { bitsOf, flows, live } = layout
+  const { bitsOf, flows } = layout
+  // In a dataflow chip the samples of a batch follow one another; they never stand in memory together.
+  const live = profile.framesInFlight === undefined ? layout.live : ofOneSample(layout.live, workload.batch)
   // Most steps share their format, and without rules about shapes all arithmetic that follows from it.
   type Candidates = Omit<Arithmetic, "natives"> & {
     readonly natives: ReadonlyArray<{ readonly native: NativePair; readonly machine: Machine }>
@@ -265,13 +313,13 @@ const prepareParts = (
     let best: { readonly machine: Machine; readonly physical: Physical; readonly ms: number } | undefined
     for (const { machine, native } of natives) {
       if (best !== undefined && cannotWin(machine, flow, native, precision, best)) continue
-      const physical = slowed(physicalOf(machine, flow, native, precision, surroundings), slower)
+      const physical = slowed(placedOf(machine, flow, native, precision, surroundings), slower)
       const ms = natives.length === 1 ? 0 : time(machine, physical).latencyMs
       if (best === undefined || ms < best.ms) best = { machine, physical, ms }
     }
     const { machine, physical } = best!
     const vectorOps = vectorOpsOf(flow.step)
-    const liveBytes = live.liveBytes[index]!
+    const liveBytes = layout.live.liveBytes[index]!
     return { flow, machine, physical, precision, exact, vectorOps, liveBytes, inFlight, parts }
   })
   return {
@@ -343,15 +391,13 @@ export const flowFigures = ({ flow, inFlight, machine, parts, physical, precisio
 
 const offChip = new Set(["dram", "link", "flash"])
 
-/** Bytes a flow moves at levels that are off chip or flash. */
-export const dramBytesOf = ({ machine, parts, physical }: Prepared): number => {
-  const { readBits, writtenBits } = physical.traffic
-  return (
-    parts *
-    machine.levels.reduce(
-      (bytes, { kind }, index) =>
-        offChip.has(kind) ? bytes + (readBits[index]! + writtenBits[index]!) / 8 : bytes,
-      0
-    )
+/** Bits moved at levels that are off chip or flash. */
+const offChipBits = ({ levels }: Machine, { traffic: { readBits, writtenBits } }: Physical): number =>
+  levels.reduce(
+    (bits, { kind }, index) => (offChip.has(kind) ? bits + readBits[index]! + writtenBits[index]! : bits),
+    0
   )
-}
+
+/** Bytes a flow moves at levels that are off chip or flash. */
+export const dramBytesOf = ({ machine, parts, physical }: Prepared): number =>
+  (parts * offChipBits(machine, physical)) / 8

@@ -17,33 +17,38 @@ export interface SlopedMs {
   readonly slopes: Float64Array
 }
 
-/** Milliseconds of steps that all run on one machine, `parts` times, with or without the overhead per inference. */
+/**
+ * Milliseconds of steps that all run on one machine, `parts` times, with or without the overhead per inference.
+ * `counts`: how often each step comes, once by default.
+ */
 export const slopedMs = (
   machine: Machine,
   flows: ReadonlyArray<Physical>,
   whole: boolean,
-  parts = 1
+  parts = 1,
+  counts?: ReadonlyArray<number>
 ): SlopedMs => {
   const slopes = new Float64Array(factorNames.length)
   const { cyclesPerMs, efficiency, levels, overlap, perInferenceMs, perStepMs } = machine
   let ms = 0
-  for (const flow of flows) {
+  for (const [index, flow] of flows.entries()) {
     const { class: name, cycles, traffic } = flow
+    const count = counts?.[index] ?? 1
     const free = cycles / cyclesPerMs / efficiency[name]
     const least = leastMs(machine, flow)
     const busy = Math.max(free, least)
     let [longest, level, sum, backing] = [busy, -1, busy, 0]
-    levels.forEach((each, index) => {
-      const own = levelMs(machine, traffic, index)
+    levels.forEach((each, place) => {
+      const own = levelMs(machine, traffic, place)
       sum += own
       if (each.backing) backing += own
-      if (own > longest) [longest, level] = [own, index]
+      if (own > longest) [longest, level] = [own, place]
     })
-    ms += overlap * longest + (1 - overlap) * sum + perStepMs
-    if (free >= least) slopes[at[name]]! -= busy * (1 - overlap + (level < 0 ? overlap : 0))
+    ms += count * (overlap * longest + (1 - overlap) * sum + perStepMs)
+    if (free >= least) slopes[at[name]]! -= count * busy * (1 - overlap + (level < 0 ? overlap : 0))
     slopes[at.bandwidth]! -=
-      (1 - overlap) * backing + (level >= 0 && levels[level]!.backing ? overlap * longest : 0)
-    slopes[at.perStepUs]! += perStepMs
+      count * ((1 - overlap) * backing + (level >= 0 && levels[level]!.backing ? overlap * longest : 0))
+    slopes[at.perStepUs]! += count * perStepMs
   }
   if (parts > 1) {
     ms *= parts

@@ -59,3 +59,14 @@ export const liveness = (
   )
   return { liveBytes, span, peakBytes: liveBytes.reduce((a, b) => Math.max(a, b), 0), peakDuring }
 }
+
+/** The same where only one of `samples` is on the chip at a time. */
+export const ofOneSample = (live: Liveness, samples: number): Liveness =>
+  samples === 1
+    ? live
+    : {
+        ...live,
+        liveBytes: live.liveBytes.map((bytes) => bytes / samples),
+        peakBytes: live.peakBytes / samples,
+        peakDuring: new Map([...live.peakDuring].map(([tensor, bytes]) => [tensor, bytes / samples]))
+      }

@@ -5,7 +5,7 @@
  * tensorCore: MACs per streaming multiprocessor and cycle; bitSerial, bitFusion: derived from the bits, keep 1.
  */
 import { Schema } from "effect"
-import { Count, NonNegative } from "./Figure.ts"
+import { Count, NonNegative, Share } from "./Figure.ts"
 
 const loopNames = ["batch", "M", "C", "R", "S", "P", "Q", "groups"] as const
 
@@ -48,7 +48,9 @@ const Simd = Schema.Struct({
   cores: Count,
   /** Register block of the inner product kernel: rows × columns of outputs held in registers. */
   blockRows: Count,
-  blockCols: Count
+  blockCols: Count,
+  /** What each further core adds, as a share of the first: they share caches and memory. 1 when absent. */
+  furtherCore: Schema.optionalKey(Share)
 })
 
 /** A microcontroller running kernels like CMSIS-NN's (Lai et al., 2018). */
@@ -64,6 +66,8 @@ const Scalar = Schema.Struct({
 const TensorCore = Schema.Struct({
   kind: Schema.Literal("tensorCore"),
   multiprocessors: Count,
+  /** Of a multiprocessor beside its tensor cores: one 32-bit multiply-add a cycle each. */
+  lanes: Count,
   tileRows: Count,
   tileCols: Count,
   /** Bytes of the reduction handled in one step of a tile. */

@@ -156,6 +156,8 @@ export const Stack = Schema.Struct({
   perInferenceUs: Schema.optionalKey(Us),
   /** Multiplications saved on 3×3 stride-1 convolutions by Winograd kernels (2.25 for F(2×2, 3×3)). */
   winograd: Schema.optionalKey(Positive),
+  /** What its format of weights below 8 bits adds to each for the scales of blocks (half a bit: 16 for every 32). */
+  blockScaleBits: Schema.optionalKey(Positive),
   /** A layer timed on its own over the same layer inside its network: cold caches, conversions not fused away. */
   alone: Schema.optionalKey(Positive),
   /** At the profile's clock and supply. */

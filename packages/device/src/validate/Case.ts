@@ -33,9 +33,21 @@ export interface Case {
   readonly kind: "time" | "energy" | "power"
   /** Milliseconds, microjoules or milliwatts. */
   readonly measured: number
+  /** Steps that differ, and how often each comes: networks repeat their layers. */
   readonly flows: ReadonlyArray<Physical>
+  readonly counts: ReadonlyArray<number>
   /** A network, not one of its layers: it pays the overhead per inference. */
   readonly whole: boolean
+}
+
+/** Steps that ask the same of a machine, counted. */
+const counted = (flows: ReadonlyArray<Physical>): Pick<Case, "flows" | "counts"> => {
+  const alike = [
+    ...Map.groupBy(flows, ({ class: name, cycles, macs, peakMacsPerCycle, traffic }) =>
+      [name, cycles, macs, peakMacsPerCycle, traffic.readBits, traffic.writtenBits].join()
+    ).values()
+  ]
+  return { flows: alike.map(([first]) => first!), counts: alike.map(({ length }) => length) }
 }
 
 /** Time between batches a row measured, energy of a batch, or power; undefined for other metrics. */
@@ -104,7 +116,7 @@ export const caseOf = (
     unit: layer === undefined ? row.onnx : JSON.stringify(layer.work),
     onnx: row.onnx,
     ...found,
-    flows,
+    ...counted(flows),
     whole: index === undefined
   }
 }

@@ -5,22 +5,22 @@
  * fitted per network. What is stated as error comes from rows the fit did not see (`LeaveOut`), and the intervals
  * are widened until they hold there.
  */
-import { factorNames, factorsOf, usualOf } from "../cost/Factors.ts"
-import { build, stackFor } from "../cost/Machine.ts"
+import { factorNames, factorsOf, isClass, usualOf } from "../cost/Factors.ts"
+import { build, stackFor, type Machine } from "../cost/Machine.ts"
 import { make as makeMemo } from "../cost/Memo.ts"
 import { slopedMs } from "../cost/Slopes.ts"
 import type { Figure } from "../profile/Figure.ts"
 import { stepClasses, type LeftOut, type Profile, type Stack } from "../profile/ProfileSchema.ts"
 import { anySoftware, parseSoftware } from "../profile/Software.ts"
 import { caseOf, type Case } from "./Case.ts"
-import { isInside, leaveOut, type LeftOutCase } from "./LeaveOut.ts"
+import { isInside, leaveOut, type LeftOutCase, type Widening } from "./LeaveOut.ts"
 import type { Measurement, WorkloadOf } from "./Measurement.ts"
 import { solve, type Belief, type Linear, type Problem } from "./Posterior.ts"
 import { covariances, keyText, type StackKey } from "./Prior.ts"
 import { median } from "./Score.ts"
 
 /** What remains of a row when all factors are right: networks and layers differ in what no class of step sees. */
-const rowSpread = { time: 0.1, energy: 0.08, power: 0.08 } as const
+export const rowSpread = { time: 0.15, energy: 0.08, power: 0.08 } as const
 
 /** Many layers of one network tell less than as many networks: together they weigh like this many rows. */
 const rowsPerNetwork = 12
@@ -36,16 +36,15 @@ const spreadsOf = (cases: ReadonlyArray<Case>): ReadonlyArray<number> => {
   )
 }
 
-/** A case's logarithm and slopes under given factors of its stack. */
-const linear = (each: Case, base: Stack | undefined, logs: Float64Array): Linear => {
-  const machine = build(each.profile, base, each.at, factorsOf(logs))
+/** A case's logarithm and slopes on the machine that its stack's factors make. */
+const linear = (each: Case, machine: Machine): Linear => {
   const power = factorNames.indexOf("activeMw")
   if (each.kind === "power") {
     const slopes = new Float64Array(factorNames.length)
     slopes[power] = 1
     return { log: Math.log(machine.activeMw), slopes }
   }
-  const { ms, slopes } = slopedMs(machine, each.flows, each.whole)
+  const { ms, slopes } = slopedMs(machine, each.flows, each.whole, 1, each.counts)
   const relative = slopes.map((slope) => slope / ms)
   if (each.kind === "time") return { log: Math.log(ms), slopes: relative }
   relative[power] = 1
@@ -114,6 +113,28 @@ const reportOf = (source: string, rows: ReadonlyArray<FitRow>): NonNullable<Prof
   }
 }
 
+const classesOf = (cases: ReadonlyArray<Case>): ReadonlySet<string> =>
+  new Set(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
+
+/** A posterior's covariance, scaled by what is known of how wrong such predictions are. */
+const widened = (
+  covariance: Float64Array,
+  { factors }: Widening,
+  own: ReadonlyArray<Case>,
+  related: ReadonlyArray<Case>
+): Float64Array => {
+  const [here, anywhere] = [classesOf(own), classesOf(related)]
+  const scales = factorNames.map((name) => {
+    if (isClass(name) && !anywhere.has(name)) return Math.max(factors.class, factors.stack)
+    if (own.length === 0) return factors.stack
+    return isClass(name) && !here.has(name) ? factors.class : factors.network
+  })
+  return covariance.map((value, at) => {
+    const [f, g] = [Math.floor(at / factorNames.length), at % factorNames.length]
+    return value * scales[f]! * scales[g]!
+  })
+}
+
 /** Factors no row moved keep what is usual of their kind, or what other stacks say. */
 const stackWith = (
   base: Stack | undefined,
@@ -127,9 +148,7 @@ const stackWith = (
   fit: Stack["fit"]
 ): Stack => {
   const factors = factorsOf(mean)
-  const classes = (cases: ReadonlyArray<Case>) =>
-    new Set<string>(cases.flatMap((each) => each.flows.map((flow) => flow.class)))
-  const [seen, elsewhere] = [classes(own), classes(related)]
+  const [seen, elsewhere] = [classesOf(own), classesOf(related)]
   const figure = (value: number, here: boolean, anywhere: boolean): Figure =>
     here
       ? { value: round(value), source: `fitted on ${source}`, confidence: "fitted" }
@@ -149,6 +168,7 @@ const stackWith = (
     ...(base?.cores === undefined ? {} : { cores: base.cores }),
     ...(base?.overlap === undefined ? {} : { overlap: base.overlap }),
     ...(base?.winograd === undefined ? {} : { winograd: base.winograd }),
+    ...(base?.blockScaleBits === undefined ? {} : { blockScaleBits: base.blockScaleBits }),
     software: key.software,
     precisions: [key.native],
     efficiency: Object.fromEntries(
@@ -216,16 +236,28 @@ export const fit = (
       .map(({ software }) => software)
   )
   const spreads = spreadsOf(cases)
+  // Rows of one stack at one operating point share their machine as long as its factors stand.
+  const machines = new WeakMap<Float64Array, Map<string, Machine>>()
+  const points = cases.map(({ at }) => JSON.stringify(at))
+  const machineOf = (o: number, logs: Float64Array): Machine => {
+    const { at, profile } = cases[o]!
+    const built = machines.get(logs) ?? new Map<string, Machine>()
+    machines.set(logs, built)
+    const base = bases[indexOf.get(keyText(keyOf(cases[o]!)))!]
+    const machine = built.get(points[o]!) ?? build(profile, base, at, factorsOf(logs))
+    built.set(points[o]!, machine)
+    return machine
+  }
   const problem: Problem = {
     stacks,
-    usual: stacks.map(({ device }) => usualOf(profileOf.get(device)!)),
+    usual: stacks.map(({ device, software }) => usualOf(profileOf.get(device)!, software)),
     observations: cases.map((each, i) => ({
       stack: indexOf.get(keyText(keyOf(each)))!,
       log: Math.log(each.measured),
       spread: spreads[i]!
     })),
     between: covariances(timedBothWays),
-    model: (o, logs) => linear(cases[o]!, bases[indexOf.get(keyText(keyOf(cases[o]!)))!], logs)
+    model: (o, logs) => linear(cases[o]!, machineOf(o, logs))
   }
   const found = solve(problem)
   const { leftOut, widening } = leaveOut(
@@ -268,13 +300,12 @@ export const fit = (
             medianApePct: report.medianApePct,
             leftOut: report.leftOut
           })
-        const { covariance, mean } = found.at(key, usualOf(profile))
-        const wide = { mean, covariance: covariance.map((value) => value * widening.factors ** 2) }
+        const belief = found.at(key, usualOf(profile, software))
         const base = stackFor(profile, software, native)
         return stackWith(
           base,
           key,
-          wide,
+          { ...belief, covariance: widened(belief.covariance, widening, own, cases) },
           own,
           cases,
           rowSpread.time * widening.networks,

@@ -1,9 +1,9 @@
 /**
  * The errors to expect: every network (or layer shape) left out in turn, every stack, and every class of step with
  * all networks that spend a quarter of their time in it. What is left predicts what was left out, with an interval.
- * The intervals of a group of devices are then scaled by two factors, one for what factors leave open and one for the
- * spread of rows: those with the best interval score (Gneiting and Raftery, Strictly Proper Scoring Rules, 2007),
- * and together so that nine in ten hold.
+ * The intervals of a group of devices are then scaled so that nine in ten hold, one factor for what factors leave
+ * open and one for the spread of rows: those with the best interval score (Gneiting and Raftery, Strictly Proper
+ * Scoring Rules, 2007). A stack or a class that nobody measured has a factor of its own.
  */
 import { reachOf, uncertain, type Reach, type Uncertain } from "../cost/Uncertainty.ts"
 import { slopedMs } from "../cost/Slopes.ts"
@@ -11,10 +11,10 @@ import { build } from "../cost/Machine.ts"
 import { factorsOf } from "../cost/Factors.ts"
 import { stepClasses } from "../profile/ProfileSchema.ts"
 import type { Case } from "./Case.ts"
-import { solve, type Problem, type Solved } from "./Posterior.ts"
+import { solve, type Belief, type Problem, type Solved } from "./Posterior.ts"
 
 export interface LeftOutCase {
-  readonly without: "network" | "stack" | "class"
+  readonly without: Without
   /** log(predicted / measured). */
   readonly logError: number
   /** Where the 90 % interval of log(measured) ends, below and above log(predicted). */
@@ -24,15 +24,28 @@ export interface LeftOutCase {
 /** A class counts as exercised by a network that spends this share of its time in it. */
 const classShare = 0.25
 
-/** Rows that an assumed scale of 1 weighs like. */
-const priorRows = 10
+/** Share of left-out rows that lie in their intervals. */
+const coverage = 0.9
 
-/** Scales of the standard deviations of factors, of whole networks and of single layers. */
+/** What can be left out. */
+export type Without = "network" | "stack" | "class"
+
+/** Scales of standard deviations: of factors, by what a prediction lacks, and of rows about right predictions. */
 export interface Widening {
-  readonly factors: number
+  readonly factors: { readonly [K in Without]: number }
   readonly networks: number
   readonly layers: number
 }
+
+/** Scales over all devices that ship here; a group's own rows move them as far as there are many. */
+export const usualWidening: Widening = {
+  factors: { network: 1, stack: 1, class: 1 },
+  networks: 1,
+  layers: 1
+}
+
+/** Rows that the usual scales weigh like. */
+const priorRows = 10
 
 interface Residual {
   readonly logError: number
@@ -44,57 +57,91 @@ interface Residual {
 export const isInside = ({ logError, reach }: Pick<LeftOutCase, "logError" | "reach">): boolean =>
   logError <= reach.down && -logError <= reach.up
 
-const scales = [0.35, 0.5, 0.7, 1, 1.4, 2, 2.8]
+const scales = Array.from({ length: 25 }, (_, step) => 0.25 * 2 ** (step / 4))
 
-const reachBy = ({ about, whole }: Residual, by: Widening): Reach =>
-  reachOf(about, by.factors, whole ? by.networks : by.layers)
+/** Scales of one kind of prediction. */
+interface Scales {
+  readonly factors: number
+  readonly networks: number
+  readonly layers: number
+}
+
+const reachBy = ({ about, whole }: Residual, { factors, layers, networks }: Scales): Reach =>
+  reachOf(about, factors, whole ? networks : layers)
 
 /** Width of a 90 % interval, and twenty times what lies outside. */
-const intervalScore = (residuals: ReadonlyArray<Residual>, by: Widening): number =>
+const intervalScore = (residuals: ReadonlyArray<Residual>, by: Scales): number =>
   residuals.reduce((sum, each) => {
     const { down, up } = reachBy(each, by)
     const outside = Math.max(0, each.logError - down, -each.logError - up)
     return sum + down + up + 20 * outside
   }, 0)
 
-const quantile = (values: ReadonlyArray<number>, share: number): number => {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
-}
+const insideShare = (residuals: ReadonlyArray<Residual>, by: Scales): number =>
+  residuals.filter((each) => isInside({ logError: each.logError, reach: reachBy(each, by) })).length /
+  residuals.length
 
-const one: Widening = { factors: 1, networks: 1, layers: 1 }
+/** Where own rows are few, the usual scale stands. */
+const towards = (usual: number, own: number, rows: number): number =>
+  usual * (own / usual) ** (rows / (rows + priorRows))
 
-const wideningOf = (residuals: ReadonlyArray<Residual>): Widening => {
-  if (residuals.length === 0) return one
+/** The scales of best interval score, and together so much larger or smaller that nine in ten rows hold. */
+const scalesOf = (residuals: ReadonlyArray<Residual>, usual: Scales): Scales => {
   // Rows of one kind say nothing of the other's scale.
-  const of = (whole: boolean) => (residuals.some((each) => each.whole === whole) ? scales : [1])
-  let [best, least] = [one, Infinity]
-  for (const factors of scales)
-    for (const networks of of(true))
-      for (const layers of of(false)) {
+  const of = (whole: boolean, otherwise: number) =>
+    residuals.some((each) => each.whole === whole) ? scales.filter((_, step) => step % 2 === 0) : [otherwise]
+  let [best, least] = [usual, Infinity]
+  for (const factors of scales.filter((_, step) => step % 2 === 0))
+    for (const networks of of(true, usual.networks))
+      for (const layers of of(false, usual.layers)) {
         const score = intervalScore(residuals, { factors, networks, layers })
         if (score < least) [best, least] = [{ factors, networks, layers }, score]
       }
-  const both = quantile(
-    residuals.map((each) => {
-      const { down, up } = reachBy(each, best)
-      return each.logError > 0 ? each.logError / down : -each.logError / up
-    }),
-    0.9
-  )
-  const trust = residuals.length / (residuals.length + priorRows)
-  const towards = (scale: number): number => Math.exp(trust * Math.log(Math.max(0.05, scale * both)))
+  const times = (by: number): Scales => ({
+    factors: best.factors * by,
+    networks: best.networks * by,
+    layers: best.layers * by
+  })
+  const enough = scales.find((by) => insideShare(residuals, times(by)) >= coverage) ?? scales.at(-1)!
+  const own = times(enough)
+  const rows = residuals.length
   return {
-    factors: towards(best.factors),
-    networks: towards(best.networks),
-    layers: towards(best.layers)
+    factors: towards(usual.factors, own.factors, rows),
+    networks: towards(usual.networks, own.networks, rows),
+    layers: towards(usual.layers, own.layers, rows)
+  }
+}
+
+/** The smallest scale of factors at which nine in ten hold, the rows' own spread being known. */
+const factorScaleOf = (residuals: ReadonlyArray<Residual>, usual: number, rows: Scales): number => {
+  if (residuals.length === 0) return usual
+  const found = scales.find((factors) => insideShare(residuals, { ...rows, factors }) >= coverage)
+  return towards(usual, found ?? scales.at(-1)!, residuals.length)
+}
+
+/** From the errors of rows left out to the scales at which nine in ten intervals hold, whatever was left out. */
+export const wideningOf = (residuals: ReadonlyArray<Residual & { readonly without: Without }>): Widening => {
+  const of = (without: Without) => residuals.filter((each) => each.without === without)
+  const usual = usualWidening
+  const flat = { factors: usual.factors.network, networks: usual.networks, layers: usual.layers }
+  const network = of("network").length === 0 ? flat : scalesOf(of("network"), flat)
+  const factors = (without: "stack" | "class"): number =>
+    factorScaleOf(of(without), usual.factors[without], network)
+  return {
+    factors: { network: network.factors, stack: factors("stack"), class: factors("class") },
+    networks: network.networks,
+    layers: network.layers
   }
 }
 
 const classShares = (each: Case, logs: Float64Array): ReadonlyMap<string, number> => {
   const machine = build(each.profile, undefined, each.at, factorsOf(logs))
-  const byClass = Map.groupBy(each.flows, (flow) => flow.class)
-  const ms = [...byClass].map(([name, flows]) => [name, slopedMs(machine, flows, true).ms] as const)
+  const indices = each.flows.map((_, index) => index)
+  const ms = [...Map.groupBy(indices, (index) => each.flows[index]!.class)].map(([name, own]) => {
+    const flows = own.map((index) => each.flows[index]!)
+    const counts = own.map((index) => each.counts[index]!)
+    return [name, slopedMs(machine, flows, true, 1, counts).ms] as const
+  })
   const total = ms.reduce((sum, [, own]) => sum + own, 0)
   return new Map(ms.map(([name, own]) => [name, own / total]))
 }
@@ -134,18 +181,26 @@ export const leaveOut = (
       cases.flatMap((_, i) => (out.has(i) ? [] : [i])),
       found.logs
     )
+    const beliefs = new Map<number, Belief>()
     for (const i of own) {
       const { log, stack } = problem.observations[i]!
-      const { covariance, mean } = rest.at(problem.stacks[stack]!, problem.usual[stack]!)
+      const belief = beliefs.get(stack) ?? rest.at(problem.stacks[stack]!, problem.usual[stack]!)
+      beliefs.set(stack, belief)
+      const { covariance, mean } = belief
       const { log: predicted, slopes } = problem.model(i, mean)
       const about = uncertain(slopes, (f, g) => covariance[f * slopes.length + g]!, spreads[i]! ** 2)
       left[i]!.push({ without, logError: predicted - log, about, whole: cases[i]!.whole })
     }
   }
   const widening = wideningOf(left.flat())
+  const scalesBy = (without: Without): Scales => ({ ...widening, factors: widening.factors[without] })
   return {
     leftOut: left.map((each) =>
-      each.map((row) => ({ without: row.without, logError: row.logError, reach: reachBy(row, widening) }))
+      each.map((row) => ({
+        without: row.without,
+        logError: row.logError,
+        reach: reachBy(row, scalesBy(row.without))
+      }))
     ),
     widening
   }

@@ -11,7 +11,8 @@ import type { Profile } from "../profile/ProfileSchema.ts"
 import { parseSoftware } from "../profile/Software.ts"
 import { scale } from "../work/Batch.ts"
 
-const columns = [
+/** The columns every file has. */
+export const columns = [
   "device",
   "software",
   "network",

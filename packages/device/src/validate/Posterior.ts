@@ -114,7 +114,8 @@ export const solve = (
   let factor: Float64Array = new Float64Array(0)
   let alpha: Float64Array = new Float64Array(n)
   let slopes: ReadonlyArray<Float64Array> = []
-  const scratch = new Float64Array(width)
+  /** Σ·slopes of one row, by the stack of the other. */
+  const scratch = stacks.map(() => new Float64Array(width))
   for (let step = 0; step < mostSteps; step++) {
     const linear = used.map((o) => model(o, logs[observations[o]!.stack]!))
     slopes = linear.map((each) => each.slopes)
@@ -127,8 +128,9 @@ export const solve = (
       const weight = alone ? 1 : 1 / (1 + (residual / spread) ** 2 / tails)
       const moved = logs[stack]!.map((value, f) => value - usual[stack]![f]!)
       rest[i] = residual + dot(slopes[i]!, moved)
+      scratch.forEach((into, other) => times(shared[stack]![other]!, slopes[i]!, into))
       for (let j = 0; j <= i; j++) {
-        const common = dot(slopes[i]!, times(shared[stack]![stackOf[j]!]!, slopes[j]!, scratch))
+        const common = dot(scratch[stackOf[j]!]!, slopes[j]!)
         gram[i * n + j] = common + (i === j ? spread ** 2 / weight : 0)
         gram[j * n + i] = gram[i * n + j]!
       }
@@ -139,7 +141,7 @@ export const solve = (
     logs = logs.map((before, s) => {
       const next = usual[s]!.slice()
       for (let i = 0; i < n; i++) {
-        const common = times(shared[s]![stackOf[i]!]!, slopes[i]!, scratch)
+        const common = times(shared[s]![stackOf[i]!]!, slopes[i]!, scratch[0])
         for (let f = 0; f < width; f++) next[f]! += common[f]! * alpha[i]!
       }
       return next.map((value, f) => {

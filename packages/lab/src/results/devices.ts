@@ -108,6 +108,28 @@ const Op = Schema.Struct({
 export const OpsResult = Schema.Struct({ device: Schema.String, ops: Schema.Array(Op) })
 export type OpsResult = typeof OpsResult.Type
 
+export const ProbeResult = Schema.Struct({
+  device: Schema.String,
+  software: Schema.String,
+  precision: Schema.String,
+  /** How far a 90 % interval of such networks reaches now, %. */
+  reachPct: Schema.Finite,
+  /** In the order to measure them. */
+  probes: Schema.Array(
+    Schema.Struct({
+      name: Schema.String,
+      says: Schema.String,
+      /** Where the network was written; null where no folder was asked for. */
+      file: Schema.NullOr(Schema.String),
+      /** The same reach with this one and those before it measured, %. */
+      reachPct: Schema.Finite
+    })
+  ),
+  /** A file of measurements to fill in; null where no folder was asked for. */
+  measurements: Schema.NullOr(Schema.String)
+})
+export type ProbeResult = typeof ProbeResult.Type
+
 same<typeof ValidateResult.Type, Validation.Validation>()
 same<typeof FitReport.Type, Fit.FitReport>()
 same<typeof FitRow.Type, Fit.FitRow>()

@@ -1,11 +1,21 @@
 /** `devices`: profiles held against measurements, fitted to them, and the operation tables they count with. */
-import { Batch, Fit, Measurement, Ops, Profile, Profiles, Related, Validation } from "@bitbudget/device"
+import {
+  Batch,
+  Fit,
+  Measurement,
+  Ops,
+  Probe,
+  Profile,
+  Profiles,
+  Related,
+  Validation
+} from "@bitbudget/device"
 import { type Graph, Model } from "@bitbudget/graph"
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
-import { readText, writeFile } from "../files.ts"
+import { readText, writeFile, writeFiles } from "../files.ts"
 
 /** The measurements of a file, and the work of the models it names, which lie beside it or in `models`. */
 const measurementsOf = Effect.fn(function* (
@@ -131,4 +141,46 @@ export const opTable = Effect.fn("opTable")(function* (request: {
     })
   }
   return { device: profile.id, ops }
+})
+
+/** Which few networks to measure next on a device, and where `folder` is given, those networks in it. */
+export const probe = Effect.fn("probe")(function* (request: {
+  readonly device: string
+  readonly profiles: string
+  readonly software: string | undefined
+  readonly count: number
+  readonly folder: string | undefined
+}) {
+  const { count, device, folder, profiles, software } = request
+  const profile = yield* Profiles.load(device, profiles)
+  const design = Probe.design(profile, count, software)
+  const inFolder = (file: string): string | null => (folder === undefined ? null : path.join(folder, file))
+  const probes = design.probes.map(({ network, reachPct }) => ({
+    name: network.name,
+    says: network.says,
+    file: inFolder(`${network.name}.onnx`),
+    reachPct
+  }))
+  const measurements = inFolder("measurements.csv")
+  if (measurements !== null) {
+    const rows = probes.map(
+      ({ name }) =>
+        `${profile.id},${design.software},${name},${name}.onnx,,${design.precision},1,latency_ms,,ms,read,measured here,`
+    )
+    yield* writeFiles([
+      ...design.probes.map(({ network }, index) => ({
+        file: probes[index]!.file!,
+        contents: Model.encode(network.graph)
+      })),
+      { file: measurements, contents: `${[Measurement.columns.join(), ...rows].join("\n")}\n` }
+    ])
+  }
+  return {
+    device: profile.id,
+    software: design.software,
+    precision: design.precision,
+    reachPct: design.reachPct,
+    probes,
+    measurements
+  }
 })

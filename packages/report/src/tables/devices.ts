@@ -59,6 +59,20 @@ export const fitted = (result: Results.FitResult): string =>
     )
   ].join("\n")
 
+export const probes = (result: Results.ProbeResult): string =>
+  [
+    `${result.device}, ${result.software}, ${result.precision}: a 90 % interval of small networks reaches ${figure(result.reachPct)} % above its prediction`,
+    "",
+    table(
+      ["measure", "it tells", "then within %", "file"],
+      result.probes.map(({ file, name, reachPct, says }) => [name, says, figure(reachPct), file ?? "–"])
+    ),
+    "",
+    result.measurements === null
+      ? "With -o DIR the networks are written there, beside a file of measurements to fill in."
+      : `Write the milliseconds into the value column of ${result.measurements}, then: bitbudget devices fit ${result.device} --against ${result.measurements} -o FITTED.json`
+  ].join("\n")
+
 export const ops = ({ device, ops }: Results.OpsResult): string =>
   [
     `${device}: ${[...new Set(ops.map(({ library, source }) => `${library} (${source})`))].join("; ")}`,

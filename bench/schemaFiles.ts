@@ -12,6 +12,7 @@ const documents = {
   "devices-probe": Results.ProbeResult,
   "devices-validate": Results.ValidateResult,
   evaluate: Results.EvaluateResult,
+  fit: Results.LanguageFitResult,
   init: Results.InitResult,
   inspect: Results.InspectResult,
   plan: Results.PlanDocument,

@@ -33,6 +33,10 @@ const catalogue = {
     "A network on several devices, under several plans, beside each device's known error",
     async () => (await import("./commands/cost.ts")).compare
   ),
+  fit: entry(
+    "Whether a language model fits a device, the longest context that does, tokens a second",
+    async () => (await import("./commands/fit.ts")).fit
+  ),
   sensitivity: entry(
     "How much each layer suffers from each format, each figure with its error",
     async () => (await import("./commands/sensitivity.ts")).sensitivity

@@ -12,7 +12,15 @@ import * as path from "node:path"
 import { parse, type ParseError, printParseErrorCode } from "jsonc-parser"
 
 /** Flags that name files or folders: relative to where the settings lie, not to where the command is called. */
-const places: ReadonlySet<string> = new Set(["data", "db", "out", "models", "against", "certificate"])
+const places: ReadonlySet<string> = new Set([
+  "data",
+  "tokenizer",
+  "db",
+  "out",
+  "models",
+  "against",
+  "certificate"
+])
 
 type Settings = Readonly<Record<string, unknown>>
 

@@ -166,6 +166,21 @@ export const readingOf = (dim: Readonly<Record<string, string>>) =>
     return { dims: new Map(Object.entries(dim).map(([name, size]) => [name, Number(size)])) }
   })
 
+/** The float network and the data that a command is about. */
+export const subjectOf = (
+  flags: Parameters<typeof textOf>[0] & {
+    readonly model: string
+    readonly data: string
+    readonly dim: Readonly<Record<string, string>>
+  }
+): Effect.Effect<Tasks.Together, Failure> =>
+  Effect.flatMap(readingOf(flags.dim), (reading) =>
+    Tasks.withData(
+      { model: flags.model, reading, data: flags.data, text: textOf(flags) },
+      Tasks.readFloatModel
+    )
+  )
+
 export const deviceFlag = textFlag("device").pipe(
   Flag.withDescription("Id in hw-profiles, a profile's path, or systolic-<rows>x<cols>-<os|ws|is>")
 )
@@ -173,6 +188,63 @@ export const deviceFlag = textFlag("device").pipe(
 export const dataFlag = textFlag("data").pipe(
   Flag.withDescription("Folder, .npz, x.npy,y.npy, images.gz,labels.gz, text file, or descriptor .json")
 )
+
+/** What a packed file is written for. */
+export const targetFlags = {
+  target: Flag.Literals("target", Tasks.targetNames).pipe(
+    Flag.withDefault("onnx" as const),
+    Flag.withDescription(
+      "onnx: standard operators (default); matmulnbits: ONNX Runtime's packed products; llama-quantize: the plan for its --tensor-type-file"
+    )
+  ),
+  accuracyLevel: Flag.Literals("accuracy-level", ["1", "4"]).pipe(
+    Flag.withDefault("1" as const),
+    Flag.withDescription("Arithmetic of matmulnbits: 1 float (default), 4 int8, which is faster")
+  )
+}
+
+export const targetOf = (flags: {
+  readonly target: (typeof Tasks.targetNames)[number]
+  readonly accuracyLevel: "1" | "4"
+}) => ({ name: flags.target, accuracyLevel: flags.accuracyLevel === "4" ? (4 as const) : (1 as const) })
+
+/** How a text becomes windows of tokens. */
+export const textFlags = {
+  tokenizer: textFlag("tokenizer").pipe(
+    Flag.optional,
+    Flag.withDescription("tokenizer.json of a text's tokens (default the one beside the model)")
+  ),
+  window: Flag.Int("window").pipe(
+    Flag.filter(
+      (count) => count >= 1,
+      () => "a whole number from 1 on"
+    ),
+    Flag.optional,
+    Flag.withDescription("Tokens of a text the model sees at once (default 128)")
+  ),
+  stride: Flag.Int("stride").pipe(
+    Flag.filter(
+      (count) => count >= 1,
+      () => "a whole number from 1 on"
+    ),
+    Flag.optional,
+    Flag.withDescription("Tokens from one window to the next (default the window)")
+  )
+}
+
+export const textOf = ({
+  tokenizer,
+  window,
+  stride
+}: {
+  readonly tokenizer: Option.Option<string>
+  readonly window: Option.Option<number>
+  readonly stride: Option.Option<number>
+}): Tasks.TextOptions => ({
+  tokenizer: Option.getOrUndefined(tokenizer),
+  window: Option.getOrUndefined(window),
+  stride: Option.getOrUndefined(stride)
+})
 
 /** A whole number from `least` on. */
 export const countFlag = (name: string, least = 1) =>
@@ -182,6 +254,9 @@ export const countFlag = (name: string, least = 1) =>
       () => `a whole number from ${least} on`
     )
   )
+
+/** Tokens that a language model attends to where nothing is said. */
+export const DEFAULT_CONTEXT = 4096
 
 export const calibrationFlag = countFlag("calibration").pipe(
   Flag.optional,

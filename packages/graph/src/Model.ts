@@ -16,6 +16,7 @@ import type { Graph } from "./ir/Graph.ts"
 import { Refusal, refuse } from "./ir/Refusal.ts"
 import type { DType } from "./ir/Tensor.ts"
 import { isFill, isFloat } from "./ir/Tensor.ts"
+import { isFolder, positionsOf as positionsIn, read as readFolder } from "./folder/folder.ts"
 import { externalLoader } from "./onnx/external.ts"
 import { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
 import type { UnsupportedNode } from "./onnx/errors.ts"
@@ -27,6 +28,7 @@ import { writeModel } from "./onnx/write.ts"
 import { normalize } from "./passes/normalize.ts"
 import { layersOf, unweighted } from "./work/Layer.ts"
 
+export { isFolder } from "./folder/folder.ts"
 export { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
 export type { UnsupportedNode } from "./onnx/errors.ts"
 export type { Quantization, QuantizationKind, QuantizedLayer } from "./onnx/recognise.ts"
@@ -49,7 +51,7 @@ export interface Model {
   readonly quantization: Quantization | undefined
   /** Sentences about what was read in another way than a reader of the file might expect. */
   readonly notes: ReadonlyArray<string>
-  /** Input dimensions that are open (`ReadOptions.keepOpen`), by name. */
+  /** Input dimensions that are open (`ReadOptions.keepOpen`), or have the window's size (`ReadOptions.window`), by name. */
   readonly openDims: ReadonlyArray<string>
   /** Input dimensions that the file leaves open and `ReadOptions.dims` gave a size, by name. */
   readonly boundDims: ReadonlyArray<string>
@@ -58,6 +60,8 @@ export interface Model {
 export interface ReadOptions {
   /** Sizes of named input dimensions that are not the batch. */
   readonly dims?: ReadonlyMap<string, number>
+  /** Tokens of a text that are seen at once: the size of the second dimension of token inputs that leave it open. */
+  readonly window?: number | undefined
   /**
    * Whether input dimensions without a size stay open, which is enough to pack weights and to run; else they are an
    * error, because costs and gradients need numbers.
@@ -119,6 +123,7 @@ export const decode = (
       const read = readModel(proto, {
         loadExternal,
         dims: options.dims ?? new Map(),
+        window: options.window,
         keepOpen: options.keepOpen ?? false,
         observed: options.observed ?? new Map()
       })
@@ -145,9 +150,14 @@ export const decode = (
     }
   })
 
+/** Tokens that a language model was made for, where its folder says; a model read before has a sound one. */
+export const positionsOf = ({ file }: Model): number | undefined =>
+  isFolder(file) ? positionsIn(file) : undefined
+
 const readBytes = (file: string): Effect.Effect<Uint8Array, ModelFileError> =>
   Effect.try({
     try: () => {
+      if (isFolder(file)) return readFolder(file)
       const { size } = fs.statSync(file)
       if (size >= LARGEST_FILE_BYTES) {
         return refuse(

@@ -3,6 +3,7 @@ import { PlanFile } from "@bitbudget/quant"
 
 export * from "./results/cost.ts"
 export * from "./results/devices.ts"
+export * from "./results/fit.ts"
 export * from "./results/init.ts"
 export * from "./results/network.ts"
 export * from "./results/runs.ts"

@@ -9,7 +9,6 @@
  */
 import { Profiles } from "@bitbudget/device"
 import { ActivationFormat, WeightKinds } from "@bitbudget/quant"
-import { Data } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -21,6 +20,7 @@ import type { Request } from "./job/Request.ts"
 import * as Plan from "./Plan.ts"
 import { Database } from "./store/Database.ts"
 import { sha256 } from "./store/identity.ts"
+import { withData } from "./tasks/data.ts"
 import { readFloatModel } from "./tasks/model.ts"
 
 const Some = <S extends Schema.Top>(item: S) => Schema.NonEmptyArray(item)
@@ -146,9 +146,11 @@ const requestOf = Effect.fn("Sweep.request")(function* (
   }
   const device = cell.device.endsWith(".json") ? inFolder(cell.device) : cell.device
   const request: Request = {
-    model: yield* readFloatModel(inFolder(cell.model)),
+    ...(yield* withData(
+      { model: inFolder(cell.model), data: plan.data.split(",").map(inFolder).join(",") },
+      readFloatModel
+    )),
     profile: yield* Profiles.load(device, profiles),
-    data: yield* Data.open(plan.data.split(",").map(inFolder).join(",")),
     budgets,
     weights: yield* formatsOf(cell.weights, "weights", WeightKinds.parse),
     activations: yield* formatsOf(cell.activations, "activations", ActivationFormat.parse),

@@ -60,12 +60,13 @@ const blankNetwork = (structure: Structure, choices: Choice.Choices): QuantizedN
   return { graph, choices, ranges, encoded }
 }
 
-/** Bytes of the packed file; layers without an entry in `choices` stay float. */
+/** Bytes of the packed file in the form that `form` gives it; layers without an entry in `choices` stay float. */
 export const predict = (
   structure: Structure,
   _layers: ReadonlyArray<Layer.Layer>,
-  choices: Choice.Choices
-): number => fileBytes(deploy(blankNetwork(structure, choices)))
+  choices: Choice.Choices,
+  form: (network: QuantizedNetwork) => Graph.Graph = deploy
+): number => fileBytes(form(blankNetwork(structure, choices)))
 
 /** What the writer may share between layers: constants for shapes, axes and bounds, and their names. */
 const shareable: { readonly [op: string]: number } = { Reshape: 120, Transpose: 0, Slice: 240, Clip: 60 }

@@ -1,6 +1,7 @@
 /** Results as tables for people, one function a command. */
 export * from "./tables/cost.ts"
 export * from "./tables/devices.ts"
+export * from "./tables/fit.ts"
 export * from "./tables/network.ts"
 export * from "./tables/runs.ts"
 export * from "./tables/search.ts"

@@ -24,14 +24,19 @@ export { DataFailure } from "./data/DataFailure.ts"
 export type { Batch, Dataset, Split } from "./data/Dataset.ts"
 export { joined, part } from "./data/parts.ts"
 export type { SplitName } from "./data/Descriptor.ts"
-export type { Labels } from "./data/Source.ts"
+export { IGNORED } from "./data/Source.ts"
+export type { Labels, Tokens } from "./data/Source.ts"
 export { Descriptor } from "./data/Descriptor.ts"
 export type { Output } from "./data/Descriptor.ts"
 export { Limit as UnpackLimit } from "./data/Archive.ts"
 
 export interface Options {
   /** Tokens the model sees at once, for a bare text file; 128 when absent. A descriptor says it itself. */
-  readonly window?: number
+  readonly window?: number | undefined
+  /** Tokens from one window to the next, for a bare text file; the window when absent. */
+  readonly stride?: number | undefined
+  /** The tokenizer file of a bare text; its bytes are the tokens when absent. */
+  readonly tokenizer?: string | undefined
 }
 
 const defaultWindow = 128
@@ -68,7 +73,15 @@ const recogniseFile = (
         problem: "it is a single image",
         mend: "Give its folder, with a labels.csv"
       })
-    return { kind: "text", file, window: options.window ?? defaultWindow }
+    const { window = defaultWindow, stride, tokenizer } = options
+    return {
+      kind: "text",
+      file,
+      window,
+      ...(stride === undefined ? {} : { stride }),
+      ...(/\.(jsonl|ndjson)$/i.test(file) ? { field: "text" } : {}),
+      ...(tokenizer === undefined ? {} : { tokenizer })
+    }
   })
 
 const isThere = (path: string) =>
@@ -133,8 +146,15 @@ const withPaths = (source: Descriptor.Source, path: (file: string) => string): D
     case "npy":
       return { ...source, x: path(source.x), ...(source.y === undefined ? {} : { y: path(source.y) }) }
     case "npz":
-    case "text":
       return { ...source, file: path(source.file) }
+    case "text": {
+      const { file, tokenizer } = source
+      return {
+        ...source,
+        file: path(file),
+        ...(tokenizer === undefined ? {} : { tokenizer: path(tokenizer) })
+      }
+    }
     case "images":
       return { ...source, folder: path(source.folder) }
   }

@@ -7,7 +7,7 @@
  */
 import { Dim } from "@bitbudget/graph"
 import { Effect } from "effect"
-import type { Batch, Split } from "./Data.ts"
+import { type Batch, IGNORED, type Split } from "./Data.ts"
 import { eachBatch, Mismatch } from "./Feed.ts"
 import type { Failure, Options } from "./Feed.ts"
 import * as Classification from "./metrics/Classification.ts"
@@ -140,16 +140,21 @@ const classScorer = (
     )
   const classes = sampleShape[axis] ?? 1
   const perPixel = axis >= 0 && axis < sampleShape.length - 1 && Dim.elements(sampleShape.slice(axis + 1)) > 1
-  const scores = Classification.make(samples, targets, classes, split.hasLabels)
+  const scores = Classification.make(samples, targets, classes, split.hasLabels, {
+    scored: split.labels?.scored ?? targets,
+    bytes: split.labels?.bytes ?? false
+  })
   return {
     classes,
     score: (output, batch) => {
-      const labels = batch.labels?.kind === "classes" ? batch.labels.data : undefined
+      const { data: labels, bytes } = batch.labels?.kind === "classes" ? batch.labels : {}
       for (let i = 0; i < batch.to - batch.from; i++) {
         const row = output.subarray(i * targets * classes, (i + 1) * targets * classes)
         const rows = classesLast(row, sampleShape, axis)
         if (!Classification.score(scores, batch.from + i, kind, rows, 0, labels, i * targets))
           return batch.from + i
+        if (scores.labelled?.bytes !== undefined && bytes !== undefined)
+          scores.labelled.bytes[batch.from + i] = bytes[i]!
       }
       return undefined
     },
@@ -159,7 +164,7 @@ const classScorer = (
         ? ["top1", "top5", "loss", "f1Macro", "f1Weighted"]
         : perPixel
           ? ["top1", "loss", "meanIou"]
-          : ["top1", "top5", "loss", "perplexity", "bitsPerToken"],
+          : ["top1", "top5", "loss", "perplexity", "bitsPerToken", "perplexityPerByte", "bitsPerByte"],
     metric: (name) =>
       Classification.isMetric(name) && scores.labelled !== undefined
         ? Classification.metrics[name](scores, scores.labelled)
@@ -217,7 +222,7 @@ export const labelBeyond = (
 ): Mismatch | undefined => {
   if (batch.labels?.kind !== "classes") return undefined
   const { data } = batch.labels
-  const index = data.findIndex((label) => label < 0 || label >= classes)
+  const index = data.findIndex((label) => (label < 0 && label !== IGNORED) || label >= classes)
   if (index < 0) return undefined
   const sample = split.sampleAt(batch.from + Math.floor((index * (batch.to - batch.from)) / data.length))
   return new Mismatch({

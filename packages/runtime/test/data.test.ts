@@ -138,7 +138,12 @@ describe("forms", () => {
       const calibration = await splitOf(join(folder, "text"), "calibration", { window: 4 })
       const { inputs, labels } = await run(calibration.batch(0, 1))
       expect(inputs).toEqual(Value.int64([1, 4], BigInt64Array.of(0n, 1n, 2n, 3n)))
-      expect(labels).toEqual({ kind: "classes", shape: [4], data: Int32Array.of(1, 2, 3, 4) })
+      expect(labels).toEqual({
+        kind: "classes",
+        shape: [4],
+        data: Int32Array.of(1, 2, 3, 4),
+        bytes: Float64Array.of(4)
+      })
     }))
 
   it("characters through a token map", () =>

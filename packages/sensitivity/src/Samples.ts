@@ -115,6 +115,11 @@ const unfitLoss = (graph: Graph.Graph, split: Data.Split, loss: Loss): Problem |
       "Give float targets as labels: the loss is the mean squared error then"
     ]
   if (loss.target !== "labels") return undefined
+  if ((split.labels?.scored ?? Number.POSITIVE_INFINITY) < Dim.elements(split.labels?.shape ?? []))
+    return [
+      "its windows overlap, and predictions that do not count have no loss",
+      "Give a stride that is no less than the window"
+    ]
   const mend = "Give labels that fit, or choose another --loss"
   if (split.labels === undefined) return ["the data have no labels", mend]
   if (split.labels.kind !== wanted)

@@ -7,6 +7,8 @@ import {
   activationFormats,
   batchFlag,
   costModelArgument,
+  countFlag,
+  DEFAULT_CONTEXT,
   dataFlag,
   deviceFlag,
   dimFlag,
@@ -44,17 +46,32 @@ export const simulate = Command.make(
         "Operating point: clock=370MHz, vdd=0.8, threads=1, or a point of the device (usb2)"
       )
     ),
+    phase: Flag.Literals("phase", Tasks.phaseNames).pipe(
+      Flag.optional,
+      Flag.withDescription("Of a language model: prefill (a chunk of its prompt) or decode (one token)")
+    ),
+    context: countFlag("context").pipe(
+      Flag.optional,
+      Flag.withDescription("Tokens that are attended to in the phase (default 4096)")
+    ),
     why: Flag.Boolean("why").pipe(
       Flag.withDefault(false),
       Flag.withDescription("For each layer, what fewer bits would buy and what holds them back")
     ),
     dim: dimFlag
   },
-  ({ at, dim, software, ...request }) =>
+  ({ at, context, dim, phase, software, ...request }) =>
     Effect.gen(function* () {
+      if (Option.isSome(context) && Option.isNone(phase))
+        return yield* new UnusableRequest({
+          why: "--context is about a phase of a language model: add --phase decode or --phase prefill"
+        })
       const result = yield* Tasks.simulate({
         ...request,
         software: Option.getOrUndefined(software),
+        phase: Option.isSome(phase)
+          ? { name: phase.value, context: Option.getOrElse(context, () => DEFAULT_CONTEXT) }
+          : undefined,
         at: Option.getOrUndefined(at),
         reading: yield* readingOf(dim),
         profiles

@@ -14,7 +14,11 @@ import {
   print,
   readingOf,
   recipeFlag,
+  targetFlags,
+  targetOf,
   textFlag,
+  textFlags,
+  textOf,
   threadsFlag,
   withProgress
 } from "../shared.ts"
@@ -30,6 +34,7 @@ export const evaluate = Command.make(
   {
     model: modelArgument,
     data: dataFlag,
+    ...textFlags,
     plan: textFlag("plan").pipe(
       Flag.optional,
       Flag.withDescription("Shorthand or plan.json (default: as the file is)")
@@ -48,6 +53,7 @@ export const evaluate = Command.make(
     ),
     recipe: recipeFlag,
     calibration: calibrationFlag,
+    ...targetFlags,
     explain: Flag.Boolean("explain").pipe(
       Flag.withDefault(false),
       Flag.withDescription(
@@ -57,13 +63,15 @@ export const evaluate = Command.make(
     threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, output, samples, metrics, recipe, calibration, explain, threads, dim }) =>
+  ({ model, data, plan, output, samples, metrics, recipe, calibration, explain, threads, dim, ...more }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
           model,
           reading: yield* readingOf(dim),
           data,
+          text: textOf(more),
+          target: targetOf(more),
           plan: Option.getOrUndefined(plan),
           output: Option.getOrUndefined(output),
           recipe: Option.getOrUndefined(recipe),
@@ -91,12 +99,14 @@ export const quantize = Command.make(
     model: modelArgument,
     plan: textFlag("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
     data: dataFlag.pipe(Flag.optional),
+    ...textFlags,
     recipe: recipeFlag,
     calibration: calibrationFlag,
+    ...targetFlags,
     out: textFlag("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
     dim: dimFlag
   },
-  ({ model, plan, data, recipe, calibration, out, dim }) =>
+  ({ model, plan, data, recipe, calibration, out, dim, ...more }) =>
     withProgress(
       Effect.gen(function* () {
         const reading = yield* readingOf(dim)
@@ -105,6 +115,8 @@ export const quantize = Command.make(
           reading,
           plan,
           data: Option.getOrUndefined(data),
+          text: textOf(more),
+          target: targetOf(more),
           recipe: Option.getOrUndefined(recipe),
           calibration: Option.getOrUndefined(calibration),
           out

@@ -15,10 +15,11 @@ import {
   previewer,
   print,
   profiles,
-  readingOf,
   recipeFlag,
   textFlag,
+  textFlags,
   seedFlag,
+  subjectOf,
   threadsFlag,
   weightFormats,
   widths,
@@ -76,6 +77,7 @@ export const search = Command.make(
     model: modelArgument,
     device: deviceFlag,
     data: dataFlag,
+    ...textFlags,
     budget: Flag.String("budget").pipe(
       Flag.atLeast(1),
       Flag.withDescription(
@@ -227,12 +229,10 @@ export const search = Command.make(
           ? activations.value
           : Option.getOrUndefined(Option.map(activationBits, (width) => `a${width}`))
         const say = yield* previewer
-        const data = yield* Tasks.Data.open(flags.data)
         const result = yield* Plan.search(
           {
-            model: yield* Tasks.readFitting(flags.model, yield* readingOf(flags.dim), data),
+            ...(yield* subjectOf(flags)),
             profile: yield* Tasks.Profiles.load(flags.device, profiles),
-            data,
             budgets,
             weights: Option.isSome(weights)
               ? yield* weightFormats(weights.value)

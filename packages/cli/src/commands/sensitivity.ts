@@ -1,5 +1,5 @@
 /** `sensitivity`: how much each layer suffers from each format, by several metrics and the truth. */
-import { Choice, Results, Sensitivities, Tasks } from "@bitbudget/lab"
+import { Choice, Results, Sensitivities } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -10,8 +10,9 @@ import {
   dimFlag,
   modelArgument,
   print,
-  readingOf,
   seedFlag,
+  textFlags,
+  subjectOf,
   threadsFlag,
   widths,
   withServices
@@ -22,6 +23,7 @@ export const sensitivity = Command.make(
   {
     model: modelArgument,
     data: dataFlag,
+    ...textFlags,
     metrics: Flag.String("metrics").pipe(
       Flag.optional,
       Flag.withDescription(
@@ -69,14 +71,12 @@ export const sensitivity = Command.make(
   (flags) =>
     withServices(
       Effect.gen(function* () {
-        const data = yield* Tasks.Data.open(flags.data)
         const result = yield* Sensitivities.analyze({
           metrics: yield* Sensitivities.metricsOf(Option.getOrUndefined(flags.metrics)),
           choices: Option.isSome(flags.choices)
             ? yield* choiceList("--choices", flags.choices.value)
             : (yield* widths(flags.bits)).map((weights) => Choice.make(weights)),
-          model: yield* Tasks.readFitting(flags.model, yield* readingOf(flags.dim), data),
-          data,
+          ...(yield* subjectOf(flags)),
           samples: Option.getOrUndefined(flags.samples),
           seed: flags.seed,
           loss: Option.getOrUndefined(flags.loss),

@@ -10,10 +10,11 @@ import {
   dimFlag,
   modelArgument,
   print,
-  readingOf,
   recipeFlag,
   seedFlag,
   textFlag,
+  textFlags,
+  subjectOf,
   threadsFlag,
   withServices
 } from "../shared.ts"
@@ -56,6 +57,7 @@ export const tune = Command.make(
     model: modelArgument,
     plan: textFlag("plan").pipe(Flag.withDescription("Shorthand or plan.json")),
     data: dataFlag,
+    ...textFlags,
     write: textFlag("write").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
     out: textFlag("out").pipe(
       Flag.optional,
@@ -138,8 +140,7 @@ export const tune = Command.make(
   (flags) =>
     withServices(
       Effect.gen(function* () {
-        const data = yield* Tasks.Data.open(flags.data)
-        const model = yield* Tasks.readFitting(flags.model, yield* readingOf(flags.dim), data)
+        const { model, data } = yield* subjectOf(flags)
         const result = yield* Tasks.Tune.tune({
           model,
           plan: yield* Tasks.Tune.planFor(model, flags.plan),

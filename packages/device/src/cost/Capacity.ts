@@ -19,7 +19,7 @@ export interface Overflow {
 type Operand = "weights" | "inputs" | "outputs"
 
 /** Bytes that keep an operand, together; Infinity where one of the memories has no useful limit, null without any. */
-const roomFor = (profile: Profile, operand: Operand) => {
+export const roomFor = (profile: Profile, operand: Operand) => {
   const levels = profile.memory.filter(
     ({ backing, holds }) => backing === true && (holds?.includes(operand) ?? true)
   )

@@ -11,6 +11,8 @@ import { dtypeOf, knownType } from "./tensorProto.ts"
 export interface DimOptions {
   /** Sizes for named dimensions of the inputs. Unbound, a first dimension is the batch. */
   readonly dims: ReadonlyMap<string, number>
+  /** Size of the unbound second dimension of token inputs, which are integers of two dimensions. */
+  readonly window: number | undefined
   /** Whether other unbound dimensions stay open; else they are an error. */
   readonly keepOpen: boolean
 }
@@ -18,6 +20,8 @@ export interface DimOptions {
 /** What dimension names of the file stand for, collected from the inputs. */
 export class Symbols {
   readonly #options: DimOptions
+  /** Sizes by name: those that were asked for, and the window by the names it goes by. */
+  readonly #sizes: Map<string, number>
   readonly #batchNames = new Set<string>()
   readonly #seen = new Set<string>()
   readonly open = new Set<string>()
@@ -26,6 +30,7 @@ export class Symbols {
 
   constructor(options: DimOptions) {
     this.#options = options
+    this.#sizes = new Map(options.dims)
   }
 
   /** Shape and dtype of a graph input; a symbolic or missing first dimension is the batch. */
@@ -37,13 +42,15 @@ export class Symbols {
       return refuse(`input ${info.name} has no shape; export the model with its input shapes`)
     if (shape.dim.length > LARGEST_RANK)
       return refuse(`input ${info.name} has ${shape.dim.length} dimensions`)
+    const dtype = dtypeOf(elemType)
+    const isTokens = (dtype === "int64" || dtype === "int32") && shape.dim.length === 2
     const dims = shape.dim.map(({ value }, i): Dim => {
       if (value.case === "dimValue" && value.value > 0n) return Number(value.value)
       const symbol = value.case === "dimParam" ? value.value : ""
       const position = `${info.name}:${i}`
       this.#seen.add(position)
       if (symbol !== "") this.#seen.add(symbol)
-      const bound = this.#options.dims.get(symbol) ?? this.#options.dims.get(position)
+      const bound = this.#sizes.get(symbol) ?? this.#sizes.get(position)
       if (bound !== undefined) {
         this.bound.add(symbol === "" ? position : symbol)
         return bound
@@ -53,12 +60,18 @@ export class Symbols {
         return batchDim()
       }
       const name = symbol === "" ? position : symbol
+      const { window } = this.#options
+      if (isTokens && i === 1 && window !== undefined) {
+        this.#sizes.set(name, window)
+        this.bound.add(name)
+        return window
+      }
       this.open.add(name)
       return this.#options.keepOpen
         ? openDim(Number.NaN, symbol)
         : refuse(`dimension ${i} of input ${info.name} has no fixed size; bind it with --dim ${name}=<size>`)
     })
-    return { name: info.name, dtype: dtypeOf(elemType), shape: dims }
+    return { name: info.name, dtype, shape: dims }
   }
 
   /** Refuses sizes for dimensions that the inputs do not have. */
@@ -81,7 +94,7 @@ export class Symbols {
       if (value.case === "dimValue" && value.value >= 0n) return Number(value.value)
       const symbol = value.case === "dimParam" ? value.value : ""
       if (this.#batchNames.has(symbol)) return batchDim()
-      return this.#options.dims.get(symbol) ?? openDim(Number.NaN, symbol)
+      return this.#sizes.get(symbol) ?? openDim(Number.NaN, symbol)
     })
     return { dtype: knownType(elemType) ?? "opaque", shape: dims }
   }

@@ -18,6 +18,8 @@ export interface ReadOptions {
   readonly loadExternal: LoadExternal
   /** Sizes for named dimensions of the inputs. Unbound, a first dimension is the batch. */
   readonly dims: ReadonlyMap<string, number>
+  /** Size of the unbound second dimension of token inputs. */
+  readonly window: number | undefined
   /** Whether other unbound dimensions stay open; else they are an error. */
   readonly keepOpen: boolean
   /** Types and shapes that a run showed, for values of carried nodes that the file does not declare. */

@@ -62,6 +62,13 @@ const valueInfo = ({ name, shape }: Value, dtype: DType): ValueInfoProto =>
     })
   })
 
+/** Whether more is known of a carried node's result than its rank, and it is no output, which is described anyway. */
+const isDescribed = (graph: Graph, name: string): boolean =>
+  name !== "" &&
+  !graph.outputs.includes(name) &&
+  graph.values.has(name) &&
+  valueOf(graph, name).dtype !== "opaque"
+
 const print = <K extends Op>(node: Node<K>, emitter: Emitter): Printed =>
   (printers[node.op] as (node: Node<K>, emitter: Emitter) => Printed)(node, emitter)
 
@@ -145,6 +152,11 @@ export const writeModel = (graph: Graph, wanted: WrittenTypes): Uint8Array<Array
         node: emitter.nodes,
         initializer: emitter.initializers,
         input: graph.inputs.map((value) => valueInfo(value, types.of(value.name))),
+        // No reader can tell the shapes of what it does not know.
+        valueInfo: graph.nodes
+          .filter(({ op }) => op === "Opaque")
+          .flatMap(({ outputs }) => outputs.filter((name) => isDescribed(graph, name)))
+          .map((name) => valueInfo(valueOf(graph, name), types.of(name))),
         output: graph.outputs.map((name) => valueInfo(valueOf(graph, name), types.of(name)))
       })
     })

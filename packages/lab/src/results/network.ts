@@ -128,7 +128,9 @@ const Distortion = Schema.Struct({
   weight: Schema.Finite,
   distortion: Estimate,
   sqnrDb: Known,
-  agreement: Schema.NullOr(Estimate)
+  agreement: Schema.NullOr(Estimate),
+  /** 99.9th percentile of the KL of single rows, nats; null of outputs that are no class scores. */
+  distortion999: Known
 })
 
 /** What `evaluate` prints. */

@@ -5,7 +5,6 @@
  */
 import { Batch, type Profile, Profiles } from "@bitbudget/device"
 import type { ActivationFormat, WeightFormat } from "@bitbudget/quant"
-import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as path from "node:path"
 import { type Budget, InvalidBudget, parseBudget } from "../Budget.ts"
@@ -16,7 +15,8 @@ import type { CompareResult } from "../results/cost.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { RunStore } from "../store/RunStore.ts"
 import { type Contender, sideBySide } from "./cost.ts"
-import { readFitting } from "./model.ts"
+import { withData } from "./data.ts"
+import { readFloatModel } from "./model.ts"
 import { type Request, subject } from "./subject.ts"
 
 export interface BudgetRequest extends Omit<Request, "batch"> {
@@ -85,8 +85,7 @@ export const compareBudgets = Effect.fn("compareBudgets")(function* (
   request: BudgetRequest
 ): Effect.fn.Return<CompareResult, JobFailure | InvalidBudget, RunStore> {
   const { activations, out, seed, threads, weights } = request
-  const data = yield* Data.open(request.data)
-  const model = yield* readFitting(request.model, request.reading ?? {}, data)
+  const { model, data } = yield* withData(request, readFloatModel)
   const profiles = yield* Effect.forEach(request.devices, (device) => Profiles.load(device, request.profiles))
   const twice = profiles.find(({ id }, i) => profiles.findIndex((other) => other.id === id) !== i)
   if (twice !== undefined) return yield* unusable(`--devices names ${twice.id} twice`)

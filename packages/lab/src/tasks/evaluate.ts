@@ -4,23 +4,28 @@
  * are held against the float network's.
  */
 import { type Graph, Model } from "@bitbudget/graph"
-import { FakeQuant, Pack, type Recipe } from "@bitbudget/quant"
-import { Compare, Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
+import { FakeQuant, type Recipe } from "@bitbudget/quant"
+import { Compare, type Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import type { EvaluateResult } from "../results/network.ts"
 import { probabilitiesOf, scoresOf } from "../scores.ts"
+import { type TextOptions, withData } from "./data.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readFitting, readFloatModel, readModel } from "./model.ts"
+import { readFloatModel, readModel } from "./model.ts"
+import { type Target, writtenFor } from "./target.ts"
 import * as Views from "./views.ts"
 
 interface Request {
   readonly model: string
   readonly reading?: Model.ReadOptions
   readonly data: string
+  readonly text?: TextOptions
   readonly plan: string | undefined
   /** The one output to judge; the labels' is the first, and all are compared, when absent. */
   readonly output?: string | undefined
+  /** What the packed file is written for. */
+  readonly target?: Target | undefined
   readonly samples: number | undefined
   readonly recipe?: Recipe.RecipeName | undefined
   /** Samples to calibrate on; all there are when absent. */
@@ -91,10 +96,13 @@ const evaluateAll = Effect.fn("evaluate")(function* (
   request: Request
 ): Effect.fn.Return<EvaluateResult, RequestFailure> {
   const start = performance.now()
+  if (request.target?.name === "llama-quantize")
+    return yield* new UnusableRequest({
+      why: "llama-quantize does the rounding of its file itself, so there is nothing to evaluate here: use --target onnx or matmulnbits"
+    })
   const { output, samples, threads } = request
   const read = request.plan === undefined ? readModel : readFloatModel
-  const data = yield* Data.open(request.data)
-  const model = yield* readFitting(request.model, request.reading ?? {}, data, read)
+  const { model, data } = yield* withData(request, read)
   const { graph } = model
   if (output !== undefined && !graph.outputs.includes(output))
     return yield* new UnusableRequest({
@@ -102,7 +110,11 @@ const evaluateAll = Effect.fn("evaluate")(function* (
     })
   const split = data.whole ?? (yield* data.split("test"))
   const judged = output ?? graph.outputs[0]!
-  const outputs = data.descriptor.outputs ?? {}
+  const isText = data.tokens !== undefined
+  // The scores of a text's tokens are class scores, softmaxed in the network or not.
+  const outputs = isText
+    ? { [judged]: { kind: "classes" as const, axis: 2 }, ...data.descriptor.outputs }
+    : (data.descriptor.outputs ?? {})
   const axis = Object.hasOwn(outputs, judged) ? outputs[judged]!.axis : undefined
   const limits = {
     ...(samples === undefined ? {} : { limit: samples }),
@@ -140,18 +152,20 @@ const evaluateAll = Effect.fn("evaluate")(function* (
   const plan = yield* planFor(model, request.plan)
   const { network, notes: rounding } = yield* quantizedFor(model, plan, data, request)
   const planned = Model.encode(FakeQuant.simulate(network))
-  const packed = Pack.write(network)
+  const { bytes: packed, notes: formNotes } = writtenFor(network, request.target)
   const compared = { ...limits, outputs, output, probabilities: probabilitiesOf(graph) }
   const against = (reference: Uint8Array, other: Uint8Array, stage: string) =>
     Compare.run(reference, other, split, { ...compared, stage })
-  const many = output === undefined && graph.outputs.length > 1
+  const compares = isText || (output === undefined && graph.outputs.length > 1)
   const toFloat =
-    ofFloat === undefined || many ? yield* against(float, planned, `comparing ${request.plan}`) : undefined
+    ofFloat === undefined || compares
+      ? yield* against(float, planned, `comparing ${request.plan}`)
+      : undefined
   const layers = request.explain === true ? yield* Views.layersOf(graph, network, split, threads) : undefined
   const common = {
     ...(layers === undefined ? {} : { layers }),
     ...(toFloat === undefined ? {} : { outputs: toFloat.outputs }),
-    notes: [...notes, ...(toFloat?.notes ?? []), ...rounding, ...plan.notes]
+    notes: [...notes, ...(toFloat?.notes ?? []), ...rounding, ...formNotes, ...plan.notes]
   }
   if (ofFloat === undefined) {
     const toPacked = yield* against(planned, packed, "comparing packed")

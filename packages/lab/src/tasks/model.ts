@@ -62,7 +62,9 @@ const sizesIn = ({ inputs }: Graph.Graph, data: Data.Dataset, named: Data.Split[
   const sizes = new Map<string, number>()
   const shapes = new Map(named.map(({ name, shape }) => [name, shape]))
   for (const { name, shape } of inputs) {
-    const sample = named.length === 0 ? data.inputShape : shapes.get(name)
+    // A text has named inputs beside the one that any model with a single input is fed.
+    const sample =
+      shapes.get(name) ?? (inputs.length === 1 || named.length === 0 ? data.inputShape : undefined)
     if (sample === undefined || sample.length !== shape.length - 1) continue
     shape.forEach((dim, i) => {
       if (i > 0 && Dim.isOpen(dim)) sizes.set(dim.open === "" ? `${name}:${i}` : dim.open, sample[i - 1]!)

@@ -4,49 +4,85 @@ import {
   Affine,
   Choice,
   FileBytes,
-  Pack,
+  LlamaQuantize,
+  type PlanFile,
   QuantizedNetwork,
   type Recipe,
   type WeightFormat,
   WeightKinds,
   Weights
 } from "@bitbudget/quant"
-import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
-import type { RequestFailure } from "../errors.ts"
+import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { writeFile } from "../files.ts"
 import { inForm, openForm } from "../openForm.ts"
 import type { QuantizeResult } from "../results/network.ts"
+import { type TextOptions, withData } from "./data.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readFitting, readFloatModel } from "./model.ts"
+import { readFloatModel } from "./model.ts"
+import { formOf, type Target, writtenFor } from "./target.ts"
 
 const granularityOf = (format: WeightFormat.WeightFormat): string => {
   const scale = WeightKinds.scaleOf(format)
   return scale === undefined ? "none" : typeof scale === "object" ? `block of ${scale.block}` : scale
 }
 
+/** The plan as llama-quantize takes it: it does the rounding. */
+const tensorTypes = Effect.fn(function* (
+  request: { readonly model: string; readonly plan: string; readonly out: string },
+  { graph }: Model.Model,
+  { choices, notes }: PlanFile.Plan
+): Effect.fn.Return<QuantizeResult, RequestFailure> {
+  const layers = Layer.layersOf(graph)
+  const found = LlamaQuantize.tensorTypes(layers, choices)
+  if ("faults" in found) return yield* new UnusableRequest({ why: found.faults.join("\n") })
+  yield* writeFile(request.out, found.text, { inputs: [request.model, request.plan] })
+  const bytes = Buffer.byteLength(found.text)
+  return {
+    file: request.out,
+    bytes,
+    predictedBytes: bytes,
+    layers: layers.map((layer) => {
+      const choice = choices.get(layer.id)!
+      const own = {
+        choice: Choice.show(choice),
+        dtype: found.types.get(layer.id)!,
+        granularity: "ggml's own"
+      }
+      return { id: layer.id, ...own, bytes: FileBytes.weightBytes(layer, choice), sqnrDb: null }
+    }),
+    recipe: "plain",
+    notes: [...notes, ...found.notes]
+  }
+})
+
 export const quantize = Effect.fn("quantize")(function* (request: {
   readonly model: string
   readonly reading?: Model.ReadOptions
   readonly plan: string
   readonly data: string | undefined
+  readonly text?: TextOptions
   readonly recipe?: Recipe.RecipeName | undefined
   /** Samples to calibrate on; all there are when absent. */
   readonly calibration?: number | undefined
+  readonly target?: Target | undefined
   readonly out: string
 }): Effect.fn.Return<QuantizeResult, RequestFailure> {
-  const { reading = {} } = request
-  const data = request.data === undefined ? undefined : yield* Data.open(request.data)
-  // Weights alone need no size.
-  const model = yield* data === undefined
-    ? readFloatModel(request.model, { ...reading, keepOpen: true })
-    : readFitting(request.model, reading, data)
+  const { model, data } =
+    request.data === undefined
+      ? {
+          // Weights alone need no size.
+          model: yield* readFloatModel(request.model, { ...request.reading, keepOpen: true }),
+          data: undefined
+        }
+      : yield* withData({ ...request, data: request.data }, readFloatModel)
   const { graph } = model
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan
+  if (request.target?.name === "llama-quantize") return yield* tensorTypes(request, model, plan)
   const { network, notes, recipe } = yield* quantizedFor(model, plan, data, request)
   const form = yield* openForm(model)
-  const bytes = Pack.write(inForm(form, graph, network))
+  const { bytes, notes: formNotes } = writtenFor(inForm(form, graph, network), request.target)
   yield* writeFile(request.out, bytes, {
     inputs: [request.model, request.plan, ...(request.data === undefined ? [] : request.data.split(","))]
   })
@@ -54,7 +90,12 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   return {
     file: request.out,
     bytes: bytes.byteLength,
-    predictedBytes: FileBytes.predict(FileBytes.structureOf(form.graph), layers, choices),
+    predictedBytes: FileBytes.predict(
+      FileBytes.structureOf(form.graph),
+      layers,
+      choices,
+      (blank) => formOf(blank, request.target).graph
+    ),
     layers: layers.map((layer) => {
       const choice = choices.get(layer.id)!
       const noise = Affine.sqnrDb(
@@ -78,7 +119,8 @@ export const quantize = Effect.fn("quantize")(function* (request: {
       ...form.notes,
       ...plan.notes,
       ...(notes.length === 0 ? [] : (data?.notes ?? [])),
-      ...notes
+      ...notes,
+      ...formNotes
     ]
   }
 })

@@ -8,13 +8,17 @@ import { Choice, FileBytes } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { openForm } from "../openForm.ts"
+import { beyond } from "./data.ts"
 import { planFor } from "./formats.ts"
+import { phased, type PhaseName, phaseWork } from "./phases.ts"
 import { isLayerList, readLayerList, readModel } from "./model.ts"
 
 export interface Request {
   readonly model: string
   readonly batch: number
   readonly reading?: Model.ReadOptions
+  /** Of a language model: what it does, with so many tokens of context. */
+  readonly phase?: { readonly name: PhaseName; readonly context: number } | undefined
 }
 
 /** A plan as the device sees it. */
@@ -54,14 +58,30 @@ const layerList = Effect.fn(function* ({
   return { workload, planned }
 })
 
-const network = Effect.fn(function* ({
+/** A network and its work: at its batch, or in a phase. */
+const worked = Effect.fn(function* ({
   model,
   batch,
-  reading
-}: Request): Effect.fn.Return<Subject, RequestFailure> {
-  const read = yield* readModel(model, reading)
+  reading,
+  phase
+}: Request): Effect.fn.Return<
+  { readonly read: Model.Model; readonly workload: Work.Workload },
+  RequestFailure
+> {
+  if (phase === undefined) {
+    const read = yield* readModel(model, reading)
+    return { read, workload: Batch.workloadAt(read.graph, batch) }
+  }
+  const phases = yield* phased(model, reading)
+  const why = beyond(phases.model, phase.context)
+  if (why !== undefined) return yield* new UnusableRequest({ why })
+  return { read: phases.model, workload: Batch.scale(phaseWork(phases, phase.name, phase.context), batch) }
+})
+
+const network = Effect.fn(function* (request: Request): Effect.fn.Return<Subject, RequestFailure> {
+  const { read, workload: work } = yield* worked(request)
   const { graph, name } = read
-  const workload = { ...Batch.workloadAt(graph, batch), name }
+  const workload = { ...work, name }
   const layers = Layer.layersOf(graph)
   const form = yield* openForm(read)
   const structure = FileBytes.structureOf(form.graph)
@@ -80,4 +100,4 @@ const network = Effect.fn(function* ({
 
 /** The workload of a model file or layer list, and the precisions a plan gives its steps. */
 export const subject = (request: Request): Effect.Effect<Subject, RequestFailure> =>
-  isLayerList(request.model) ? layerList(request) : network(request)
+  isLayerList(request.model) && request.phase === undefined ? layerList(request) : network(request)

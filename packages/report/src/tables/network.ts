@@ -85,15 +85,16 @@ const outputs = ({ outputs }: Evaluated): ReadonlyArray<string> =>
         "",
         "against the float network's outputs:",
         table(
-          ["output", "measured", "value", "low", "high", "SNR dB", "same"],
-          outputs.map(({ output, kind, distortion, sqnrDb, agreement }) => [
+          ["output", "measured", "value", "low", "high", "SNR dB", "same", "99.9 % of rows"],
+          outputs.map(({ output, kind, distortion, sqnrDb, agreement, distortion999 }) => [
             middle(output, 24),
             measures[kind],
             figure(distortion.value),
             figure(distortion.low),
             figure(distortion.high),
             figure(sqnrDb),
-            agreement === null ? null : percent(agreement.value)
+            agreement === null ? null : percent(agreement.value),
+            figure(distortion999)
           ])
         )
       ]

@@ -11,7 +11,7 @@ import { DataFailure } from "./DataFailure.ts"
 import { splitNames } from "./Descriptor.ts"
 import type { Descriptor, Range, SplitName } from "./Descriptor.ts"
 import type { Prepared } from "./Input.ts"
-import type { Labels, NamedInput, Source } from "./Source.ts"
+import type { Labels, NamedInput, Source, Tokens } from "./Source.ts"
 
 export interface Batch {
   /** Position of the first sample within the split, and one past the last. */
@@ -52,6 +52,8 @@ export interface Dataset {
   readonly dtype: Value.DType
   readonly inputShape: ReadonlyArray<number>
   readonly hasLabels: boolean
+  /** What the tokens of a text are; undefined of other data. */
+  readonly tokens: Tokens | undefined
   /** What the user should know of it. */
   readonly notes: ReadonlyArray<string>
   readonly split: (name: SplitName) => Effect.Effect<Split, DataFailure>
@@ -201,6 +203,7 @@ export const make = (
       descriptor,
       dtype: prepared.dtype,
       inputShape: prepared.shape,
+      tokens: source.tokens,
       notes: [...parts.values()].flatMap(({ prepared }) => prepared.notes),
       hasLabels: [...parts.values()].every(({ source }) => source.labels !== undefined),
       split: (split) => {

@@ -64,8 +64,14 @@ export const Text = Schema.Struct({
   window: Count,
   /** `windows`: the text is cut every T tokens. `rows`: the file is rows of T + 1 tokens. */
   layout: Schema.optionalKey(Schema.Literals(["windows", "rows"])),
-  /** One token a byte when absent, else one a character of UTF-8. */
-  tokens: Schema.optionalKey(Schema.Record(Character, Index)),
+  /** Tokens from one window to the next, `window` when absent; where it is less, only so many of a window's predictions count. */
+  stride: Schema.optionalKey(Count),
+  /** The file is JSON Lines, and this field of every line is a document. */
+  field: Schema.optionalKey(Schema.NonEmptyString),
+  /** Hugging Face's `tokenizer.json`, which makes tokens of the text. */
+  tokenizer: Schema.optionalKey(File),
+  /** Without a tokenizer: one token a byte (`bytes`, and when absent), or one a character through a map. */
+  tokens: Schema.optionalKey(Schema.Union([Schema.Literal("bytes"), Schema.Record(Character, Index)])),
   /** The token of characters the map lacks; without it they are errors. */
   unknown: Schema.optionalKey(Index),
   shuffle
@@ -138,8 +144,14 @@ interface Fault {
   readonly issue: string
 }
 
-/** Path fields of a source, in the order they are hashed. */
-export const filesOf = (source: Source): ReadonlyArray<string> => {
+/** Every file a source reads, in the order they are hashed. */
+export const filesOf = (source: Source): ReadonlyArray<string> => [
+  ...samplesIn(source),
+  ...(source.kind === "text" && source.tokenizer !== undefined ? [source.tokenizer] : [])
+]
+
+/** Files that hold samples and labels, which belong to one source. */
+const samplesIn = (source: Source): ReadonlyArray<string> => {
   switch (source.kind) {
     case "idx":
       return source.labels === undefined ? [source.images] : [source.images, source.labels]
@@ -194,9 +206,17 @@ const crossFaults = (descriptor: {
   const faults: Array<Fault> = [...inputFaults(descriptor.input ?? {})]
   const names = Object.keys(descriptor.sources)
   if (names.length === 0) faults.push({ path: ["sources"], issue: "at least one source is needed" })
+  for (const [name, source] of Object.entries(descriptor.sources)) {
+    if (source.kind !== "text") continue
+    const wrong = (field: string, issue: string) => faults.push({ path: ["sources", name, field], issue })
+    if (source.tokenizer !== undefined && source.tokens !== undefined)
+      wrong("tokens", "the tokenizer says what tokens are: drop one of the two")
+    if (source.stride !== undefined && source.layout === "rows")
+      wrong("stride", "rows lie one behind the other: drop the stride")
+  }
   const owner = new Map<string, string>()
   for (const [name, source] of Object.entries(descriptor.sources))
-    for (const file of filesOf(source)) {
+    for (const file of samplesIn(source)) {
       const other = owner.get(file)
       if (other !== undefined)
         faults.push({

@@ -13,8 +13,33 @@ export type Layout = "NHWC" | "NCHW" | "NHW"
 
 /** Labels of a batch, row-major: `shape` is one sample's. */
 export type Labels =
-  | { readonly kind: "classes"; readonly shape: ReadonlyArray<number>; readonly data: Int32Array }
+  | {
+      readonly kind: "classes"
+      readonly shape: ReadonlyArray<number>
+      readonly data: Int32Array
+      /** Of texts: bytes that the predicted tokens of each sample stand for. */
+      readonly bytes?: Float64Array
+    }
   | { readonly kind: "values"; readonly shape: ReadonlyArray<number>; readonly data: Float32Array }
+
+/** The label of a token that is not to be predicted: it gives context to others. */
+export const IGNORED = -1
+
+/** What a token of a text is, and one more than the largest number it can have. */
+export type Tokens =
+  | { readonly kind: "bytes"; readonly vocabulary: number; readonly stated: boolean }
+  | { readonly kind: "map"; readonly vocabulary: number }
+  | { readonly kind: "tokenizer"; readonly vocabulary: number; readonly file: string }
+
+/** The form of one sample's labels. */
+export interface LabelForm {
+  readonly kind: Labels["kind"]
+  readonly shape: ReadonlyArray<number>
+  /** How many of them count; all when absent. */
+  readonly scored?: number
+  /** Whether they say how many bytes of text they stand for. */
+  readonly bytes?: boolean
+}
 
 export interface Raw {
   readonly inputs: Value.Data
@@ -39,7 +64,9 @@ export interface Source {
   /** One sample's shape. */
   readonly shape: ReadonlyArray<number>
   readonly layout: Layout | undefined
-  readonly labels: { readonly kind: Labels["kind"]; readonly shape: ReadonlyArray<number> } | undefined
+  readonly labels: LabelForm | undefined
+  /** Of texts. */
+  readonly tokens?: Tokens
   /** Arrays that go to inputs of their names, for networks with several; the first field of a sample is `dtype`, `shape`. */
   readonly named?: ReadonlyArray<NamedInput>
   readonly read: (samples: ReadonlyArray<number>) => Effect.Effect<Raw, DataFailure>

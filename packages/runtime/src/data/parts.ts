@@ -27,9 +27,14 @@ const labelsOf = (parts: ReadonlyArray<Batch>, rows: ReadonlyArray<number>): Lab
   const width = first.shape.reduce((a, b) => a * b, 1)
   const all = parts.flatMap(({ labels }) => Array.from(labels!.data))
   const own = rows.flatMap((row) => all.slice(row * width, (row + 1) * width))
-  return first.kind === "classes"
-    ? { ...first, data: Int32Array.from(own) }
-    : { ...first, data: Float32Array.from(own) }
+  if (first.kind === "values") return { ...first, data: Float32Array.from(own) }
+  const { kind, shape, bytes } = first
+  const data = Int32Array.from(own)
+  if (bytes === undefined) return { kind, shape, data }
+  const allBytes = parts.flatMap(({ labels }) =>
+    labels?.kind === "classes" ? Array.from(labels.bytes!) : []
+  )
+  return { kind, shape, data, bytes: Float64Array.from(rows, (row) => allBytes[row]!) }
 }
 
 /** The samples of the splits, one split after the other. Their samples have the same form: they are of one data set. */

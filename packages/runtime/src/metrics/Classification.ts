@@ -6,11 +6,14 @@
  * batched. Paired comparisons of two models need the same arrays. A target is an image, or a token.
  */
 import { Intervals } from "@bitbudget/numerics"
+import { IGNORED } from "../data/Source.ts"
 
 export interface Scores {
   readonly classes: number
   /** Targets in one sample: 1, or the tokens of a window. */
   readonly targets: number
+  /** How many of them count: fewer where windows of text overlap. */
+  readonly scored: number
   /** Predicted class of each target: the first of the largest. */
   readonly predicted: Int32Array
   /** What is known only with labels. */
@@ -18,7 +21,7 @@ export interface Scores {
 }
 
 export interface Labelled {
-  /** True class of each target. */
+  /** True class of each target; `IGNORED` of those that do not count. */
   readonly labels: Int32Array
   /** Mean cross-entropy over the targets of each sample, in nats. */
   readonly loss: Float64Array
@@ -26,48 +29,68 @@ export interface Labelled {
   readonly correct: Int32Array
   /** Targets of each sample whose class is among the five largest. */
   readonly inTop5: Int32Array
+  /** Of texts: bytes that the targets of each sample stand for. */
+  readonly bytes: Float64Array | undefined
 }
 
-export const make = (samples: number, targets: number, classes: number, hasLabels: boolean): Scores => ({
+export const make = (
+  samples: number,
+  targets: number,
+  classes: number,
+  hasLabels: boolean,
+  { scored = targets, bytes = false }: { readonly scored?: number; readonly bytes?: boolean } = {}
+): Scores => ({
   classes,
   targets,
+  scored,
   predicted: new Int32Array(samples * targets),
   labelled: hasLabels
     ? {
         labels: new Int32Array(samples * targets),
         loss: new Float64Array(samples),
         correct: new Int32Array(samples),
-        inTop5: new Int32Array(samples)
+        inTop5: new Int32Array(samples),
+        bytes: bytes ? new Float64Array(samples) : undefined
       }
     : undefined
 })
 
 type Floats = Float32Array | Float64Array
 
-/** Position of the first of the largest entries of row `[start, start + length)`, from the row's start. */
-export const argmax = (values: Floats, start: number, length: number): number => {
-  let best = 0
-  for (let i = 1; i < length; i++) if (values[start + i]! > values[start + best]!) best = i
-  return best
+/** What a row of scores says of its label, in one pass over its exponentials. */
+interface Place {
+  /** Classes that come before the label: larger scores, and equal ones with a lower number. */
+  readonly before: number
+  /** ln Σ exp of the row, shifted by its largest entry, which is at `best`. */
+  readonly logSum: number
 }
 
-/** −log softmax(logits)[label], shifted by the largest logit so that nothing overflows. */
-export const crossEntropy = (values: Floats, start: number, length: number, label: number): number => {
-  const largest = values[start + argmax(values, start, length)]!
-  let total = 0
-  for (let i = 0; i < length; i++) total += Math.exp(values[start + i]! - largest)
-  return Math.log(total) + largest - values[start + label]!
-}
-
-/** Classes that come before `label`: larger scores, and equal ones with a lower number. */
-const rank = (values: Floats, start: number, length: number, label: number): number => {
-  const own = values[start + label]!
-  let before = 0
+const placeOf = (values: Floats, start: number, length: number, best: number, label: number): Place => {
+  const [largest, own] = [values[start + best]!, values[start + label]!]
+  let [before, total] = [0, 0]
   for (let i = 0; i < length; i++) {
     const value = values[start + i]!
+    total += Math.exp(value - largest)
     if (value > own || (value === own && i < label)) before++
   }
-  return before
+  return { before, logSum: Math.log(total) + largest }
+}
+
+/** The first of the largest entries of a row, from its start; undefined where an entry is not a number. */
+const winnerOf = (values: Floats, start: number, length: number): number | undefined => {
+  let [best, largest, sum] = [0, values[start]!, 0]
+  for (let i = 0; i < length; i++) {
+    const value = values[start + i]!
+    // A sum tells of numbers that are none, without a branch for each; infinities of both signs are told apart below.
+    sum += value
+    if (value > largest) {
+      largest = value
+      best = i
+    }
+  }
+  if (!Number.isNaN(sum)) return best
+  for (let i = 0; i < length; i++) if (Number.isNaN(values[start + i]!)) return undefined
+  return best
 }
 
 /** What the model's output rows are: unnormalised logits, or probabilities that sum to one. */
@@ -90,17 +113,19 @@ export const score = (
   let loss = 0
   for (let t = 0; t < targets; t++) {
     const row = start + t * classes
-    for (let i = 0; i < classes; i++) if (Number.isNaN(output[row + i]!)) return false
-    predicted[sample * targets + t] = argmax(output, row, classes)
+    const best = winnerOf(output, row, classes)
+    if (best === undefined) return false
+    predicted[sample * targets + t] = best
     if (labelled === undefined || labels === undefined) continue
     const label = labels[labelStart + t]!
-    const before = rank(output, row, classes, label)
     labelled.labels[sample * targets + t] = label
+    if (label === IGNORED) continue
+    const { before, logSum } = placeOf(output, row, classes, best, label)
     labelled.correct[sample]! += before === 0 ? 1 : 0
     labelled.inTop5[sample]! += before < 5 ? 1 : 0
-    loss += kind === "logits" ? crossEntropy(output, row, classes, label) : -Math.log(output[row + label]!)
+    loss += kind === "logits" ? logSum - output[row + label]! : -Math.log(output[row + label]!)
   }
-  if (labelled !== undefined) labelled.loss[sample] = loss / targets
+  if (labelled !== undefined) labelled.loss[sample] = loss / scores.scored
   return true
 }
 
@@ -183,26 +208,52 @@ const meanIouEstimate = (
 export const hits = (predicted: Int32Array, labels: Int32Array): Uint8Array =>
   Uint8Array.from(predicted, (prediction, i) => (prediction === labels[i] ? 1 : 0))
 
+/**
+ * Bits a byte of text: Σ nats / (ln 2 · Σ bytes). A ratio of sums over samples, whose interval is the linearised one:
+ * the spread of nats − ratio · bytes (Cochran 1977, section 6.3). Undefined where tokens do not say their bytes.
+ */
+const bitsPerByte = ({ scored }: Scores, { loss, bytes }: Labelled): Intervals.Estimate | undefined => {
+  if (bytes === undefined) return undefined
+  const bits = loss.map((nats) => (nats * scored) / Math.LN2)
+  const all = bytes.reduce((a, b) => a + b, 0)
+  const value = bits.reduce((a, b) => a + b, 0) / all
+  const { low, high } = Intervals.mean(bits.map((own, i) => own - value * bytes[i]!))
+  const half = ((high - low) / 2) * (bytes.length / all)
+  return { value, low: Math.max(0, value - half), high: value + half, n: loss.length }
+}
+
+/** Labels and predictions of the targets that count. */
+const counted = ({ predicted }: Scores, labels: Int32Array): [Int32Array, Int32Array] => {
+  const counts = (_: number, i: number) => labels[i] !== IGNORED
+  return [labels.filter(counts), predicted.filter(counts)]
+}
+
 const metricTable = {
   /** Share of targets whose class has the largest score. */
-  top1: (scores, { correct }) => Intervals.proportion(correct, scores.targets),
+  top1: (scores, { correct }) => Intervals.proportion(correct, scores.scored),
   /** Share of targets whose class is among the five largest scores. */
-  top5: (scores, { inTop5 }) => Intervals.proportion(inTop5, scores.targets),
+  top5: (scores, { inTop5 }) => Intervals.proportion(inTop5, scores.scored),
   /** Mean cross-entropy in nats. */
   loss: (_, { loss }) => Intervals.mean(loss),
   /** exp(loss). */
   perplexity: (_, { loss }) => Intervals.map(Intervals.mean(loss), Math.exp),
   /** loss / ln 2; bits per byte where a token is a byte. */
   bitsPerToken: (_, { loss }) => Intervals.map(Intervals.mean(loss), (nats) => nats / Math.LN2),
-  f1Macro: (scores, { labels }) => f1(labels, scores.predicted, scores.classes, "macro"),
-  f1Weighted: (scores, { labels }) => f1(labels, scores.predicted, scores.classes, "weighted"),
+  bitsPerByte,
+  /** 2^bitsPerByte. */
+  perplexityPerByte: (scores, labelled) => {
+    const bits = bitsPerByte(scores, labelled)
+    return bits === undefined ? undefined : Intervals.map(bits, (per) => 2 ** per)
+  },
+  f1Macro: (scores, { labels }) => f1(...counted(scores, labels), scores.classes, "macro"),
+  f1Weighted: (scores, { labels }) => f1(...counted(scores, labels), scores.classes, "weighted"),
   /** Mean intersection over union of the classes: of masks. */
   meanIou: meanIouEstimate
-} satisfies Record<string, (scores: Scores, labelled: Labelled) => Intervals.Estimate>
+} satisfies Record<string, (scores: Scores, labelled: Labelled) => Intervals.Estimate | undefined>
 
 export type Metric = keyof typeof metricTable
 
-export const metrics: { readonly [K in Metric]: (scores: Scores, labelled: Labelled) => Intervals.Estimate } =
-  metricTable
+/** Undefined where the labels do not say what a metric needs. */
+export const metrics = metricTable
 
 export const isMetric = (name: string): name is Metric => name in metrics

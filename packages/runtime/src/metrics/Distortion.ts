@@ -37,6 +37,8 @@ export interface Scores {
   /** Rows of class scores with the same largest class; whole elements that are the same. */
   readonly agreeing: Int32Array
   readonly rows: number
+  /** KL of every row of class scores, sample by sample; empty of other kinds. */
+  readonly divergences: Float32Array
 }
 
 const size = (shape: ReadonlyArray<number>): number => shape.reduce((a, b) => a * b, 1)
@@ -52,23 +54,20 @@ const rowsOf = (output: Output): number => {
   return isRow(output) ? 1 : 0
 }
 
+/** Rows above this many are not kept one by one: their percentile is not told. */
+const MOST_ROWS = 2 ** 24
+
 export const make = (output: Output, samples: number): Scores => ({
   output,
   distortion: new Float64Array(samples),
   error: new Float64Array(samples),
   signal: new Float64Array(samples),
   agreeing: new Int32Array(samples),
-  rows: rowsOf(output)
+  rows: rowsOf(output),
+  divergences: new Float32Array(
+    output.kind === "classes" && samples * rowsOf(output) <= MOST_ROWS ? samples * rowsOf(output) : 0
+  )
 })
-
-/** ln Σ exp of a row, shifted by its largest entry. */
-const logSum = (data: Floats, start: number, step: number, classes: number): number => {
-  let largest = -Infinity
-  for (let c = 0; c < classes; c++) largest = Math.max(largest, data[start + c * step]!)
-  let total = 0
-  for (let c = 0; c < classes; c++) total += Math.exp(data[start + c * step]! - largest)
-  return Math.log(total) + largest
-}
 
 /** Smallest probability that is told from 0: that of float32. */
 const least = 2 ** -126
@@ -79,31 +78,58 @@ const argmax = (data: Floats, start: number, step: number, classes: number): num
   return best
 }
 
-/** KL of every row of one sample, summed, and the rows with the same largest class. */
+/** KL of two rows of probabilities. */
+const ofProbabilities = (p: Floats, q: Floats, start: number, step: number, classes: number): number => {
+  let total = 0
+  for (let at = start; at < start + classes * step; at += step)
+    if (p[at]! > 0) total += p[at]! * (Math.log(p[at]!) - Math.log(Math.max(q[at]!, least)))
+  return total
+}
+
+/** KL of the softmaxes of two rows of logits a and b: Σ p (a − b) − ln Σ exp a + ln Σ exp b, in one pass. */
+const ofLogits = (
+  reference: Floats,
+  other: Floats,
+  start: number,
+  step: number,
+  largest: number,
+  largestOther: number,
+  classes: number
+): number => {
+  let [sum, sumOther, lead] = [0, 0, 0]
+  for (let at = start; at < start + classes * step; at += step) {
+    const [a, b] = [reference[at]!, other[at]!]
+    const weight = Math.exp(a - largest)
+    sum += weight
+    sumOther += Math.exp(b - largestOther)
+    // Without weight a class counts nothing, though its logit may be infinite.
+    if (weight > 0) lead += weight * (a - b)
+  }
+  return lead / sum - (Math.log(sum) + largest) + (Math.log(sumOther) + largestOther)
+}
+
+/** KL of every row of one sample, summed and one by one, and the rows with the same largest class. */
 const divergence = (
   { shape, axis, probabilities }: Output,
   reference: Floats,
   other: Floats,
-  start: number
+  start: number,
+  rows: Float32Array
 ): { readonly total: number; readonly agreeing: number } => {
   const classes = shape[axis]!
   const step = size(shape.slice(axis + 1))
-  let [total, agreeing] = [0, 0]
+  let [total, agreeing, at] = [0, 0, 0]
   for (let outer = 0; outer < size(shape.slice(0, axis)); outer++)
     for (let inner = 0; inner < step; inner++) {
       const row = start + outer * classes * step + inner
-      const [sumP, sumQ] = probabilities
-        ? [0, 0]
-        : [logSum(reference, row, step, classes), logSum(other, row, step, classes)]
-      for (let c = 0; c < classes; c++) {
-        const [a, b] = [reference[row + c * step]!, other[row + c * step]!]
-        const p = probabilities ? a : Math.exp(a - sumP)
-        if (p <= 0) continue
-        const logP = probabilities ? Math.log(a) : a - sumP
-        const logQ = probabilities ? Math.log(Math.max(b, least)) : b - sumQ
-        total += p * (logP - logQ)
-      }
-      if (argmax(reference, row, step, classes) === argmax(other, row, step, classes)) agreeing++
+      const [best, bestOther] = [argmax(reference, row, step, classes), argmax(other, row, step, classes)]
+      const [largest, largestOther] = [reference[row + best * step]!, other[row + bestOther * step]!]
+      const own = probabilities
+        ? ofProbabilities(reference, other, row, step, classes)
+        : ofLogits(reference, other, row, step, largest, largestOther, classes)
+      total += own
+      if (rows.length > 0) rows[at++] = Math.max(0, own)
+      if (best === bestOther) agreeing++
     }
   return { total, agreeing }
 }
@@ -130,7 +156,9 @@ export const score = (
   error[sample] = squares
   signal[sample] = power
   if (output.kind === "classes") {
-    const { total, agreeing: same } = divergence(output, reference, other, start)
+    const { rows } = scores
+    const kept = scores.divergences.subarray(sample * rows, (sample + 1) * rows)
+    const { total, agreeing: same } = divergence(output, reference, other, start, kept)
     // Rounding may leave a sum of equal distributions just below 0.
     distortion[sample] = Math.max(0, total) / scores.rows
     agreeing[sample] = same
@@ -180,10 +208,20 @@ export interface Measured {
   readonly sqnrDb: number | null
   /** Share of rows with the same largest class, or of equal whole elements; null where there are no such rows. */
   readonly agreement: Intervals.Estimate | null
+  /** 99.9th percentile of the KL of single rows (tokens, pixels), nats; null of outputs that are no class scores. */
+  readonly distortion999: number | null
+}
+
+/** The quantile of values, linear between the two next to it. */
+const quantile = (values: Float32Array, share: number): number => {
+  const sorted = values.toSorted()
+  const at = share * (sorted.length - 1)
+  const below = Math.floor(at)
+  return sorted[below]! + (at - below) * (sorted[Math.min(below + 1, sorted.length - 1)]! - sorted[below]!)
 }
 
 export const measured = (scores: Scores): Measured => {
-  const { output, error, signal, agreeing, rows } = scores
+  const { output, error, signal, agreeing, rows, divergences } = scores
   const [noise, power] = [error, signal].map((each) => each.reduce((a, b) => a + b, 0))
   return {
     output: output.name,
@@ -191,7 +229,8 @@ export const measured = (scores: Scores): Measured => {
     weight: output.weight,
     distortion: meanOf(perSample(scores)),
     sqnrDb: noise! > 0 && power! > 0 ? 10 * Math.log10(power! / noise!) : null,
-    agreement: rows > 0 ? Intervals.proportion(agreeing, rows) : null
+    agreement: rows > 0 ? Intervals.proportion(agreeing, rows) : null,
+    distortion999: divergences.length > 0 ? quantile(divergences, 0.999) : null
   }
 }
 

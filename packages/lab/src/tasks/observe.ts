@@ -25,12 +25,6 @@ const filled = (dtype: Value.DType, shape: ReadonlyArray<number>): Value.Value =
   )
 }
 
-/** Size of a dimension nothing is known of: any will do, since what follows from it is taken for a guess. */
-const ANY_SIZE = 8
-
-const sizesAt = (shape: Dim.Shape, batch: number): ReadonlyArray<number> =>
-  Dim.shapeAt(shape, batch).map((size) => (Number.isNaN(size) ? ANY_SIZE : size))
-
 /** What one run makes of the values; a dimension twice as large at batch 2 is a multiple of the batch. */
 const observe = Effect.fn(function* (file: string, model: Model.Model) {
   const bytes = yield* Model.exposing(file, model.unshaped)
@@ -40,7 +34,7 @@ const observe = Effect.fn(function* (file: string, model: Model.Model) {
     const feeds = session.inputs.flatMap(({ name, dtype }) => {
       const shape = shapes.get(name)
       return shape !== undefined && Value.isDType(dtype)
-        ? [[name, filled(dtype, sizesAt(shape, batch))] as const]
+        ? [[name, filled(dtype, Dim.shapeAt(shape, batch))] as const]
         : []
     })
     return session.run(Object.fromEntries(feeds), [...model.unshaped])

@@ -44,12 +44,14 @@ const tensorTypes = Effect.fn(function* (
     predictedBytes: bytes,
     layers: layers.map((layer) => {
       const choice = choices.get(layer.id)!
-      const own = {
+      return {
+        id: layer.id,
         choice: Choice.show(choice),
         dtype: found.types.get(layer.id)!,
-        granularity: "ggml's own"
+        granularity: "ggml's own",
+        bytes: FileBytes.weightBytes(layer, choice),
+        sqnrDb: null
       }
-      return { id: layer.id, ...own, bytes: FileBytes.weightBytes(layer, choice), sqnrDb: null }
     }),
     recipe: "plain",
     notes: [...notes, ...found.notes]

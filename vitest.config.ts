@@ -11,6 +11,7 @@ const packages = [
   "train",
   "search",
   "lab",
+  "page",
   "report",
   "cli",
   "bitbudget"

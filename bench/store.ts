@@ -20,6 +20,13 @@ type Outcome = Parameters<Store["finish"]>[1]
 const idOf = (n: number): string =>
   (Math.imul(n + 1, 2654435761) >>> 0).toString(16).padStart(8, "0") + n.toString(16).padStart(8, "0")
 
+const emptyShared: Outcome["shared"] = {
+  fixed: { latencyMs: 0, energyMj: 0, bytes: 0, dramBytes: 0, bops: 0, bits: 0 },
+  activations: {},
+  ties: [],
+  moments: []
+}
+
 const newRun = (n: number): Parameters<Store["begin"]>[0] => ({
   id: idOf(n),
   kind: "search",
@@ -77,10 +84,14 @@ const outcomeOf = (n: number): Outcome => {
         energyMj: 1,
         bytes: 100,
         dramBytes: 1,
-        bops: 1
+        bops: 1,
+        bits: 4
       }))
     ),
-    budgets: [{ text: `size<=${40 + (n % 50)}%`, quantity: "size", atMost: 2e6, reached: 1e6 }],
+    shared: emptyShared,
+    budgets: [
+      { text: `size<=${40 + (n % 50)}%`, quantity: "size", atMost: 2e6, reached: 1e6, low: null, high: null }
+    ],
     plans: [
       plan("chosen", "chosen", 0.85 + spread / 10),
       plan("w8a8", "baseline", 0.94),

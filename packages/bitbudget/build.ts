@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { createRequire } from "node:module"
+import { script } from "@bitbudget/page/script"
 import { build, type Plugin } from "rolldown"
 
 const here = import.meta.dirname
@@ -27,7 +28,7 @@ const bundle = (names: ReadonlyArray<string>, folder: string, alone: (id: string
     input: Object.fromEntries(names.map((name) => [name, path.join(here, "src", `${name}.ts`)])),
     platform: "node",
     external: alone,
-    plugins: [vendored],
+    plugins: [vendored, scripts],
     transform: { target: "node20", define: { "process.env.BITBUDGET_COMMIT": JSON.stringify(commit()) } },
     output: {
       dir: path.join(dist, folder),
@@ -73,6 +74,18 @@ const vendored: Plugin = {
   resolveId: {
     filter: { id: /^onnxruntime-node$/ },
     handler: () => ({ id: "#onnxruntime-node", external: true })
+  }
+}
+
+/** The page's scripts, which a checkout bundles when they are asked for, as text inside. */
+const scripts: Plugin = {
+  name: "scripts",
+  load: {
+    filter: { id: /packages\/page\/src\/script\.ts$/ },
+    handler: async () => {
+      const texts = { report: await script("report"), dashboard: await script("dashboard") }
+      return `const texts = ${JSON.stringify(texts)}; export const script = async (name) => texts[name]`
+    }
   }
 }
 

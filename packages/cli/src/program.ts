@@ -77,6 +77,10 @@ const catalogue = {
     "Past runs as a page, as Markdown or as a drawing",
     async () => (await import("./commands/report.ts")).report
   ),
+  ui: entry(
+    "Past runs and those that go on, in a browser",
+    async () => (await import("./commands/ui.ts")).ui
+  ),
   runs: entry("Past results", async () => (await import("./commands/runs.ts")).runs)
 }
 

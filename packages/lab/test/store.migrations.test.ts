@@ -7,6 +7,7 @@ import * as path from "node:path"
 import sqlite3 from "sqlite3"
 import { describe, expect, it } from "vitest"
 import { Database, Runs, RunStore } from "../src/index.ts"
+import { newRun, outcome } from "./storeFixtures.ts"
 
 const folder = () => mkdtempSync(path.join(tmpdir(), "bitbudget-store-"))
 
@@ -162,7 +163,7 @@ it("a database of version 4 may hold tunings afterwards, and its runs are untouc
   // Version 4 is this one without the word.
   await execute(
     file,
-    `${model}; ${run("old", "search")}; DELETE FROM migrations WHERE migration_id = 5; PRAGMA writable_schema = ON;
+    `${model}; ${run("old", "search")}; DELETE FROM migrations WHERE migration_id >= 5; PRAGMA writable_schema = ON;
      UPDATE sqlite_schema SET sql = replace(sql, ', ''tune''', '') WHERE name = 'runs'; PRAGMA writable_schema = RESET;`
   )
   await expect(execute(file, run("new", "tune"))).rejects.toThrow(/CHECK/)
@@ -173,6 +174,40 @@ it("a database of version 4 may hold tunings afterwards, and its runs are untouc
     { id: "old", kind: "search" }
   ])
   expect(await ask(file, "PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }])
+})
+
+it("a database of version 5 keeps its runs, which cannot be solved again, and takes those that can", async () => {
+  const file = path.join(folder(), "five.db")
+  const kept = (store: RunStore["Service"], id: string, choice: string) =>
+    Effect.andThen(store.begin(newRun(id)), store.finish(id, outcome({ choice })))
+  await Effect.runPromise(
+    Effect.provide(
+      Effect.flatMap(RunStore, (store) => kept(store, "05", "w4a8")),
+      RunStore.layer(file)
+    )
+  )
+  await execute(
+    file,
+    `ALTER TABLE choiceTables DROP COLUMN shared; ALTER TABLE choices DROP COLUMN bits;
+     ALTER TABLE budgets DROP COLUMN low; ALTER TABLE budgets DROP COLUMN high;
+     DELETE FROM migrations WHERE migration_id = 6;`
+  )
+  const told = await Effect.runPromise(
+    Effect.provide(
+      Effect.gen(function* () {
+        yield* kept(yield* RunStore, "06", "w2a8")
+        return [yield* Runs.show("05"), yield* Runs.show("06")]
+      }),
+      RunStore.layer(file)
+    )
+  )
+  expect(told.map(({ shared, choices }) => [shared === null, choices.map(({ bits }) => bits)])).toEqual([
+    [true, [null, null]],
+    [false, [4, 4]]
+  ])
+  expect(told[0]!.budgets).toEqual([
+    { text: "size<=60%", quantity: "size", atMost: 1200, reached: 1000, low: null, high: null }
+  ])
 })
 
 describe("files that cannot be used", () => {

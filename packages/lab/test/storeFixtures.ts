@@ -1,6 +1,13 @@
 /** Runs as work leaves them in the store, with figures that tests choose. */
 import type { NewRun } from "../src/store/RunStore.ts"
-import type { Outcome, PlanRow } from "../src/store/Outcome.ts"
+import type { Outcome, PlanRow, Shared } from "../src/store/Outcome.ts"
+
+const emptyShared: Shared = {
+  fixed: { latencyMs: 0, energyMj: 0, bytes: 0, dramBytes: 0, bops: 0, bits: 0 },
+  activations: {},
+  ties: [],
+  moments: []
+}
 
 export const newRun = (id: string, device: string | null = "gap9", model = "net"): NewRun => ({
   id,
@@ -64,9 +71,11 @@ export const outcome = ({
     energyMj: 1,
     bytes: 10,
     dramBytes: 1,
-    bops: 1
+    bops: 1,
+    bits: 4
   })),
-  budgets: [{ text: "size<=60%", quantity: "size", atMost: 1200, reached: bytes }],
+  shared: emptyShared,
+  budgets: [{ text: "size<=60%", quantity: "size", atMost: 1200, reached: bytes, low: null, high: null }],
   plans: [
     plan("chosen", "chosen", top1, bytes, hits),
     plan("w8a8", "baseline", 0.93, 2000, null),

@@ -1,5 +1,5 @@
 /** Points of a front for the terminal: a quantity from left to right, the loss upwards, the chosen plan marked. */
-import { figure } from "./tables/table.ts"
+import { figure } from "@bitbudget/words"
 
 export interface Point {
   readonly x: number

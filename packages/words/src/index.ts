@@ -2,3 +2,4 @@
 export * as Faults from "./Faults.ts"
 export * as Names from "./Names.ts"
 export * as Printable from "./Printable.ts"
+export { figure } from "./figure.ts"

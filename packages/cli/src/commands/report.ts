@@ -36,7 +36,7 @@ export const report = Command.make(
           })
         const text =
           kind === "html"
-            ? Page.html(shown)
+            ? yield* Page.html(shown)
             : kind === "md"
               ? Page.markdown(shown)
               : Page.skylineSvg(shown[0]!)

@@ -58,7 +58,11 @@ export const limitsOf = Effect.fn(function* (
   return limits
 })
 
-const intervalOf = ({ quantity }: Budget, { totals }: Simulate.NetworkCost) =>
+/** What the device states nine in ten of its measurements lie between; null where it states nothing. */
+export const intervalOf = (
+  { quantity }: Budget,
+  { totals }: Simulate.NetworkCost
+): Simulate.NetworkCost["totals"]["latencyIntervalMs"] =>
   quantity === "latency" ? totals.latencyIntervalMs : quantity === "energy" ? totals.energyIntervalMj : null
 
 /**

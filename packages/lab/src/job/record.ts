@@ -7,16 +7,17 @@ import { writeFiles } from "../files.ts"
 import { inForm } from "../openForm.ts"
 import { refereeRowsOf, rowsOf } from "../Sensitivities.ts"
 import { RunStore } from "../store/RunStore.ts"
-import { type ChoiceRow, formatsOf, type PlanRow } from "../store/Outcome.ts"
+import { type ChoiceRow, formatsOf, type PlanRow, type Shared } from "../store/Outcome.ts"
 import { sha256 } from "../store/identity.ts"
 import type { SearchResult } from "../results/search.ts"
 import type { Candidate, Candidates } from "./candidates.ts"
 import type { Cookery, Prepared } from "./cook.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { Judged, Judgement } from "./judge.ts"
+import { activationBytes } from "./costs.ts"
 import { explain } from "./explain.ts"
 import { harmOn } from "./least.ts"
-import { heldAgainst, keeps } from "./limits.ts"
+import { heldAgainst, intervalOf, keeps } from "./limits.ts"
 import type { Measured } from "./measure.ts"
 import type { Program } from "./program.ts"
 import { trustOf } from "./refine.ts"
@@ -25,6 +26,7 @@ import { compareMethods } from "./rivals.ts"
 import { robust } from "./robust.ts"
 import { tuned } from "./tuned.ts"
 import { serving } from "./serving.ts"
+import { sharedActivations } from "./ties.ts"
 
 /** Everything a search found out. */
 export interface Findings {
@@ -148,9 +150,40 @@ const choicesOf = ({ program: { opened, costs }, candidates }: Findings): Readon
       energyMj: cost.energy,
       bytes: cost.size,
       dramBytes: cost.dram,
-      bops: cost.bops
+      bops: cost.bops,
+      bits: cost.bits
     }))
   )
+
+/** What a plan costs and keeps to beside its choices, on the same tables. */
+const sharedOf = ({ program: { opened, costs, ties } }: Findings): Shared => {
+  const { fixed } = costs
+  return {
+    fixed: {
+      latencyMs: fixed.latency,
+      energyMj: fixed.energy,
+      bytes: fixed.size,
+      dramBytes: fixed.dram,
+      bops: fixed.bops,
+      bits: fixed.bits
+    },
+    activations: Object.fromEntries(
+      opened.offered.map((choice) => [
+        Choice.show(choice),
+        {
+          format: Choice.show({ ...choice, weights: Choice.f32.weights }),
+          bits: 8 * activationBytes(choice, 1)
+        }
+      ])
+    ),
+    ties: ties === "none" ? [] : sharedActivations(opened.graph),
+    moments: costs.moments().map(({ step, fixedBytes, elements }) => ({
+      step,
+      fixedBytes,
+      elements: Object.fromEntries(elements)
+    }))
+  }
+}
 
 const digest = ({ choices }: Candidate): string =>
   sha256(JSON.stringify([...choices].map(([id, choice]) => [id, Choice.show(choice)])))
@@ -185,12 +218,19 @@ export const record = Effect.fn("record")(function* (
   yield* store.finish(job.run, {
     analysis: { sensitivities: rowsOf(measured.report), referee: refereeRowsOf(measured.report) },
     choices: choicesOf(findings),
-    budgets: reached.map(({ budget: { text, quantity }, limit, value }) => ({
-      text,
-      quantity,
-      atMost: limit,
-      reached: value
-    })),
+    shared: sharedOf(findings),
+    budgets: reached.map(({ budget, limit, value }) => {
+      // With a probability the figure is no prediction but the end of its interval already.
+      const interval = budget.probability === undefined ? intervalOf(budget, cost) : null
+      return {
+        text: budget.text,
+        quantity: budget.quantity,
+        atMost: limit,
+        reached: value,
+        low: interval?.low ?? null,
+        high: interval?.high ?? null
+      }
+    }),
     plans: yield* plansOf(findings),
     layers: layers.map(({ name: _name, id, ...row }) => {
       const { weights, activations } = chosen.choices.get(id)!

@@ -22,6 +22,28 @@ const MeasurementRow = {
   n: Schema.Finite
 }
 
+const SharedResult = Schema.Struct({
+  fixed: Schema.Struct({
+    latencyMs: Known,
+    energyMj: Known,
+    bytes: Known,
+    dramBytes: Known,
+    bops: Known,
+    bits: Known
+  }),
+  activations: Schema.Record(Schema.String, Schema.Struct({ format: Schema.String, bits: Schema.Finite })),
+  /** Layers whose activation formats agree. */
+  ties: Schema.Array(Schema.Array(Schema.String)),
+  /** Activation memory by moment of the schedule. */
+  moments: Schema.Array(
+    Schema.Struct({
+      step: Schema.String,
+      fixedBytes: Schema.Finite,
+      elements: Schema.Record(Schema.String, Schema.Finite)
+    })
+  )
+})
+
 /** What `runs show` prints: rows named as the tables of docs/store.md. */
 export const RunResult = Schema.Struct({
   run: RowResult,
@@ -31,7 +53,9 @@ export const RunResult = Schema.Struct({
       text: Schema.String,
       quantity: Schema.String,
       atMost: Schema.Finite,
-      reached: Known
+      reached: Known,
+      low: Known,
+      high: Known
     })
   ),
   plans: Schema.Array(
@@ -75,10 +99,57 @@ export const RunResult = Schema.Struct({
     })
   ),
   referee: Schema.Array(Schema.Struct({ metric: Schema.String, spearman: Known, n: Schema.Finite })),
+  /** What the search minimised and counted: every layer at every choice. */
+  choices: Schema.Array(
+    Schema.Struct({
+      layer: Schema.String,
+      choice: Schema.String,
+      loss: Known,
+      latencyMs: Known,
+      energyMj: Known,
+      bytes: Known,
+      dramBytes: Known,
+      bops: Known,
+      bits: Known
+    })
+  ),
+  /** What a plan costs beside its choices, and which layers agree; null in runs of older versions. */
+  shared: Schema.NullOr(SharedResult),
   stages: Schema.Array(Schema.Struct({ stage: Schema.String, seconds: Schema.Finite })),
   artefacts: Schema.Array(Schema.Struct({ path: Schema.String, sha256: Schema.String, bytes: Schema.Finite }))
 })
 export type RunResult = typeof RunResult.Type
+
+/** What a page holds. */
+export const ReportDocument = Schema.Struct({ runs: Schema.Array(RunResult) })
+export type ReportDocument = typeof ReportDocument.Type
+
+/** A part of the list of runs, for a table that is looked through. */
+export const RunListResult = Schema.Struct({
+  columns: Schema.Array(Schema.String),
+  /** Runs that the filter lets through. */
+  total: Schema.Finite,
+  /** `short`: the shortest id that means this run alone. */
+  rows: Schema.Array(Schema.Struct({ short: Schema.String, row: RowResult }))
+})
+export type RunListResult = typeof RunListResult.Type
+
+/** What goes on: told again whenever it changes. */
+export const RunningResult = Schema.Struct({
+  newest: Text,
+  running: Schema.Array(
+    Schema.Struct({
+      run: Schema.String,
+      kind: Schema.String,
+      model: Schema.String,
+      device: Text,
+      startedAt: Schema.String,
+      /** Steps that are done. */
+      stages: Schema.Array(Schema.Struct({ stage: Schema.String, seconds: Schema.Finite }))
+    })
+  )
+})
+export type RunningResult = typeof RunningResult.Type
 
 /** What one of two runs has otherwise than the other. */
 const Difference = Schema.Struct({ name: Schema.String, a: Value, b: Value })

@@ -35,6 +35,31 @@ export interface ChoiceRow {
   readonly bytes: number | null
   readonly dramBytes: number | null
   readonly bops: number | null
+  /** What it adds to the average stored bits a weight. */
+  readonly bits: number | null
+}
+
+/** What the tables of choices leave out of a plan: with it, the search can be asked again under other budgets. */
+export interface Shared {
+  /** What a plan costs beside its layers' choices. */
+  readonly fixed: {
+    readonly latencyMs: number | null
+    readonly energyMj: number | null
+    readonly bytes: number | null
+    readonly dramBytes: number | null
+    readonly bops: number | null
+    readonly bits: number | null
+  }
+  /** Activations of a choice, by its id: layers that agree must have the same ones. */
+  readonly activations: { readonly [choice: string]: { readonly format: string; readonly bits: number } }
+  /** Sets of layers whose activation formats agree. */
+  readonly ties: ReadonlyArray<ReadonlyArray<string>>
+  /** Activation memory by moment of the schedule: bytes whatever is chosen, and elements stored in a layer's format. */
+  readonly moments: ReadonlyArray<{
+    readonly step: string
+    readonly fixedBytes: number
+    readonly elements: { readonly [layer: string]: number }
+  }>
 }
 
 /** The chosen plan, layer by layer. */
@@ -89,6 +114,9 @@ export interface BudgetRow {
   readonly quantity: string
   readonly atMost: number
   readonly reached: number | null
+  /** What the device states nine in ten of its measurements lie between. */
+  readonly low: number | null
+  readonly high: number | null
 }
 
 export interface Artefact {
@@ -101,6 +129,8 @@ export interface Artefact {
 export interface Outcome {
   readonly analysis: Analysis
   readonly choices: ReadonlyArray<ChoiceRow>
+  /** Null where nothing was chosen among. */
+  readonly shared: Shared | null
   readonly budgets: ReadonlyArray<BudgetRow>
   /** The chosen plan is named "chosen". */
   readonly plans: ReadonlyArray<PlanRow>

@@ -2,5 +2,5 @@
 export { best, diff, pareto, paretoQuantities } from "./Compare.ts"
 export { query } from "./query.ts"
 export { differences } from "./repetition.ts"
-export { annotate, find, groups, list, type Row, show, type Value } from "./Runs.ts"
+export { annotate, find, groups, list, type Row, running, show, type Value } from "./Runs.ts"
 export { collect, exported, importFrom, mergeFrom, remove } from "./Transfer.ts"

@@ -140,14 +140,15 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
   /** Keeps rows under the digest of their content, once; gives the digest. */
   const shared = (
     parent: string,
-    tables: ReadonlyArray<readonly [name: string, key: string, rows: ReadonlyArray<Record<string, unknown>>]>
+    tables: ReadonlyArray<readonly [name: string, key: string, rows: ReadonlyArray<Record<string, unknown>>]>,
+    fields: Readonly<Record<string, string>> = {}
   ): Effect.Effect<string | null, SqlError.SqlError> =>
     Effect.gen(function* () {
       if (tables.every(([, , rows]) => rows.length === 0)) return null
-      const digest = sha256(JSON.stringify(tables.map(([, , rows]) => rows))).slice(0, 32)
+      const digest = sha256(JSON.stringify([tables.map(([, , rows]) => rows), fields])).slice(0, 32)
       const [there] = yield* sql`SELECT 1 FROM ${sql(parent)} WHERE digest = ${digest}`
       if (there !== undefined) return digest
-      yield* sql`INSERT INTO ${sql(parent)} ${sql.insert({ digest })}`
+      yield* sql`INSERT INTO ${sql(parent)} ${sql.insert({ digest, ...fields })}`
       for (const [name, key, rows] of tables) yield* insert(name, owned(rows, { [key]: digest }))
       return digest
     })
@@ -272,9 +273,11 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
           Effect.gen(function* () {
             const { plans, certificate } = outcome
             const analysis = yield* analysisOf(outcome.analysis)
-            const choiceTable = yield* shared("choiceTables", [
-              ["choices", "choiceTable", numbered(outcome.choices)]
-            ])
+            const choiceTable = yield* shared(
+              "choiceTables",
+              [["choices", "choiceTable", numbered(outcome.choices)]],
+              { shared: JSON.stringify(outcome.shared) }
+            )
             for (const table of ["budgets", "layers", "artefacts", "plans"])
               yield* sql`DELETE FROM ${sql(table)} WHERE run = ${run}`
             yield* insert(

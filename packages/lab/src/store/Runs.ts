@@ -4,14 +4,17 @@ import { columnNamed, columns, suggestion } from "./columns.ts"
 import { Database } from "./Database.ts"
 import { AmbiguousRun, RunNotFound, UnusableQuery } from "./failures.ts"
 import { parseFilter, parseSort, type Sql } from "./filter.ts"
+import * as Owner from "./owner.ts"
 import type {
   Artefact,
   BudgetRow,
+  ChoiceRow,
   LayerRow,
   Measurement,
   PlanRow,
   RefereeRow,
-  SensitivityRow
+  SensitivityRow,
+  Shared
 } from "./Outcome.ts"
 
 export type Value = string | number | null
@@ -45,6 +48,8 @@ export interface Question {
   readonly columns?: ReadonlyArray<string> | undefined
   /** No limit where absent. */
   readonly limit?: number | undefined
+  /** Rows passed over before. */
+  readonly offset?: number | undefined
 }
 
 export const filterOf = (where: string | undefined): Effect.Effect<Sql, UnusableQuery> => {
@@ -89,15 +94,15 @@ export const list = Effect.fn("Runs.list")(function* (question: Question = {}) {
       `SELECT ${["run", ...names].map((name) => `all_runs.${name}`).join(", ")},
         (SELECT max(id) FROM runs WHERE id < all_runs.run) AS previousId,
         (SELECT min(id) FROM runs WHERE id > all_runs.run) AS nextId
-       FROM (SELECT run AS found FROM run_summary WHERE ${filter.text} ORDER BY ${order}, run LIMIT ?)
+       FROM (SELECT run AS found FROM run_summary WHERE ${filter.text} ORDER BY ${order}, run LIMIT ? OFFSET ?)
        JOIN run_summary AS all_runs ON all_runs.run = found ORDER BY ${order}, run`,
-      [...filter.values, question.limit ?? -1]
+      [...filter.values, question.limit ?? -1, question.offset ?? 0]
     )
   )
   // Counting needs a look at every run; a list that is not full has counted itself.
   const [count] =
-    question.limit === undefined || rows.length < question.limit
-      ? [{ n: rows.length }]
+    question.limit === undefined || (rows.length < question.limit && (rows.length > 0 || !question.offset))
+      ? [{ n: (question.offset ?? 0) + rows.length }]
       : yield* safe(
           sql.unsafe<{ n: number }>(
             `SELECT count(*) AS n FROM (SELECT run FROM run_summary WHERE ${filter.text} LIMIT -1)`,
@@ -135,6 +140,10 @@ export type StoredPlan = Omit<PlanRow, "measurements" | "hits" | "withinBudgets"
   readonly withinBudgets: 0 | 1 | null
 }
 
+/** As RunStore writes it; null for runs of versions that did not. */
+const sharedOf = (text: string | null | undefined): Shared | null =>
+  text === null || text === undefined ? null : (JSON.parse(text) as Shared)
+
 /** The whole story of a run. */
 export const show = Effect.fn("Runs.show")(function* (text: string) {
   const { sql, safe } = yield* Database
@@ -144,11 +153,13 @@ export const show = Effect.fn("Runs.show")(function* (text: string) {
       const [summary] = yield* sql<Row>`SELECT * FROM run_summary WHERE run = ${id}`
       const [run] = yield* sql<Row>`SELECT runs.*, models.file AS modelFile FROM runs
         JOIN models ON models.sha256 = runs.model WHERE id = ${id}`
+      const [shared] = yield* sql<{ shared: string | null }>`SELECT shared FROM choiceTables
+        WHERE digest = ${run!["choiceTable"] ?? null}`
       const { owner: _owner, leaseUntilMs: _lease, ...own } = run!
       return {
         run: own,
         summary: summary!,
-        budgets: yield* sql<BudgetRow>`SELECT text, quantity, atMost, reached FROM budgets
+        budgets: yield* sql<BudgetRow>`SELECT text, quantity, atMost, reached, low, high FROM budgets
           WHERE run = ${id} ORDER BY position`,
         plans: yield* sql<StoredPlan>`SELECT name, role, formats, latencyMs, energyMj, dramBytes, bytes,
           peakActivationBytes, bops, bits, withinBudgets, tuningLoss FROM plans WHERE run = ${id}
@@ -164,6 +175,10 @@ export const show = Effect.fn("Runs.show")(function* (text: string) {
           WHERE analysis = ${own["analysis"] ?? null} ORDER BY position`,
         referee: yield* sql<RefereeRow>`SELECT metric, spearman, n FROM referees
           WHERE analysis = ${own["analysis"] ?? null} ORDER BY spearman DESC`,
+        choices:
+          yield* sql<ChoiceRow>`SELECT layer, choice, loss, latencyMs, energyMj, bytes, dramBytes, bops, bits
+          FROM choices WHERE choiceTable = ${own["choiceTable"] ?? null} ORDER BY position`,
+        shared: sharedOf(shared?.shared),
         stages: yield* sql<{
           readonly stage: string
           readonly seconds: number
@@ -171,6 +186,48 @@ export const show = Effect.fn("Runs.show")(function* (text: string) {
           WHERE run = ${id} ORDER BY seconds DESC, stage`,
         artefacts:
           yield* sql<Artefact>`SELECT path, sha256, bytes FROM artefacts WHERE run = ${id} ORDER BY path`
+      }
+    })
+  )
+})
+
+/** Runs that somebody works on, with the steps they have behind them; and the newest of all, to tell when others come. */
+export const running = Effect.fn("Runs.running")(function* () {
+  const { sql, safe } = yield* Database
+  return yield* safe(
+    Effect.gen(function* () {
+      const rows = yield* sql<{
+        readonly run: string
+        readonly kind: string
+        readonly model: string
+        readonly device: string | null
+        readonly startedAt: string
+        readonly owner: string | null
+        readonly leaseUntilMs: number | null
+      }>`SELECT runs.id AS run, runs.kind, models.name AS model, runs.device, runs.startedAt, runs.owner, runs.leaseUntilMs
+        FROM runs JOIN models ON models.sha256 = runs.model WHERE runs.status = 'running' ORDER BY runs.startedAt`
+      const alive = rows.filter(({ owner, leaseUntilMs }) => !Owner.isGone(owner, leaseUntilMs))
+      const stages =
+        alive.length === 0
+          ? []
+          : yield* sql<{ readonly run: string; readonly stage: string; readonly seconds: number }>`
+            SELECT run, stage, seconds FROM stages WHERE run IN ${sql.in(alive.map(({ run }) => run))}
+            ORDER BY run, stage`
+      const [newest] = yield* sql<{
+        readonly id: string
+      }>`SELECT id FROM runs ORDER BY startedAt DESC, id DESC LIMIT 1`
+      return {
+        newest: newest?.id ?? null,
+        running: alive.map(({ run, kind, model, device, startedAt }) => ({
+          run,
+          kind,
+          model,
+          device,
+          startedAt,
+          stages: stages
+            .filter((stage) => stage.run === run)
+            .map(({ stage, seconds }) => ({ stage, seconds }))
+        }))
       }
     })
   )

@@ -5,7 +5,7 @@ import { Migrator, SqlClient } from "effect/sql"
 import { indexes, tables, views } from "./schema.ts"
 
 /** What this version of the tool writes. */
-export const LATEST = 5
+export const LATEST = 6
 
 /** Tables of version 3, in the order they can be dropped. */
 const before = [
@@ -131,5 +131,20 @@ export const migrations = Migrator.fromRecord({
     yield* sql.unsafe(`UPDATE sqlite_schema SET sql = replace(sql, 'IN (''search'', ''sensitivity'')',
       'IN (''search'', ''sensitivity'', ''tune'')') WHERE type = 'table' AND name = 'runs'`)
     yield* sql.unsafe(`PRAGMA writable_schema = RESET`)
+  }),
+  "0006_resolving": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    // What a page needs to solve again under other budgets; tables made anew by step 4 have it already. Earlier runs
+    // lack it, and say so.
+    const columns = new Set(
+      (yield* sql<{ name: string }>`SELECT name FROM pragma_table_info('choiceTables')`).map(
+        ({ name }) => name
+      )
+    )
+    if (columns.has("shared")) return
+    yield* sql`ALTER TABLE choiceTables ADD COLUMN shared TEXT`
+    yield* sql`ALTER TABLE choices ADD COLUMN bits REAL`
+    yield* sql`ALTER TABLE budgets ADD COLUMN low REAL`
+    yield* sql`ALTER TABLE budgets ADD COLUMN high REAL`
   })
 })

@@ -1,5 +1,5 @@
 /**
- * The tables and views of version 5, as a person meets them with any SQLite client; docs/store.md explains them.
+ * The tables and views of version 6, as a person meets them with any SQLite client; docs/store.md explains them.
  *
  * What several runs share (models, profiles, data sets, sensitivities, tables of choices, results of stages) is kept once,
  * under the digest of its content, so that a run adds only what is its own. Names carry units; unknown is NULL.
@@ -38,7 +38,10 @@ export const tables = [
     n INTEGER NOT NULL,
     PRIMARY KEY (analysis, metric)
   ) WITHOUT ROWID`,
-  `CREATE TABLE choiceTables (digest TEXT PRIMARY KEY) WITHOUT ROWID`,
+  `CREATE TABLE choiceTables (
+    digest TEXT PRIMARY KEY,
+    shared TEXT                       -- JSON: what a plan costs beside its choices, and which layers agree
+  ) WITHOUT ROWID`,
   `CREATE TABLE choices (
     choiceTable TEXT NOT NULL REFERENCES choiceTables (digest) ON DELETE CASCADE,
     position INTEGER NOT NULL,
@@ -46,6 +49,7 @@ export const tables = [
     choice TEXT NOT NULL,
     loss REAL,                        -- what the search minimised
     latencyMs REAL, energyMj REAL, bytes REAL, dramBytes REAL, bops REAL,
+    bits REAL,                        -- what it adds to the average stored bits a weight
     PRIMARY KEY (choiceTable, position)
   ) WITHOUT ROWID`,
   `CREATE TABLE runs (
@@ -78,7 +82,8 @@ export const tables = [
   `CREATE TABLE budgets (
     run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
     position INTEGER NOT NULL,
-    text TEXT NOT NULL, quantity TEXT NOT NULL, atMost REAL NOT NULL, reached REAL,
+    text TEXT NOT NULL, quantity TEXT NOT NULL, atMost REAL NOT NULL,
+    reached REAL, low REAL, high REAL, -- with the 90 % interval the device states; NULL where it states none
     PRIMARY KEY (run, position)
   ) WITHOUT ROWID`,
   `CREATE TABLE stages (

@@ -86,6 +86,7 @@ const outcomeOf = (
   return {
     analysis: { sensitivities: [], referee: [] },
     choices: [],
+    shared: null,
     budgets: [],
     plans: [
       row(

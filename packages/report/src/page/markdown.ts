@@ -1,8 +1,7 @@
 /** A run as Markdown, for pull requests and wikis. */
 import type { Results } from "@bitbudget/lab"
-import { Printable } from "@bitbudget/words"
-import { figure } from "../tables/table.ts"
-import { budgetRows, commandOf, headlineOf, planRows, proofOf } from "../story.ts"
+import { Printable, figure } from "@bitbudget/words"
+import { budgetRows, commandOf, headlineOf, planRows, proofOf } from "@bitbudget/page"
 
 type Run = Results.RunResult
 

@@ -1,6 +1,7 @@
 /** `simulate` and `compare` as tables. */
 import type { Results } from "@bitbudget/lab"
-import { figure, knownError, table, middle } from "./table.ts"
+import { figure } from "@bitbudget/words"
+import { knownError, table, middle } from "./table.ts"
 
 /** Shares of a whole, largest first, without what is nothing. */
 const shares = (parts: Readonly<Record<string, number | null>>): string => {

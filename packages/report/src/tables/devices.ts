@@ -1,6 +1,7 @@
 /** `devices` as tables. */
 import type { Results } from "@bitbudget/lab"
-import { figure, knownError, table, middle } from "./table.ts"
+import { figure } from "@bitbudget/words"
+import { knownError, table, middle } from "./table.ts"
 
 type Stated = {
   readonly medianApePct: number

@@ -1,6 +1,7 @@
 /** `inspect`, `evaluate`, `quantize` as tables. */
 import type { Results } from "@bitbudget/lab"
-import { counted, exact, figure, shape, table, middle } from "./table.ts"
+import { figure } from "@bitbudget/words"
+import { counted, exact, shape, table, middle } from "./table.ts"
 
 type Inspected = Results.InspectResult
 

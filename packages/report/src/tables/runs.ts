@@ -1,8 +1,9 @@
 /** `runs` as tables. */
 import type { Results, Runs } from "@bitbudget/lab"
+import { figure } from "@bitbudget/words"
 import { skyline } from "../skyline.ts"
-import { commandOf, interval, proofOf } from "../story.ts"
-import { figure, middle, type Success, table, tableOfKnown, withError } from "./table.ts"
+import { commandOf, interval, proofOf } from "@bitbudget/page"
+import { middle, type Success, table, tableOfKnown, withError } from "./table.ts"
 
 type Shown = Results.RunResult
 

@@ -1,8 +1,9 @@
 /** `search` as tables: the plan as soon as it stands, then what it costs and does. */
 import { Choice, type Plan, WeightKinds } from "@bitbudget/lab"
+import { figure } from "@bitbudget/words"
 import { scatter } from "../scatter.ts"
 import { skyline } from "../skyline.ts"
-import { figure, knownError, middle, shortNames, table } from "./table.ts"
+import { knownError, middle, shortNames, table } from "./table.ts"
 
 type Result = Plan.SearchResult
 type Metrics = Result["measured"]

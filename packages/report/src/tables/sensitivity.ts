@@ -1,6 +1,7 @@
 /** `sensitivity` as a table: a line a layer and choice, and how well each metric ranks them. */
 import type { Results } from "@bitbudget/lab"
-import { figure, layerNames, table, tableOfKnown, withError } from "./table.ts"
+import { figure } from "@bitbudget/words"
+import { layerNames, table, tableOfKnown, withError } from "./table.ts"
 
 type Analysis = Results.SensitivityResult
 

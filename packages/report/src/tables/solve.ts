@@ -1,6 +1,7 @@
 /** `solve` as tables: the plan, then what was asked about it. */
 import type { Results } from "@bitbudget/lab"
-import { figure, middle, table } from "./table.ts"
+import { figure } from "@bitbudget/words"
+import { middle, table } from "./table.ts"
 
 type Solved = Results.SolveResult
 

@@ -1,6 +1,7 @@
 /** `tune` as tables: the curves, then float, untuned and tuned network beside each other. */
 import type { Results } from "@bitbudget/lab"
-import { exact, figure, table } from "./table.ts"
+import { figure } from "@bitbudget/words"
+import { exact, table } from "./table.ts"
 
 type Result = typeof Results.TuneResult.Type
 type Metrics = Result["measured"]["after"]

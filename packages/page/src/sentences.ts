@@ -1,13 +1,14 @@
 /** What a run amounts to, in sentences and rows that tables, pages and Markdown share. */
-import { Budget, type Results } from "@bitbudget/lab"
-import { figure } from "./tables/table.ts"
+import type { Results } from "@bitbudget/lab"
+import { figure } from "@bitbudget/words"
+import { quantityNamed } from "./quantities.ts"
 
 type Run = Results.RunResult
 type Value = Run["summary"][string] | undefined
 
 const isNumber = (value: Value): value is number => typeof value === "number"
 
-const isShare = (metric: string): boolean => /^(top\d|f1|agreement)/.test(metric)
+export const isShare = (metric: string): boolean => /^(top\d|f1|agreement)/.test(metric)
 
 /** `92.25 % [91.71, 92.76]`. */
 export const interval = (metric: string, value: Value, low: Value, high: Value): string => {
@@ -52,7 +53,7 @@ export const proofOf = ({ run }: Run): ReadonlyArray<string> => {
   const { optimal, objective, bound, gap } = run
   if (optimal === null || optimal === undefined) return []
   const shown = figure(isNumber(bound) ? bound : null)
-  if (Budget.summable.some((quantity) => quantity === run["minimised"]))
+  if (quantityNamed(String(run["minimised"])) !== undefined)
     return [`No plan that is predicted to lose as little has a ${String(run["minimised"])} below ${shown}.`]
   const proof =
     optimal === 1
@@ -64,13 +65,18 @@ export const proofOf = ({ run }: Run): ReadonlyArray<string> => {
 }
 
 export const budgetRows = ({ budgets }: Run) =>
-  budgets.map(({ text, atMost, reached }) => ({
-    text,
-    atMost: figure(atMost),
-    reached: figure(reached),
-    /** Share of the limit. */
-    used: reached === null || atMost === 0 ? null : reached / atMost
-  }))
+  budgets.map(({ text, atMost, reached, low, high }) => {
+    const shareOf = (value: number | null) => (value === null || atMost === 0 ? null : value / atMost)
+    return {
+      text,
+      atMost: figure(atMost),
+      reached: figure(reached),
+      /** Shares of the limit. */
+      used: shareOf(reached),
+      low: shareOf(low),
+      high: shareOf(high)
+    }
+  })
 
 /** The chosen plan and those it was measured beside: name, bits, ms, mJ, bytes, fits, what was measured. */
 export const planRows = ({ plans, measurements, run, summary }: Run) => {
@@ -92,6 +98,31 @@ export const planRows = ({ plans, measurements, run, summary }: Run) => {
         ]
       }
     })
+}
+
+/** The chosen plan beside the float network and the best uniform plan that fits: what was measured of each. */
+export const besideOf = (run: Run): ReadonlyArray<readonly [string, string]> => {
+  const metric = String(run.summary["metric"] ?? "")
+  const isSmaller = ["perplexity", "loss", "mse"].includes(metric)
+  const measured = (name: string) =>
+    run.measurements.find((row) => row.plan === name && row.metric === metric)
+  const told = (name: string, plan: string): ReadonlyArray<readonly [string, string]> => {
+    const found = measured(plan)
+    return found === undefined ? [] : [[name, interval(metric, found.value, found.low, found.high)]]
+  }
+  const [uniform] = run.plans
+    .filter(
+      ({ role, formats, withinBudgets }) =>
+        role === "baseline" && withinBudgets === 1 && !formats.startsWith("{")
+    )
+    .flatMap(({ name }) => measured(name) ?? [])
+    .toSorted((a, b) => (isSmaller ? a.value - b.value : b.value - a.value))
+  const rows = [
+    ...told("chosen", "chosen"),
+    ...told("float", "f32"),
+    ...(uniform === undefined ? [] : told(`best uniform that fits, ${uniform.plan}`, uniform.plan))
+  ]
+  return rows.length > 1 ? rows : []
 }
 
 /** Quoted where a shell would take a word apart. */

@@ -1,0 +1,68 @@
+/** The dashboard in the browser: which page an address means, and what goes on. */
+import type { Results } from "@bitbudget/lab"
+import { type ComponentChild, type FunctionComponent, h, render } from "preact"
+import { useEffect, useState } from "preact/hooks"
+import { difference } from "../Comparison.ts"
+import { element } from "../element.ts"
+import { Running } from "../Running.ts"
+import { RunList } from "../RunList.ts"
+import { Story } from "../Story.ts"
+import { type Loaded, useJson } from "./load.ts"
+
+/** What is told while there is nothing to show. */
+const waiting = <A>(loaded: Loaded<A>, show: (value: A) => ComponentChild) =>
+  loaded.status === "done"
+    ? show(loaded.value)
+    : element("p", { role: "status", class: loaded.status === "failed" ? "over" : "faint" }, loaded.words)
+
+const RunPage: FunctionComponent<{ readonly id: string }> = ({ id }) =>
+  waiting(useJson<Results.RunResult>(`/api/run/${encodeURIComponent(id)}`), (run) => h(Story, { run }))
+
+const DiffPage: FunctionComponent<{ readonly a: string; readonly b: string }> = ({ a, b }) =>
+  waiting(
+    useJson<Results.DiffResult>(`/api/diff/${encodeURIComponent(a)}/${encodeURIComponent(b)}`),
+    difference
+  )
+
+/** What the server says of itself, as it comes. */
+const useRunning = (): Results.RunningResult | undefined => {
+  const [found, setFound] = useState<Results.RunningResult | undefined>(undefined)
+  useEffect(() => {
+    const source = new EventSource("/events")
+    source.addEventListener("message", ({ data }) =>
+      setFound(JSON.parse(String(data)) as Results.RunningResult)
+    )
+    return () => source.close()
+  }, [])
+  return found
+}
+
+const Dashboard: FunctionComponent<{ readonly path: string }> = ({ path }) => {
+  const [page = "", first = "", second = ""] = path.split("/").slice(1).map(decodeURIComponent)
+  const running = useRunning()
+  return element(
+    "div",
+    {},
+    element(
+      "nav",
+      {},
+      element("a", { href: "/" }, "all runs"),
+      element("span", { class: "faint" }, "bitbudget")
+    ),
+    element(
+      "main",
+      {},
+      page === "run"
+        ? h(RunPage, { id: first })
+        : page === "diff"
+          ? h(DiffPage, { a: first, b: second })
+          : [
+              h(Running, { running: running?.running ?? [] }),
+              h(RunList, { stamp: JSON.stringify(running ?? null) })
+            ]
+    )
+  )
+}
+
+const root = document.getElementById("root")
+if (root !== null) render(h(Dashboard, { path: location.pathname }), root)

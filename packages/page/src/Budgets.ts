@@ -110,7 +110,7 @@ export const answerOf = (run: Run, tables: Tables, limits: Limits, answer: Answe
       { class: "verdict", role: "status" },
       answer.proved
         ? "The best plan under these budgets, proved by the tables of this run; it was not simulated or measured whole."
-        : "The best plan found in time; by the tables of this run, not simulated or measured whole."
+        : `A plan under these budgets whose predicted loss is within ${percent(1 - answer.bound / answer.loss)} of the best possible, by the tables of this run; it was not simulated or measured whole.`
     ),
     definitions([
       [

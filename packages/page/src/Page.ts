@@ -6,11 +6,11 @@ import { element } from "./element.ts"
 import { Story } from "./Story.ts"
 
 export const Page: FunctionComponent<{ readonly document: Results.ReportDocument }> = ({
-  document: { runs }
+  document: { runs, fronts }
 }) =>
   element(
     "main",
     {},
     runs.length < 2 ? null : comparison(runs),
-    runs.map((run) => h(Story, { run, key: String(run.summary["run"]) }))
+    runs.map((run, r) => h(Story, { run, front: fronts[r], key: String(run.summary["run"]) }))
   )

@@ -13,9 +13,10 @@ import { front } from "./front.ts"
 import { LayerDetails } from "./LayerDetails.ts"
 import { provenance } from "./provenance.ts"
 import { quantities, type Quantity, quantityNamed } from "./quantities.ts"
-import { type Answer, type FrontPoint, frontOf, type Limits, type Tables, tablesOf } from "./resolve.ts"
+import { type Answer, type FrontPoint, type Tables, tablesOf } from "./resolve.ts"
 import { type House, housesOf, skyline, type Width, widthsOf } from "./skyline.ts"
 import { besideOf, commandOf, headlineOf, planRows, proofOf } from "./sentences.ts"
+import { useAsking, useFront } from "./asking.ts"
 import { whereTime } from "./where.ts"
 
 type Run = Results.RunResult
@@ -44,17 +45,6 @@ const housesBy = (tables: Tables, answer: Answer): ReadonlyArray<House> =>
       harm: row?.loss ?? null
     }
   })
-
-interface Asked {
-  readonly limits: Limits
-  /** Undefined where no plan keeps the limits. */
-  readonly answer: Answer | undefined
-}
-
-interface Front {
-  readonly quantity: Quantity
-  readonly points: ReadonlyArray<FrontPoint>
-}
 
 const verdict = (run: Run): Content => [
   element("p", { class: "verdict" }, headlineOf(run)),
@@ -134,34 +124,25 @@ const layerTable = ({ layers }: Run): Content =>
       )
 
 /** The quantity people look at first: that of the first budget, else the latency. */
-const firstOf = (run: Run): Quantity =>
+export const firstOf = (run: Run): Quantity =>
   run.budgets.map(({ quantity }) => quantityNamed(quantity)).find((found) => found !== undefined) ??
   quantities[0]!
 
-export const Story: FunctionComponent<{ readonly run: Run }> = ({ run }) => {
+export interface StoryProperties {
+  readonly run: Run
+  /** Of the first quantity under the run's own budgets; worked out in the page when absent. */
+  readonly front?: ReadonlyArray<FrontPoint> | undefined
+}
+
+export const Story: FunctionComponent<StoryProperties> = ({ run, front: known }) => {
   const tables = useMemo(() => tablesOf(run), [run])
   const stored = useMemo(() => limitsOf(run), [run])
-  const [asked, setAsked] = useState<Asked | undefined>(undefined)
   const [quantity, setQuantity] = useState(() => firstOf(run))
   const [width, setWidth] = useState<Width>("latencyMs")
   const [selected, select] = useState<string | undefined>(undefined)
-  const line: Front | undefined = useMemo(() => {
-    if (tables === undefined) return undefined
-    const others = new Map([...(asked?.limits ?? stored)].filter(([name]) => name !== quantity.name))
-    return { quantity, points: frontOf(tables, quantity, others) }
-    // The line itself stands still while its own budget is dragged.
-  }, [tables, quantity, [...(asked?.limits ?? stored)].filter(([name]) => name !== quantity.name).join()])
-
+  const { asked, ask, forget } = useAsking(tables, stored)
   const limits = asked?.limits ?? stored
-  const ask = (of: Quantity, limit: number): void => {
-    if (tables === undefined) return
-    const began = performance.now()
-    const next = new Map(limits).set(of.name, limit)
-    setAsked({ limits: next, answer: tables.solve(next) })
-    requestAnimationFrame(() =>
-      performance.measure("drag-to-answer", { start: began, end: performance.now() })
-    )
-  }
+  const points = useFront(tables, quantity, limits, known ?? [])
   const answer = asked?.answer
   const houses = tables !== undefined && answer !== undefined ? housesBy(tables, answer) : housesOf(run)
   const widths = widthsOf(houses)
@@ -210,12 +191,12 @@ export const Story: FunctionComponent<{ readonly run: Run }> = ({ run }) => {
                 houses,
                 selected: chosen,
                 select,
-                front: line?.points ?? [],
+                front: points,
                 quantity
               }),
           layerTable(run)
         ),
-    tables === undefined || line === undefined || line.points.length < 2
+    tables === undefined
       ? run.layers.length === 0
         ? null
         : section(
@@ -251,7 +232,7 @@ export const Story: FunctionComponent<{ readonly run: Run }> = ({ run }) => {
               run,
               tables,
               quantity,
-              front: line.points,
+              front: points,
               limit: limits.get(quantity.name),
               answer,
               drag: (limit) => ask(quantity, limit)
@@ -264,7 +245,7 @@ export const Story: FunctionComponent<{ readonly run: Run }> = ({ run }) => {
                 answerOf(run, tables, limits, answer),
                 element(
                   "button",
-                  { type: "button", class: "back", onClick: () => setAsked(undefined) },
+                  { type: "button", class: "back", onClick: forget },
                   "Back to the run's own plan"
                 )
               ]

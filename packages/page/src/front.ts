@@ -1,5 +1,5 @@
 /**
- * The front: the least predicted loss over a cost. The line is proved by the tables, what lies below it no plan reaches;
+ * The front: the least predicted loss over a cost. What is shaded no plan reaches, proved by the tables; on the line are plans;
  * the run's plans stand where their tables put them, with what was measured of them. A budget is a line to be dragged.
  */
 import type { Results } from "@bitbudget/lab"
@@ -45,10 +45,13 @@ export const front = ({ run, tables, quantity, front, limit, answer, drag }: Opt
   const y = scale(Math.min(0, ...losses), Math.max(...losses), frame.bottom - 6, frame.top, "root")
   const isFree = labels()
   isFree(frame.left, frame.top - 8, LOSS, "start")
-  const proved = front.map((point): readonly [number, number] => [
-    x.of(Math.min(point.limit, x.high)),
-    y.of(point.answer.loss)
-  ])
+  const lineOf = (of: (answer: Answer) => number) =>
+    front.map((point): readonly [number, number] => [
+      x.of(Math.min(point.limit, x.high)),
+      y.of(Math.max(y.low, of(point.answer)))
+    ])
+  const found = lineOf(({ loss }) => loss)
+  const bound = lineOf((answer) => answer.bound)
   const place = limit === undefined ? undefined : x.of(Math.min(Math.max(limit, x.low), x.high))
   const told = (event: PointerEvent): void => {
     const drawing = event.currentTarget
@@ -70,8 +73,8 @@ export const front = ({ run, tables, quantity, front, limit, answer, drag }: Opt
           },
           onPointerMove: told
         },
-    // Below the line nothing is reachable.
-    path([[proved[0]![0], frame.bottom], ...proved, [proved.at(-1)![0], frame.bottom]], {
+    // Below the bound nothing is reachable; where everything is proved, it is the line.
+    path([[bound[0]![0], frame.bottom], ...bound, [bound.at(-1)![0], frame.bottom]], {
       fill: "currentColor",
       opacity: 0.08
     }),
@@ -81,7 +84,7 @@ export const front = ({ run, tables, quantity, front, limit, answer, drag }: Opt
       { scale: y, name: LOSS },
       { y: powers(y.low, y.high) }
     ),
-    path(proved, { fill: "none", stroke: "var(--fill, #0f766e)", "stroke-width": 2.5 }),
+    path(found, { fill: "none", stroke: "var(--fill, #0f766e)", "stroke-width": 2.5 }),
     text(frame.left + 18, frame.bottom - 12, "no plan reaches here"),
     plans.map(({ plan, cost, loss, found }) => {
       const isChosen = plan.role === "chosen"

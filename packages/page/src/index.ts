@@ -1,4 +1,5 @@
 /** The page of a run, as components and as sentences: written as HTML by `report`, brought to life in the browser. */
+export { documentOf } from "./document.ts"
 export { Page } from "./Page.ts"
 export { housesOf, skyline, widthsOf } from "./skyline.ts"
 export { measured } from "./charts.ts"

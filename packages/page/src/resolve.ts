@@ -26,9 +26,14 @@ export interface Totals {
 
 export interface Answer extends Totals {
   readonly choices: Choices
-  /** Whether no plan within the limits has a lower predicted loss, by the tables. */
+  /** By the tables no plan within the limits has a lower predicted loss than this. */
+  readonly bound: number
+  /** Whether the plan's own loss is that bound. */
   readonly proved: boolean
 }
+
+/** A search, one node a step: told whether to go on, it ends with the best it has. */
+export type Searching = Generator<void, Answer | undefined, boolean>
 
 export interface Tables {
   /** In the order of the network. */
@@ -37,14 +42,13 @@ export interface Tables {
   readonly totalsOf: (choices: Choices) => Totals | undefined
   /** The plan a run has stored under these formats: one id for all layers, or JSON by layer. */
   readonly choicesOf: (formats: string) => Choices | undefined
-  /** Undefined where no plan keeps the limits, or none was found in time. */
-  readonly solve: (limits: Limits, milliseconds?: number) => Answer | undefined
+  /** Undefined where no plan keeps the limits, or none was found in time. `start`: plans to begin with. */
+  readonly searching: (limits: Limits, start?: ReadonlyArray<Choices>) => Searching
+  /** The same at once, for as long as is given. */
+  readonly solve: (limits: Limits, milliseconds: number, start?: ReadonlyArray<Choices>) => Answer | undefined
   /** Least and greatest of a quantity over all plans; undefined where the device has no figure for it. */
   readonly rangeOf: (quantity: Quantity) => readonly [number, number] | undefined
 }
-
-/** Longer than any usual network takes, shorter than anyone waits. */
-const USUAL_MS = 400
 
 const sumOf = (values: ReadonlyArray<number | null>): number | null =>
   values.reduce<number | null>((sum, value) => (sum === null || value === null ? null : sum + value), 0)
@@ -77,6 +81,12 @@ export const tablesOf = (run: Run): Tables | undefined => {
     const parsed: unknown = JSON.parse(formats)
     return typeof parsed === "object" && parsed !== null ? (parsed as Choices) : undefined
   }
+
+  /** Of all plans, whatever they cost: a bound before any other is known. */
+  const leastLoss = layers.reduce(
+    (sum, layer) => sum + Math.min(...byLayer.get(layer)!.flatMap(({ loss }) => loss ?? [])),
+    0
+  )
 
   const isPriced = (quantity: Quantity): boolean =>
     shared.fixed[quantity.column] !== null && run.choices.every((row) => row[quantity.column] !== null)
@@ -118,24 +128,34 @@ export const tablesOf = (run: Run): Tables | undefined => {
     }
   }
 
-  const solve = (limits: Limits, milliseconds = USUAL_MS): Answer | undefined => {
+  function* searching(limits: Limits, start: ReadonlyArray<Choices> = []): Searching {
     const problem = problemOf(limits)
     if (problem.groups.some(({ choices }) => choices.length === 0)) return undefined
-    const deadline = performance.now() + milliseconds
-    const isInTime = (): boolean => performance.now() < deadline
-    const search = exact({ problem, gap: 0, expired: () => !isInTime() })
+    let isWanted = true
+    const search = exact({ problem, gap: 0, expired: () => !isWanted, start })
     let step = search.next(true)
-    while (step.done !== true) step = search.next(isInTime())
+    while (step.done !== true) {
+      isWanted = yield
+      step = search.next(isWanted)
+    }
     const { assignment, bound, resolution } = step.value
-    if (assignment === null) return undefined
-    const totals = totalsOf(assignment)
-    return totals === undefined
-      ? undefined
-      : {
-          choices: assignment,
-          ...totals,
-          proved: bound >= totals.loss - resolution - 1e-9 * Math.abs(totals.loss)
-        }
+    const totals = assignment === null ? undefined : totalsOf(assignment)
+    if (assignment === null || totals === undefined) return undefined
+    const proved = bound >= totals.loss - resolution - 1e-9 * Math.abs(totals.loss)
+    return {
+      choices: assignment,
+      ...totals,
+      bound: proved ? totals.loss : Math.min(Math.max(bound, leastLoss), totals.loss),
+      proved
+    }
+  }
+
+  const solve = (limits: Limits, milliseconds: number, start: ReadonlyArray<Choices> = []) => {
+    const deadline = performance.now() + milliseconds
+    const search = searching(limits, start)
+    let step = search.next(true)
+    while (step.done !== true) step = search.next(performance.now() < deadline)
+    return step.value
   }
 
   const rangeOf = (quantity: Quantity): readonly [number, number] | undefined => {
@@ -149,7 +169,7 @@ export const tablesOf = (run: Run): Tables | undefined => {
     return [ends[0]!, ends[1]!]
   }
 
-  return { layers, rowOf, totalsOf, choicesOf, solve, rangeOf }
+  return { layers, rowOf, totalsOf, choicesOf, searching, solve, rangeOf }
 }
 
 /** How far the tables are from whole simulations: the greatest share over the run's plans, by column. */
@@ -168,23 +188,30 @@ export interface FrontPoint {
   readonly answer: Answer
 }
 
-/** The least predicted loss over a quantity, other limits kept: the proven line of the chart. */
+/** Limits of a front's points, from the least to the most that plans have of the quantity. */
+export const frontLimits = (tables: Tables, quantity: Quantity, points = 24): ReadonlyArray<number> => {
+  const range = tables.rangeOf(quantity)
+  if (range === undefined || range[0] === range[1]) return []
+  const [least, most] = range
+  // A hair more, since the ends of the range are sums of floats as well.
+  return Array.from({ length: points }, (_, i) => (least + ((most - least) * i) / (points - 1)) * (1 + 1e-9))
+}
+
+/** The least predicted loss over a quantity, other limits kept: every point for as long as is given. */
 export const frontOf = (
   tables: Tables,
   quantity: Quantity,
   limits: Limits,
-  points = 24
+  milliseconds: number
 ): ReadonlyArray<FrontPoint> => {
-  const range = tables.rangeOf(quantity)
-  if (range === undefined || range[0] === range[1]) return []
-  const [least, most] = range
-  return Array.from({ length: points }, (_, i) => least + ((most - least) * i) / (points - 1)).flatMap(
-    (limit): ReadonlyArray<FrontPoint> => {
-      // A hair more, since the ends of the range are sums of floats as well.
-      const answer = tables.solve(new Map([...limits, [quantity.name, limit * (1 + 1e-9)]]), 60)
-      return answer === undefined ? [] : [{ limit, answer }]
-    }
-  )
+  let last: ReadonlyArray<Choices> = []
+  return frontLimits(tables, quantity).flatMap((limit): ReadonlyArray<FrontPoint> => {
+    const answer = tables.solve(new Map([...limits, [quantity.name, limit]]), milliseconds, last)
+    if (answer === undefined) return []
+    // What keeps a tighter limit keeps the next.
+    last = [answer.choices]
+    return [{ limit, answer }]
+  })
 }
 
 /**

@@ -22,15 +22,17 @@ const MeasurementRow = {
   n: Schema.Finite
 }
 
+const Costs = Schema.Struct({
+  latencyMs: Known,
+  energyMj: Known,
+  bytes: Known,
+  dramBytes: Known,
+  bops: Known,
+  bits: Known
+})
+
 const SharedResult = Schema.Struct({
-  fixed: Schema.Struct({
-    latencyMs: Known,
-    energyMj: Known,
-    bytes: Known,
-    dramBytes: Known,
-    bops: Known,
-    bits: Known
-  }),
+  fixed: Costs,
   activations: Schema.Record(Schema.String, Schema.Struct({ format: Schema.String, bits: Schema.Finite })),
   /** Layers whose activation formats agree. */
   ties: Schema.Array(Schema.Array(Schema.String)),
@@ -120,8 +122,25 @@ export const RunResult = Schema.Struct({
 })
 export type RunResult = typeof RunResult.Type
 
-/** What a page holds. */
-export const ReportDocument = Schema.Struct({ runs: Schema.Array(RunResult) })
+/** What a page holds: runs, and of each the least predicted loss under limits on its first budget's quantity. */
+export const ReportDocument = Schema.Struct({
+  runs: Schema.Array(RunResult),
+  fronts: Schema.Array(
+    Schema.Array(
+      Schema.Struct({
+        limit: Schema.Finite,
+        answer: Schema.Struct({
+          choices: Schema.Record(Schema.String, Schema.String),
+          loss: Schema.Finite,
+          /** No plan within the limits loses less, by the run's tables. */
+          bound: Schema.Finite,
+          proved: Schema.Boolean,
+          costs: Costs
+        })
+      })
+    )
+  )
+})
 export type ReportDocument = typeof ReportDocument.Type
 
 /** A part of the list of runs, for a table that is looked through. */

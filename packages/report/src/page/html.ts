@@ -2,7 +2,7 @@
  * Runs as one HTML file: written whole, so that it reads without a script and prints; with the page's script and the runs as
  * JSON inside, so that it answers, offline. Nothing is fetched, and nothing else may run: the policy names what is inside.
  */
-import { Page, style } from "@bitbudget/page"
+import { documentOf, Page, style } from "@bitbudget/page"
 import { script } from "@bitbudget/page/script"
 import { Results } from "@bitbudget/lab"
 import { Effect, Schema } from "effect"
@@ -25,7 +25,7 @@ const escaped = (text: string): string =>
 /** The whole file. */
 export const html = (runs: ReadonlyArray<Results.RunResult>): Effect.Effect<string> =>
   Effect.gen(function* () {
-    const document: Results.ReportDocument = { runs }
+    const document = documentOf(runs)
     const code = inside(yield* Effect.promise(() => script("report")))
     const title = runs
       .map(({ summary }) => `${String(summary["model"])} on ${String(summary["device"])}`)

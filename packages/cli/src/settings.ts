@@ -3,7 +3,7 @@
  * counts. What stands in it is put behind the words of a command as the flags they are, unless the command names them
  * itself; so nothing can be set there that cannot be typed, and runs remember the whole command.
  */
-import { UnusableRequest } from "@bitbudget/lab"
+import { isAddress, UnusableRequest } from "@bitbudget/lab"
 import { Names } from "@bitbudget/words"
 import * as Effect from "effect/Effect"
 import type * as HelpDoc from "effect/cli/HelpDoc"
@@ -56,7 +56,7 @@ const wordsOf = (flag: string, value: unknown, folder: string): ReadonlyArray<st
   if (typeof value === "boolean") return [`--${flag}=${value}`]
   if (typeof value !== "string" && typeof value !== "number") return undefined
   const text = String(value)
-  return [`--${flag}`, places.has(flag) ? path.resolve(folder, text) : text]
+  return [`--${flag}`, places.has(flag) && !isAddress(text) ? path.resolve(folder, text) : text]
 }
 
 const isNamed = (args: ReadonlyArray<string>, { name, aliases }: HelpDoc.FlagDoc): boolean =>

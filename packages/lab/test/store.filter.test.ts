@@ -1,12 +1,10 @@
 /** The filter language: what it means, held against plain JavaScript, and where it says a fault is. */
 import { Effect } from "effect"
 import * as fc from "fast-check"
-import { mkdtempSync } from "node:fs"
-import { tmpdir } from "node:os"
-import * as path from "node:path"
 import { describe, expect, it } from "vitest"
 import { Database, Runs, RunStore } from "../src/index.ts"
 import { parseFilter, parseSort } from "../src/store/filter.ts"
+import { places } from "./support/places.ts"
 import { outcome, newRun } from "./storeFixtures.ts"
 
 const faultOf = (source: string): string => {
@@ -92,8 +90,8 @@ const made = devices.flatMap((device) =>
   tags.flatMap((tag) => [0.5, 0.9, null].map((top1) => ({ device, tag, top1 })))
 )
 
-const filled = async () => {
-  const file = path.join(mkdtempSync(path.join(tmpdir(), "bitbudget-filter-")), "runs.db")
+const filled = async (fresh: () => Promise<string>) => {
+  const file = await fresh()
   await Effect.runPromise(
     Effect.gen(function* () {
       const store = yield* RunStore
@@ -108,8 +106,8 @@ const filled = async () => {
   return file
 }
 
-describe("meaning", () => {
-  const file = filled()
+describe.each(places)("meaning on $kind", ({ fresh }) => {
+  const file = filled(fresh)
   const listed = async (where: string) => {
     const { rows } = await Effect.runPromise(
       Effect.provide(Runs.list({ where }), Database.layer(await file, { access: "read" }))

@@ -2,6 +2,7 @@
 import { Metrics } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import type { Budget, Quantity } from "../Budget.ts"
+import { asked } from "./asked.ts"
 import { Database } from "./Database.ts"
 import { UnusableQuery } from "./failures.ts"
 import { smallerIsBetter } from "./Outcome.ts"
@@ -150,7 +151,8 @@ export const best = Effect.fn("Runs.best")(function* ({ device, budgets, where, 
     }
   }
   return yield* safe(
-    sql.unsafe<Row>(
+    asked<Row>(
+      sql,
       `SELECT rank, dataset, model, device, run, plan, metric, value, low, high, bits, latencyMs, energyMj, bytes FROM (
         SELECT datasets.name AS dataset, models.name AS model, runs.device, runs.id AS run, plans.name AS plan,
           measured.metric, measured.value, measured.low, measured.high,
@@ -164,7 +166,7 @@ export const best = Effect.fn("Runs.best")(function* ({ device, budgets, where, 
           JOIN models ON models.sha256 = runs.model
           LEFT JOIN datasets ON datasets.sha256 = runs.dataset
         WHERE runs.status = 'done' ${where === undefined ? "" : `AND runs.id IN (SELECT run FROM run_summary WHERE ${filter.text})`}
-          ${conditions.map((condition) => `AND ${condition}`).join(" ")})
+          ${conditions.map((condition) => `AND ${condition}`).join(" ")}) AS ranked
        WHERE rank <= ? ORDER BY dataset, metric, rank`,
       [...values, limit]
     )
@@ -183,9 +185,10 @@ export const pareto = Effect.fn("Runs.pareto")(function* (
   const filter = yield* filterOf(where)
   // The view is asked whole: a filter chooses among its rows, and cannot make others unbeaten.
   return yield* safe(
-    sql.unsafe<Row>(
+    asked<Row>(
+      sql,
       `SELECT dataset, device, model, run, metric, value, low, high, cost, bits, latencyMs, energyMj, bytes FROM pareto
-        WHERE quantity = ? AND (? IS NULL OR device = ?) AND run IN (SELECT run FROM run_summary WHERE ${filter.text})
+        WHERE quantity = ? AND (CAST(? AS TEXT) IS NULL OR device = ?) AND run IN (SELECT run FROM run_summary WHERE ${filter.text})
         ORDER BY dataset, device, metric, cost`,
       [over, device ?? null, device ?? null, ...filter.values]
     )

@@ -1,5 +1,5 @@
 /**
- * The database file, opened with care: what is no run store, is damaged or of a newer version is refused untouched; an
+ * The database, opened with care: what is no run store, is damaged or of a newer version is refused untouched; an
  * older version is backed up and brought up to date; a file that may not be written can be read; asking a file that does
  * not exist makes none.
  */
@@ -8,6 +8,7 @@ import { Migrator, SqlClient, SqlError } from "effect/sql"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
+import { isAddress, withoutPassword } from "./address.ts"
 import { inWords, StoreFailure } from "./failures.ts"
 import { LATEST, migrations } from "./migrations.ts"
 import * as Owner from "./owner.ts"
@@ -21,7 +22,10 @@ export interface Options {
 export class Database extends Context.Service<
   Database,
   {
+    /** Its file; of a database on a server, the address without its password. */
     readonly file: string
+    /** Where copies of what is removed go: `<beside>.removed-….json`. */
+    readonly beside: string
     /** Whether the file is there; questions about a missing one are answered with nothing. */
     readonly exists: boolean
     readonly sql: SqlClient.SqlClient
@@ -38,7 +42,8 @@ export class Database extends Context.Service<
   static readonly layer = (
     file: string,
     options: Options = { access: "write" }
-  ): Layer.Layer<Database, StoreFailure> => Layer.effect(this, open(file, options))
+  ): Layer.Layer<Database, StoreFailure> =>
+    Layer.effect(this, isAddress(file) ? openOnServer(file, options) : open(file, options))
 }
 
 const IN_MEMORY = ":memory:"
@@ -60,8 +65,15 @@ const safeFor =
 const refuse = (file: string, why: string, mend = "choose another with --db") =>
   new StoreFailure({ file, why, mend })
 
-const migrate = (file: string, sql: SqlClient.SqlClient) =>
-  Migrator.make({})({ loader: migrations, table: "migrations" }).pipe(
+const newer = (file: string, version: number) =>
+  refuse(
+    file,
+    `was written by a newer version of bitbudget (its tables are of version ${version}, this one knows ${LATEST})`,
+    "update bitbudget, or choose another with --db"
+  )
+
+const migrate = (file: string, sql: SqlClient.SqlClient, loader: Migrator.Loader = migrations) =>
+  Migrator.make({})({ loader, table: "migrations" }).pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
     Effect.catchTag("MigrationError", (error) => {
       const { cause } = error
@@ -100,12 +112,7 @@ const versionOf = Effect.fnUntraced(function* (file: string, sql: SqlClient.SqlC
   const [row] = yield* sql<{ version: number | null }>`SELECT max(migration_id) AS version FROM migrations`
   const version = row?.version ?? 0
   if (version > 0 && !names.includes("runs")) return yield* refuse(file, "belongs to another program")
-  if (version > LATEST)
-    return yield* refuse(
-      file,
-      `was written by a newer version of bitbudget (its tables are of version ${version}, this one knows ${LATEST})`,
-      "update bitbudget, or choose another with --db"
-    )
+  if (version > LATEST) return yield* newer(file, version)
   return version
 })
 
@@ -234,5 +241,46 @@ const open = Effect.fnUntraced(function* (file: string, options: Options) {
   const { sql, at } = yield* safe(connect(file, options))
   const reader = (timeLimitMs: number) =>
     at === undefined ? Effect.succeed(sql) : reading(at, { timeLimitMs })
-  return Database.of({ file, exists, sql, reader, safe })
+  return Database.of({ file, beside: file, exists, sql, reader, safe })
+})
+
+/** The version of a database on a server; 0 where it is empty. Fails where it is something else. */
+const versionOnServer = Effect.fnUntraced(function* (shown: string, sql: SqlClient.SqlClient) {
+  const rows = yield* sql<{ name: string }>`SELECT table_name AS name FROM information_schema.tables
+    WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'`
+  const names = new Set(rows.map(({ name }) => name))
+  if (names.size === 0) return 0
+  if (!names.has("migrations") || !names.has("runs"))
+    return yield* refuse(shown, "belongs to another program")
+  const [row] = yield* sql<{ version: number | null }>`SELECT max(migration_id) AS version FROM migrations`
+  const version = row?.version ?? 0
+  return version > LATEST ? yield* newer(shown, version) : version
+})
+
+/** A database on a server: the same tables, made where there are none, and with a reader that the server lets only read. */
+const openOnServer = Effect.fnUntraced(function* (address: string, { access }: Options) {
+  // Most runs are in files, which need none of this.
+  const Postgres = yield* Effect.promise(() => import("./postgres.ts"))
+  const shown = withoutPassword(address)
+  const safe = safeFor(shown)
+  const sql = yield* safe(
+    Effect.gen(function* () {
+      const sql = yield* Postgres.make(address, { access: "write" })
+      const version = yield* versionOnServer(shown, sql)
+      if (version === LATEST) {
+        if (access === "write") yield* reap(sql)
+        return sql
+      }
+      if (access === "read")
+        return yield* refuse(
+          shown,
+          "has no tables yet",
+          "make them by a first search, or choose another with --db"
+        )
+      yield* migrate(shown, sql, Postgres.migrations)
+      return sql
+    })
+  )
+  const reader = (timeLimitMs: number) => Postgres.make(address, { access: "read", timeLimitMs })
+  return Database.of({ file: shown, beside: "bitbudget", exists: true, sql, reader, safe })
 })

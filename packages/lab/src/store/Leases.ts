@@ -17,18 +17,18 @@ interface Held {
   readonly untilMs: number
 }
 
-/** A token where the lease is now ours, undefined where somebody works on it. */
+/** A token where the lease is now ours, undefined where somebody works on it. One statement decides between two who try. */
 const tryTake = (sql: SqlClient.SqlClient, key: string) =>
-  sql.withTransaction(
-    Effect.gen(function* () {
-      const [held] = yield* sql<Held>`SELECT token, owner, untilMs FROM leases WHERE key = ${key}`
-      if (held !== undefined && !Owner.isGone(held.owner, held.untilMs)) return undefined
-      const token = randomUUID()
-      const lease = { key, token, owner: Owner.self, untilMs: Date.now() + LEASE_MS }
-      yield* sql`INSERT OR REPLACE INTO leases ${sql.insert(lease)}`
-      return token
-    })
-  )
+  Effect.gen(function* () {
+    const [held] = yield* sql<Held>`SELECT token, owner, untilMs FROM leases WHERE key = ${key}`
+    if (held !== undefined && !Owner.isGone(held.owner, held.untilMs)) return undefined
+    const token = randomUUID()
+    const lease = { key, token, owner: Owner.self, untilMs: Date.now() + LEASE_MS }
+    const taken = yield* sql`INSERT INTO leases ${sql.insert(lease)} ON CONFLICT (key) DO UPDATE
+      SET token = excluded.token, owner = excluded.owner, untilMs = excluded.untilMs
+      WHERE leases.token = ${held?.token ?? ""} RETURNING token`
+    return taken.length === 1 ? token : undefined
+  })
 
 export const release = (sql: SqlClient.SqlClient, key: string, token: string) =>
   sql`DELETE FROM leases WHERE key = ${key} AND token = ${token}`

@@ -13,6 +13,7 @@ import type { StoreFailure } from "./failures.ts"
 import { sha256 } from "./identity.ts"
 import { LEASE_MS, once } from "./Leases.ts"
 import { type Analysis, headlineOf, type Outcome, type RunKind, type RunStatus } from "./Outcome.ts"
+import { withoutPassword } from "./address.ts"
 import * as Owner from "./owner.ts"
 import { keyOf, type Stage } from "./Stage.ts"
 
@@ -128,10 +129,12 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
       (rows) => rows[0]
     )
 
-  const insert = (table: string, rows: ReadonlyArray<Record<string, unknown>>) =>
+  /** `isKnown`: rows that are there already are the same. */
+  const insert = (table: string, rows: ReadonlyArray<Record<string, unknown>>, isKnown = false) =>
     Effect.forEach(
       Arr.chunksOf(rows, ROWS_AT_ONCE),
-      (part) => sql`INSERT INTO ${sql(table)} ${sql.insert(part)}`,
+      (part) =>
+        sql`INSERT INTO ${sql(table)} ${sql.insert(part)} ${sql.literal(isKnown ? "ON CONFLICT DO NOTHING" : "")}`,
       {
         discard: true
       }
@@ -148,8 +151,8 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
       const digest = sha256(JSON.stringify([tables.map(([, , rows]) => rows), fields])).slice(0, 32)
       const [there] = yield* sql`SELECT 1 FROM ${sql(parent)} WHERE digest = ${digest}`
       if (there !== undefined) return digest
-      yield* sql`INSERT INTO ${sql(parent)} ${sql.insert({ digest, ...fields })}`
-      for (const [name, key, rows] of tables) yield* insert(name, owned(rows, { [key]: digest }))
+      yield* sql`INSERT INTO ${sql(parent)} ${sql.insert({ digest, ...fields })} ON CONFLICT DO NOTHING`
+      for (const [name, key, rows] of tables) yield* insert(name, owned(rows, { [key]: digest }), true)
       return digest
     })
 
@@ -175,8 +178,11 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
   const done = (run: string, fields: Record<string, unknown>) =>
     Effect.gen(function* () {
       const finishedAt = now()
-      yield* sql`UPDATE runs SET ${sql.update({ ...fields, status: "done", failure: null, finishedAt })},
-        durationS = (julianday(${finishedAt}) - julianday(startedAt)) * 86400 WHERE id = ${run}`
+      const [begun] = yield* sql<{ startedAt: string }>`SELECT startedAt FROM runs WHERE id = ${run}`
+      const durationS =
+        begun === undefined ? null : (Date.parse(finishedAt) - Date.parse(begun.startedAt)) / 1e3
+      yield* sql`UPDATE runs SET ${sql.update({ ...fields, status: "done", failure: null, finishedAt, durationS })}
+        WHERE id = ${run}`
     })
 
   return RunStore.of({
@@ -188,8 +194,8 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
             yield* sql`INSERT INTO models ${sql.insert({ sha256: digest, name, file })}
               ON CONFLICT (sha256) DO UPDATE SET file = excluded.file`
             if (profile !== undefined)
-              yield* sql`INSERT OR IGNORE INTO profiles ${sql.insert({ ...profile })}`
-            yield* sql`INSERT OR IGNORE INTO datasets ${sql.insert({ ...dataset })}`
+              yield* sql`INSERT INTO profiles ${sql.insert({ ...profile })} ON CONFLICT DO NOTHING`
+            yield* sql`INSERT INTO datasets ${sql.insert({ ...dataset })} ON CONFLICT DO NOTHING`
             const start = {
               status: "running",
               startedAt: now(),
@@ -199,7 +205,7 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
               threads: threads ?? null,
               host: hostname(),
               folder: process.cwd(),
-              commandLine: call === undefined ? null : JSON.stringify(call.commandLine),
+              commandLine: call === undefined ? null : JSON.stringify(call.commandLine.map(withoutPassword)),
               owner: Owner.self,
               leaseUntilMs: Date.now() + LEASE_MS
             }
@@ -215,7 +221,7 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
                 options,
                 seed,
                 ...start
-              })}`
+              })} ON CONFLICT DO NOTHING`
             else if (
               before.status !== "done" &&
               (before.status !== "running" || Owner.isGone(before.owner, before.leaseUntilMs))
@@ -228,7 +234,8 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
     stage: (run, stage, inputs, work, { name = stage.name, fresh = false } = {}) => {
       const key = keyOf(stage, inputs)
       const used = (seconds: number) =>
-        sql`INSERT OR REPLACE INTO stages ${sql.insert({ run, stage: name, key, seconds })}`
+        sql`INSERT INTO stages ${sql.insert({ run, stage: name, key, seconds })}
+          ON CONFLICT (run, stage) DO UPDATE SET key = excluded.key, seconds = excluded.seconds`
       const found = Effect.gen(function* () {
         const [stored] = yield* sql<{
           result: string
@@ -258,7 +265,8 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
           }
           yield* sql.withTransaction(
             Effect.gen(function* () {
-              yield* sql`INSERT OR REPLACE INTO results ${sql.insert(row)}`
+              yield* sql`INSERT INTO results ${sql.insert(row)} ON CONFLICT (key) DO UPDATE SET
+                result = excluded.result, digest = excluded.digest, seconds = excluded.seconds, madeAt = excluded.madeAt`
               yield* used(seconds)
               yield* sql`DELETE FROM leases WHERE key = ${key} AND token = ${token}`
             })
@@ -272,6 +280,8 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
         sql.withTransaction(
           Effect.gen(function* () {
             const { plans, certificate } = outcome
+            // Of two processes that finish it, the second waits here.
+            yield* sql`UPDATE runs SET status = status WHERE id = ${run}`
             const analysis = yield* analysisOf(outcome.analysis)
             const choiceTable = yield* shared(
               "choiceTables",

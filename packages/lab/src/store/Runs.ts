@@ -1,5 +1,6 @@
 /** Past runs: listed, looked up, told whole, noted upon, removed. */
 import { Effect } from "effect"
+import { asked } from "./asked.ts"
 import { columnNamed, columns, suggestion } from "./columns.ts"
 import { Database } from "./Database.ts"
 import { AmbiguousRun, RunNotFound, UnusableQuery } from "./failures.ts"
@@ -52,8 +53,11 @@ export interface Question {
   readonly offset?: number | undefined
 }
 
+/** Rows of a list without a limit. */
+const UNLIMITED = Number.MAX_SAFE_INTEGER
+
 export const filterOf = (where: string | undefined): Effect.Effect<Sql, UnusableQuery> => {
-  if (where === undefined) return Effect.succeed({ text: "1", values: [] })
+  if (where === undefined) return Effect.succeed({ text: "TRUE", values: [] })
   const parsed = parseFilter(where)
   return "fault" in parsed
     ? Effect.fail(new UnusableQuery({ why: `--where: ${parsed.fault}` }))
@@ -90,13 +94,14 @@ export const list = Effect.fn("Runs.list")(function* (question: Question = {}) {
     question.columns === undefined ? [...columns.keys()] : yield* columnsOf("--columns", question.columns)
   // The rows are found first, by the columns that this needs alone, and completed afterwards.
   const rows = yield* safe(
-    sql.unsafe<Row>(
+    asked<Row>(
+      sql,
       `SELECT ${["run", ...names].map((name) => `all_runs.${name}`).join(", ")},
         (SELECT max(id) FROM runs WHERE id < all_runs.run) AS previousId,
         (SELECT min(id) FROM runs WHERE id > all_runs.run) AS nextId
-       FROM (SELECT run AS found FROM run_summary WHERE ${filter.text} ORDER BY ${order}, run LIMIT ? OFFSET ?)
+       FROM (SELECT run AS found FROM run_summary WHERE ${filter.text} ORDER BY ${order}, run LIMIT ? OFFSET ?) AS wanted
        JOIN run_summary AS all_runs ON all_runs.run = found ORDER BY ${order}, run`,
-      [...filter.values, question.limit ?? -1, question.offset ?? 0]
+      [...filter.values, question.limit ?? UNLIMITED, question.offset ?? 0]
     )
   )
   // Counting needs a look at every run; a list that is not full has counted itself.
@@ -104,10 +109,9 @@ export const list = Effect.fn("Runs.list")(function* (question: Question = {}) {
     question.limit === undefined || (rows.length < question.limit && (rows.length > 0 || !question.offset))
       ? [{ n: (question.offset ?? 0) + rows.length }]
       : yield* safe(
-          sql.unsafe<{ n: number }>(
-            `SELECT count(*) AS n FROM (SELECT run FROM run_summary WHERE ${filter.text} LIMIT -1)`,
-            [...filter.values]
-          )
+          asked<{ n: number }>(sql, `SELECT count(*) AS n FROM run_summary WHERE ${filter.text}`, [
+            ...filter.values
+          ])
         )
   return {
     columns: names,
@@ -126,7 +130,8 @@ export const groups = Effect.fn("Runs.groups")(function* (by: string, where?: st
   const filter = yield* filterOf(where)
   const [column] = yield* columnsOf("--group-by", [by])
   return yield* safe(
-    sql.unsafe<Row>(
+    asked<Row>(
+      sql,
       `SELECT ${column}, count(*) AS runs, count(*) FILTER (WHERE status = 'done') AS done, max(top1) AS bestTop1,
         min(latencyMs) AS leastLatencyMs, min(energyMj) AS leastEnergyMj, min(bytes) AS leastBytes,
         max(startedAt) AS latest

@@ -5,44 +5,38 @@
  * A document goes through a database of its own when it is imported, so that there is one way in, and what is malformed
  * is refused by the tables themselves.
  */
-import { Effect, Schema } from "effect"
+import { Array as Arr, Effect, Schema } from "effect"
 import type { SqlClient } from "effect/sql"
 import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { readJson, writeFile } from "../files.ts"
+import { isAddress, withoutPassword } from "./address.ts"
+import { asked } from "./asked.ts"
 import { Database } from "./Database.ts"
 import { StoreFailure, UnusableQuery } from "./failures.ts"
 import { LATEST } from "./migrations.ts"
 import * as Owner from "./owner.ts"
 import { filterOf, find } from "./Runs.ts"
 
-/** Tables whose rows belong to a run, and the column that says to which; parents before children. */
-const own = [
-  ["budgets", "run"],
-  ["stages", "run"],
-  ["plans", "run"],
-  ["layers", "run"],
-  ["measurements", "run"],
-  ["hits", "run"],
-  ["artefacts", "run"]
-] as const
+/** Tables whose rows belong to a run; parents before children. */
+const own = ["budgets", "stages", "plans", "layers", "measurements", "hits", "artefacts"] as const
 
-/** Shared tables, and which of their rows some runs need. */
+/** Shared tables: by which column their rows are known, and which column of a run or a stage names them. */
 const shared = [
-  ["models", "sha256 IN (SELECT model FROM runs WHERE id IN (SELECT id FROM wanted))"],
-  ["profiles", "sha256 IN (SELECT profile FROM runs WHERE id IN (SELECT id FROM wanted))"],
-  ["datasets", "sha256 IN (SELECT dataset FROM runs WHERE id IN (SELECT id FROM wanted))"],
-  ["analyses", "digest IN (SELECT analysis FROM runs WHERE id IN (SELECT id FROM wanted))"],
-  ["sensitivities", "analysis IN (SELECT analysis FROM runs WHERE id IN (SELECT id FROM wanted))"],
-  ["referees", "analysis IN (SELECT analysis FROM runs WHERE id IN (SELECT id FROM wanted))"],
-  ["choiceTables", "digest IN (SELECT choiceTable FROM runs WHERE id IN (SELECT id FROM wanted))"],
-  ["choices", "choiceTable IN (SELECT choiceTable FROM runs WHERE id IN (SELECT id FROM wanted))"],
-  ["results", "key IN (SELECT key FROM stages WHERE run IN (SELECT id FROM wanted))"]
+  ["models", "sha256", "model"],
+  ["profiles", "sha256", "profile"],
+  ["datasets", "sha256", "dataset"],
+  ["analyses", "digest", "analysis"],
+  ["sensitivities", "analysis", "analysis"],
+  ["referees", "analysis", "analysis"],
+  ["choiceTables", "digest", "choiceTable"],
+  ["choices", "choiceTable", "choiceTable"],
+  ["results", "key", "key"]
 ] as const
 
 /** Parents before children. */
-const order: ReadonlyArray<string> = [...shared.map(([name]) => name), "runs", ...own.map(([name]) => name)]
+const order: ReadonlyArray<string> = [...shared.map(([name]) => name), "runs", ...own]
 
 const Cell = Schema.Union([
   Schema.String,
@@ -57,35 +51,57 @@ const Document = Schema.Struct({
   tables: Schema.Record(Schema.String, Schema.Array(Schema.Record(Schema.String, Cell)))
 })
 
-/** Makes the ids known to the statements that follow on this connection. */
-const want = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>) {
-  yield* sql`CREATE TEMP TABLE IF NOT EXISTS wanted (id TEXT PRIMARY KEY)`
-  yield* sql`DELETE FROM temp.wanted`
-  yield* sql`INSERT INTO temp.wanted SELECT value FROM json_each(${JSON.stringify(ids)})`
+type Rows = ReadonlyArray<Readonly<Record<string, unknown>>>
+
+/** Values a statement is asked with at once, runs carried in one go, and rows written by one statement. */
+const VALUES_AT_ONCE = 500
+const RUNS_AT_ONCE = 200
+const ROWS_AT_ONCE = 200
+
+const rowsWhere = (sql: SqlClient.SqlClient, table: string, column: string, values: Iterable<string>) =>
+  Effect.map(
+    Effect.forEach(
+      Arr.chunksOf([...values], VALUES_AT_ONCE),
+      (some) =>
+        sql<Record<string, unknown>>`SELECT * FROM ${sql(table)} WHERE ${sql(column)} IN ${sql.in(some)}`
+    ),
+    (parts): Rows => parts.flat()
+  )
+
+const textsOf = (rows: Rows, column: string): ReadonlySet<string> =>
+  new Set(rows.flatMap((row) => (typeof row[column] === "string" ? [row[column]] : [])))
+
+/** Runs with everything that is theirs, and what they share with others, by table. */
+const wholeRuns = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>) {
+  const tables = new Map<string, Rows>([["runs", yield* rowsWhere(sql, "runs", "id", ids)]])
+  for (const name of own) tables.set(name, yield* rowsWhere(sql, name, "run", ids))
+  for (const [name, column, of] of shared) {
+    const naming = tables.get(of === "key" ? "stages" : "runs")!
+    tables.set(name, yield* rowsWhere(sql, name, column, textsOf(naming, of)))
+  }
+  return tables
 })
 
 const documentOf = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>) {
-  yield* want(sql, ids)
-  const conditions = new Map<string, string>([
-    ...shared,
-    ["runs", "id IN (SELECT id FROM wanted)"],
-    ...own.map(([name, key]) => [name, `${key} IN (SELECT id FROM wanted)`] as const)
-  ])
-  const tables: Record<string, ReadonlyArray<Record<string, unknown>>> = {}
-  for (const name of order) {
-    const rows = yield* sql.unsafe<Record<string, unknown>>(
-      `SELECT * FROM ${name} WHERE ${conditions.get(name)}`
+  const tables = yield* wholeRuns(sql, ids)
+  // The same runs make the same document, in whatever order a database gives them.
+  const ordered = (rows: Rows) =>
+    rows
+      .map((row) => ({ row: cells(row), text: JSON.stringify(row) }))
+      .toSorted((a, b) => (a.text < b.text ? -1 : 1))
+      .map(({ row }) => row)
+  const cells = (row: Rows[number]) =>
+    Object.fromEntries(
+      Object.entries(row).map(([column, value]) => [
+        column,
+        value instanceof Uint8Array ? { base64: Buffer.from(value).toString("base64") } : value
+      ])
     )
-    tables[name] = rows.map((row) =>
-      Object.fromEntries(
-        Object.entries(row).map(([column, value]) => [
-          column,
-          value instanceof Uint8Array ? { base64: Buffer.from(value).toString("base64") } : value
-        ])
-      )
-    )
+  return {
+    format: "bitbudget-runs",
+    version: LATEST,
+    tables: Object.fromEntries(order.map((name) => [name, ordered(tables.get(name)!)]))
   }
-  return { format: "bitbudget-runs", version: LATEST, tables }
 })
 
 /** Ids of the runs that a filter names, or that are named themselves. */
@@ -94,9 +110,11 @@ const chosen = Effect.fnUntraced(function* (runs: ReadonlyArray<string>, where: 
   if (runs.length > 0) return yield* Effect.forEach(runs, find)
   const filter = yield* filterOf(where)
   const rows = yield* safe(
-    sql.unsafe<{ run: string }>(`SELECT run FROM run_summary WHERE ${filter.text} ORDER BY run`, [
-      ...filter.values
-    ])
+    asked<{ run: string }>(
+      sql,
+      `SELECT run FROM run_summary WHERE ${filter.text} ORDER BY run`,
+      filter.values
+    )
   )
   return rows.map(({ run }) => run)
 })
@@ -112,68 +130,71 @@ export const exported = Effect.fn("Runs.export")(function* (
 })
 
 /**
- * Takes the runs of an attached database: those that are new here, and those that are done there and not here. A tag and
- * a note of one's own stay.
+ * Takes the runs of another database: those that are new here, and those that are done there and not here. A tag and a
+ * note of one's own stay.
  */
-const takeFrom = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, other: string) {
-  yield* sql`ATTACH ${other} AS other`
-  return yield* sql
-    .withTransaction(
-      Effect.gen(function* () {
-        const rows = yield* sql<{ id: string }>`SELECT theirs.id FROM other.runs AS theirs
-          LEFT JOIN main.runs AS ours ON ours.id = theirs.id
-          WHERE ours.id IS NULL OR (ours.status NOT IN ('done', 'running') AND theirs.status = 'done')`
-        const [all] = yield* sql<{ n: number }>`SELECT count(*) AS n FROM other.runs`
-        const ids = rows.map(({ id }) => id)
-        yield* want(sql, ids)
-        const kept = yield* sql<{ id: string; tag: string | null; note: string | null }>`SELECT id, tag, note
-          FROM main.runs WHERE id IN (SELECT id FROM wanted) AND (tag IS NOT NULL OR note IS NOT NULL)`
-        yield* sql`DELETE FROM main.runs WHERE id IN (SELECT id FROM wanted)`
-        for (const name of order) {
-          const columns = (yield* sql<{ name: string }>`SELECT name FROM pragma_table_info(${name}, 'other')`)
-            .map((column) => column.name)
-            .join(", ")
-          const condition =
-            name === "runs"
-              ? "id IN (SELECT id FROM wanted)"
-              : own.some(([table]) => table === name)
-                ? "run IN (SELECT id FROM wanted)"
-                : "1"
-          yield* sql.unsafe(
-            `INSERT OR IGNORE INTO main.${name} (${columns}) SELECT ${columns} FROM other.${name} WHERE ${condition}`
-          )
-        }
-        for (const { id, tag, note } of kept)
-          yield* sql`UPDATE main.runs SET tag = coalesce(${tag}, tag), note = coalesce(${note}, note) WHERE id = ${id}`
-        // Whoever ran it elsewhere is nobody here.
-        yield* sql`UPDATE main.runs SET status = 'interrupted' WHERE status = 'running' AND id IN (SELECT id FROM wanted)`
-        return { added: ids.length, known: (all?.n ?? 0) - ids.length }
-      })
+const takeFrom = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, theirs: SqlClient.SqlClient) {
+  const statusOf = (from: SqlClient.SqlClient) =>
+    Effect.map(
+      from<{ id: string; status: string }>`SELECT id, status FROM runs ORDER BY id`,
+      (rows) => new Map(rows.map(({ id, status }) => [id, status]))
     )
-    .pipe(Effect.ensuring(Effect.ignore(sql`DETACH other`)))
+  return yield* sql.withTransaction(
+    Effect.gen(function* () {
+      const [there, here] = [yield* statusOf(theirs), yield* statusOf(sql)]
+      const ids = [...there].flatMap(([id, status]) => {
+        const known = here.get(id)
+        const isBetter = status === "done" && known !== "done" && known !== "running"
+        return known === undefined || isBetter ? [id] : []
+      })
+      for (const some of Arr.chunksOf(ids, RUNS_AT_ONCE)) {
+        const tables = yield* wholeRuns(theirs, some)
+        const kept = yield* sql<{ id: string; tag: string | null; note: string | null }>`SELECT id, tag, note
+          FROM runs WHERE id IN ${sql.in(some)} AND (tag IS NOT NULL OR note IS NOT NULL)`
+        yield* sql`DELETE FROM runs WHERE id IN ${sql.in(some)}`
+        for (const name of order)
+          for (const rows of Arr.chunksOf(tables.get(name)!, ROWS_AT_ONCE))
+            yield* sql`INSERT INTO ${sql(name)} ${sql.insert(rows)} ON CONFLICT DO NOTHING`
+        for (const { id, tag, note } of kept)
+          yield* sql`UPDATE runs SET tag = coalesce(${tag}, tag), note = coalesce(${note}, note) WHERE id = ${id}`
+        // Whoever ran it elsewhere is nobody here.
+        yield* sql`UPDATE runs SET status = 'interrupted' WHERE status = 'running' AND id IN ${sql.in(some)}`
+      }
+      return { added: ids.length, known: there.size - ids.length }
+    })
+  )
 })
+
+/** The same, from a database that is opened to be read. */
+const takeFromDatabase = (other: string) =>
+  Effect.gen(function* () {
+    const { sql, safe } = yield* Database
+    return yield* Effect.gen(function* () {
+      const theirs = yield* Database
+      // What goes wrong there is told there, what goes wrong here, here.
+      return yield* safe(takeFrom(sql, theirs.sql))
+    }).pipe(Effect.provide(Database.layer(other, { access: "read" })))
+  })
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(tmpdir(), "bitbudget-"))),
   (made) => Effect.sync(() => fs.rmSync(made, { recursive: true, force: true }))
 )
 
-/** Takes the runs of another database, which is read only. */
+/** Takes the runs of another database, which is only read; one on a server too. */
 export const mergeFrom = Effect.fn("Runs.merge")(function* (other: string) {
-  const { file, sql, safe } = yield* Database
+  const { file } = yield* Database
+  if (isAddress(other)) {
+    if (withoutPassword(other) === file)
+      return yield* new UnusableQuery({ why: `${file} is the database itself; name another one` })
+    return yield* takeFromDatabase(other)
+  }
   const [found, here] = [other, file].map((each) => fs.statSync(each, { throwIfNoEntry: false }))
   if (found === undefined) return yield* new UnusableQuery({ why: `${other}: no such file` })
   if (here !== undefined && found.ino === here.ino && found.dev === here.dev)
     return yield* new UnusableQuery({ why: `${other} is the database itself; name another one` })
-  // A copy: of any version, and with nothing of theirs touched.
-  const folder = yield* temporaryFolder
-  const copy = path.join(folder, "other.db")
-  yield* Effect.gen(function* () {
-    const theirs = yield* Database
-    yield* theirs.safe(theirs.sql`VACUUM INTO ${copy}`)
-  }).pipe(Effect.provide(Database.layer(other, { access: "read" })))
-  return yield* safe(takeFrom(sql, copy))
-}, Effect.scoped)
+  return yield* takeFromDatabase(other)
+})
 
 const fillFrom = Effect.fnUntraced(function* (
   source: string,
@@ -215,7 +236,6 @@ const fillFrom = Effect.fnUntraced(function* (
 
 /** Takes the runs of a document that `exported` made. */
 export const importFrom = Effect.fn("Runs.import")(function* (source: string) {
-  const { sql, safe } = yield* Database
   const document = yield* readJson(source).pipe(
     Effect.flatMap(Schema.decodeUnknownEffect(Document)),
     Effect.catchTag(
@@ -232,15 +252,15 @@ export const importFrom = Effect.fn("Runs.import")(function* (source: string) {
     })
   const copy = path.join(yield* temporaryFolder, "import.db")
   yield* Effect.provide(fillFrom(source, document), Database.layer(copy))
-  return yield* safe(takeFrom(sql, copy))
+  return yield* takeFromDatabase(copy)
 }, Effect.scoped)
 
 /** Removes runs; what they were is written beside the database first. */
 export const remove = Effect.fn("Runs.rm")(function* (runs: ReadonlyArray<string>) {
-  const { file, sql, safe } = yield* Database
+  const { beside, sql, safe } = yield* Database
   const ids = yield* chosen(runs, undefined)
   const stamp = new Date().toISOString().replaceAll(/[^0-9]/g, "")
-  const undo = `${file}.removed-${stamp}.json`
+  const undo = `${beside}.removed-${stamp}.json`
   yield* writeFile(undo, JSON.stringify(yield* safe(documentOf(sql, ids))))
   yield* safe(sql`DELETE FROM runs WHERE id IN ${sql.in(ids)}`)
   return { removed: ids, undo }
@@ -256,13 +276,33 @@ const unneeded = [
   ["datasets", "sha256 NOT IN (SELECT dataset FROM runs WHERE dataset IS NOT NULL)"]
 ] as const
 
+const bytesOf = Effect.gen(function* () {
+  const { file, sql } = yield* Database
+  return yield* sql.onDialectOrElse({
+    pg: () =>
+      Effect.map(
+        sql<{ bytes: number }>`SELECT pg_database_size(current_database()) AS bytes`,
+        ([row]) => row?.bytes ?? 0
+      ),
+    orElse: () => Effect.sync(() => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0)
+  })
+})
+
+/** A server checks its pages itself. */
+const faultsOf = (sql: SqlClient.SqlClient) =>
+  sql.onDialectOrElse({
+    pg: () => Effect.succeed([]),
+    orElse: () =>
+      Effect.map(sql<{ integrity_check: string }>`PRAGMA integrity_check(5)`, (checks) =>
+        checks.map((row) => row.integrity_check).filter((text) => text !== "ok")
+      )
+  })
+
 /** Checks the file whole, removes what no run needs, and gives the space back. */
 export const collect = Effect.fn("Runs.gc")(function* (dryRun: boolean) {
   const { file, sql, safe } = yield* Database
-  const size = () => fs.statSync(file, { throwIfNoEntry: false })?.size ?? 0
-  const before = size()
-  const checks = yield* safe(sql<{ integrity_check: string }>`PRAGMA integrity_check(5)`)
-  const faults = checks.map((row) => row.integrity_check).filter((text) => text !== "ok")
+  const bytesBefore = yield* safe(bytesOf)
+  const faults = yield* safe(faultsOf(sql))
   if (faults.length > 0)
     return yield* new StoreFailure({
       file,
@@ -292,7 +332,12 @@ export const collect = Effect.fn("Runs.gc")(function* (dryRun: boolean) {
   )
   if (!dryRun) {
     yield* safe(sql`VACUUM`)
-    yield* safe(sql`PRAGMA wal_checkpoint(TRUNCATE)`)
+    yield* safe(
+      sql.onDialectOrElse({
+        pg: () => Effect.void,
+        orElse: () => Effect.asVoid(sql`PRAGMA wal_checkpoint(TRUNCATE)`)
+      })
+    )
   }
-  return { dryRun, removed, bytesBefore: before, bytesAfter: size() }
+  return { dryRun, removed, bytesBefore, bytesAfter: yield* safe(bytesOf) }
 })

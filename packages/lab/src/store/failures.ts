@@ -1,6 +1,7 @@
 /** What can be wrong with the database, in words, and with what is asked of it. */
 import { Schema } from "effect"
 import type { SqlError } from "effect/sql"
+import { isAddress } from "./address.ts"
 
 /** The database cannot be used: locked, damaged, not a database, of a newer version, not writable. */
 export class StoreFailure extends Schema.TaggedError<StoreFailure>()("StoreFailure", {
@@ -55,7 +56,37 @@ const known: ReadonlyArray<readonly [code: string, why: string, mend: string]> =
   ["SQLITE_IOERR", "the disk reports an error", "check the disk; what was reported done is kept"]
 ]
 
+/** PostgreSQL's complaints, which come with what the server said as their cause. */
+const saidByServer = ({ reason }: SqlError.SqlError): string | undefined => {
+  const { cause } = reason
+  if (!(cause instanceof Error)) return undefined
+  const below = cause.cause
+  return below instanceof Error ? `${cause.message}: ${below.message}` : cause.message
+}
+
+const onServer: ReadonlyArray<readonly [pattern: RegExp, why: string, mend: string]> = [
+  [
+    /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|[Tt]imed? ?out|[Cc]onnect/,
+    "no server answers there",
+    `start it, or ${elsewhere}`
+  ],
+  [
+    /password|authentication|role .* does not exist/,
+    "the server does not let this user in",
+    "check the user and password of --db"
+  ],
+  [/database .* does not exist/, "the server has no such database", `make it with createdb, or ${elsewhere}`],
+  [/permission denied|read-only transaction/, "this user may not write it", `grant it, or ${elsewhere}`]
+]
+
 export const inWords = (file: string, error: SqlError.SqlError): StoreFailure => {
+  if (isAddress(file)) {
+    const said = saidByServer(error) ?? error.reason.message
+    const meant = onServer.find(([pattern]) => pattern.test(said))
+    return meant === undefined
+      ? new StoreFailure({ file, why: said, mend: `look at the server's log, or ${elsewhere}` })
+      : new StoreFailure({ file, why: `${meant[1]} (${said})`, mend: meant[2] })
+  }
   const { message } = error.reason
   const found = known.find(([code]) => message.startsWith(code))
   return found === undefined

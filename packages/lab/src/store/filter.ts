@@ -200,7 +200,8 @@ class Parser {
     if (this.#accept("like")) {
       if (columns.get(column)!.kind === "number")
         throw new Fault(this.#peek.at, `${column} is a number; compare with = < >`)
-      return sense(`((${column} LIKE ${this.#value(column)}) IS TRUE)`)
+      // Upper and lower case are alike; no character but % and _ means anything else than itself.
+      return sense(`((lower(${column}) LIKE lower(${this.#value(column)}) ESCAPE '\u0001') IS TRUE)`)
     }
     if (this.#accept("between")) {
       const low = this.#value(column)
@@ -224,8 +225,8 @@ class Parser {
     if (kind !== "sign" || "(),".includes(text))
       throw new Fault(at, `after ${column} a comparison was expected, such as = != < > like in is`)
     const value = this.#value(column)
-    if (text === "=" || text === "==") return `(${column} IS ${value})`
-    if (text === "!=" || text === "<>") return `(${column} IS NOT ${value})`
+    if (text === "=" || text === "==") return `(${column} IS NOT DISTINCT FROM ${value})`
+    if (text === "!=" || text === "<>") return `(${column} IS DISTINCT FROM ${value})`
     return `((${column} ${text} ${value}) IS TRUE)`
   }
 }

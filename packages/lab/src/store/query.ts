@@ -49,20 +49,23 @@ const MOST_ROWS = 1_000_000
 export const query = Effect.fn("Runs.query")(function* (text: string, timeLimitSeconds: number) {
   const { reader, safe } = yield* Database
   const statement = yield* checked(text)
-  const refuse = (message: string) =>
-    message.startsWith("SQLITE_INTERRUPT")
+  /** What the engine said: PostgreSQL's words are in the cause. */
+  const refuse = ({ message, cause }: { readonly message: string; readonly cause?: unknown }) => {
+    const said = message.startsWith("SQLITE") || !(cause instanceof Error) ? message : cause.message
+    return /^SQLITE_INTERRUPT|statement timeout/.test(said)
       ? new UnusableQuery({
           why: `the query did not end within ${timeLimitSeconds} s; narrow it, or allow more with --time`
         })
-      : message.startsWith("SQLITE_READONLY")
+      : /^SQLITE_READONLY|read-only transaction/.test(said)
         ? new UnusableQuery({ why: "a query reads; this one would write" })
-        : new UnusableQuery({ why: `the query: ${message.replace(/^SQLITE_ERROR: /, "")}` })
+        : new UnusableQuery({ why: `the query: ${said.replace(/^SQLITE_ERROR: /, "")}` })
+  }
   const client = yield* safe(reader(1000 * timeLimitSeconds))
   const rows = yield* client
     .unsafe<Readonly<Record<string, unknown>>>(
-      /^EXPLAIN/i.test(statement) ? statement : `SELECT * FROM (${statement}\n) LIMIT ${MOST_ROWS}`
+      /^EXPLAIN/i.test(statement) ? statement : `SELECT * FROM (${statement}\n) AS asked LIMIT ${MOST_ROWS}`
     )
-    .pipe(Effect.mapError(({ reason }) => refuse(reason.message)))
+    .pipe(Effect.mapError(({ reason }) => refuse(reason)))
   return rows.map((row): Row =>
     Object.fromEntries(Object.entries(row).map(([name, value]) => [name, told(value)]))
   )

@@ -1,0 +1,7 @@
+/** Where a store is: a file, or the address of a PostgreSQL database. */
+
+export const isAddress = (file: string): boolean => /^postgres(ql)?:\/\//i.test(file)
+
+/** As it may be shown and stored. */
+export const withoutPassword = (text: string): string =>
+  text.replaceAll(/(postgres(?:ql)?:\/\/[^\s:/@]*):[^\s@/]*@/gi, "$1@")

@@ -1,10 +1,10 @@
 /**
  * The run store at size: 100,000 finished runs of 60 layers, on 20 devices and 50 networks. Prints what a list with filter
  * and sort, a diff, an insert and a pareto front take, and the bytes of a run.
- * `node bench/store.ts [runs] [FILE.db]`; a file that is there already is used as it is.
+ * `node bench/store.ts [runs] [FILE.db | postgres://…]`; a store that is there already is used as it is.
  */
-import { Database, Runs, RunStore } from "@bitbudget/lab"
-import { Effect } from "effect"
+import { Database, isAddress, Runs, RunStore } from "@bitbudget/lab"
+import { Array as Arr, Effect } from "effect"
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
@@ -13,6 +13,8 @@ const LAYERS = 60
 const count = Number(process.argv[2] ?? 100_000)
 const folder = mkdtempSync(path.join(tmpdir(), "bitbudget-bench-"))
 const file = process.argv[3] ?? path.join(folder, "runs.db")
+
+const isOnServer = isAddress(file)
 
 type Store = RunStore["Service"]
 type Outcome = Parameters<Store["finish"]>[1]
@@ -151,53 +153,83 @@ const fill = Effect.gen(function* () {
   const store = yield* RunStore
   const { sql, safe } = yield* Database
   // Filling is no figure: it goes without waiting for the disk.
-  yield* safe(sql`PRAGMA synchronous = OFF`)
+  yield* safe(isOnServer ? sql`SET synchronous_commit = off` : sql`PRAGMA synchronous = OFF`)
   for (let n = 0; n < MADE; n++) {
     yield* store.begin(newRun(n))
     yield* store.finish(idOf(n), outcomeOf(n))
   }
-  yield* safe(sql`CREATE TEMP TABLE copies (source TEXT, id TEXT, n INTEGER)`)
+  yield* safe(sql`CREATE TABLE copies (source TEXT, id TEXT, n BIGINT)`)
   const columns = (table: string) =>
-    Effect.map(safe(sql<{ name: string }>`SELECT name FROM pragma_table_info(${table})`), (rows) =>
-      rows.map(({ name }) => name)
+    Effect.map(
+      safe(
+        isOnServer
+          ? sql<{ name: string }>`SELECT column_name AS name FROM information_schema.columns
+              WHERE table_schema = current_schema() AND table_name = ${table} ORDER BY ordinal_position`
+          : sql<{ name: string }>`SELECT name FROM pragma_table_info(${table})`
+      ),
+      (rows) => rows.map(({ name }) => name)
     )
-  const own: Record<string, string> = {
-    id: "copies.id",
-    run: "copies.id",
-    device: "'device-' || (n % 20)",
-    energyMj: "2 - ((n * 7919) % 10007) / 10007.0",
-    latencyMs: "1 + ((n * 7919) % 10007) / 10007.0",
-    top1: "0.85 + ((n * 104729) % 10007) / 100070.0"
-  }
+  const own = new Map(
+    Object.entries({
+      id: "copies.id",
+      run: "copies.id",
+      device: "'device-' || (n % 20)",
+      energyMj: "2 - ((n * 7919) % 10007) / 10007.0",
+      latencyMs: "1 + ((n * 7919) % 10007) / 10007.0",
+      top1: "0.85 + ((n * 104729) % 10007) / 100070.0"
+    }).map(([name, value]) => [name.toLowerCase(), value])
+  )
   for (let from = MADE; from < count; from += MADE) {
-    const copies = Array.from({ length: Math.min(MADE, count - from) }, (_, i) => [
-      idOf(i),
-      idOf(from + i),
-      from + i
-    ])
+    const copies = Array.from({ length: Math.min(MADE, count - from) }, (_, i): Record<string, unknown> => ({
+      source: idOf(i),
+      id: idOf(from + i),
+      n: from + i
+    }))
     yield* safe(sql`DELETE FROM copies`)
-    yield* safe(
-      sql`INSERT INTO copies SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(${JSON.stringify(copies)})`
-    )
+    for (const some of Arr.chunksOf(copies, MADE)) yield* safe(sql`INSERT INTO copies ${sql.insert(some)}`)
     for (const table of ["runs", ...children]) {
       const names = yield* columns(table)
       const key = table === "runs" ? "id" : "run"
       const values = names.map((name) =>
-        name in own && (table === "runs" || name === "run") ? own[name] : `source.${name}`
+        own.has(name.toLowerCase()) && (table === "runs" || name === "run")
+          ? own.get(name.toLowerCase())
+          : `source.${name}`
       )
       yield* safe(
         sql.unsafe(
           `INSERT INTO ${table} (${names.join(", ")}) SELECT ${values.join(", ")} FROM copies
-            JOIN main.${table} AS source ON source.${key} = copies.source`
+            JOIN ${table} AS source ON source.${key} = copies.source`
         )
       )
     }
   }
-  yield* safe(sql`PRAGMA wal_checkpoint(TRUNCATE)`)
+  yield* safe(sql`DROP TABLE copies`)
+  yield* safe(isOnServer ? sql`ANALYZE` : sql`PRAGMA wal_checkpoint(TRUNCATE)`)
 })
 
-if (!existsSync(file)) await Effect.runPromise(Effect.provide(fill, RunStore.layer(file)))
-console.log(`${count} runs of ${LAYERS} layers: ${(statSync(file).size / count / 1000).toFixed(1)} kB a run`)
+const isFilled = isOnServer
+  ? await Effect.runPromise(
+      Effect.provide(
+        Effect.map(Runs.list({ limit: 1 }), ({ total }) => total > 0),
+        RunStore.layer(file)
+      )
+    )
+  : existsSync(file)
+if (!isFilled) await Effect.runPromise(Effect.provide(fill, RunStore.layer(file)))
+const bytes = await Effect.runPromise(
+  Effect.provide(
+    Effect.flatMap(Database, ({ sql, safe }) =>
+      isOnServer
+        ? Effect.map(
+            safe(sql<{ bytes: number }>`SELECT pg_database_size(current_database()) AS bytes`),
+            ([row]) => row!.bytes
+          )
+        : Effect.sync(() => statSync(file).size)
+    ),
+    RunStore.layer(file)
+  )
+)
+console.log(`${count} runs of ${LAYERS} layers: ${(bytes / count / 1000).toFixed(1)} kB a run`)
 
 await Effect.runPromise(
   Effect.gen(function* () {

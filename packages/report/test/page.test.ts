@@ -3,7 +3,9 @@ import type { Results } from "@bitbudget/lab"
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import { describe, expect, it } from "vitest"
+import sharp from "sharp"
 import { Page } from "../src/index.ts"
+import { manyLayers } from "./manyLayers.ts"
 
 const hostile = `<script>alert("x")</script> & | \u001b[31m'`
 
@@ -136,8 +138,28 @@ describe("Markdown", () => {
   })
 })
 
-it("the drawing stands alone", () => {
-  const drawing = Page.skylineSvg(run("net"))
-  expect(drawing).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/)
-  expect(drawing.match(/<rect/g)).toHaveLength(2)
+describe("drawings", () => {
+  it("stand alone, with colours of their own", () => {
+    for (const name of Page.chartNames) {
+      const drawing = Page.svg(manyLayers(), name)!
+      expect(drawing).toMatch(/^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/)
+      expect(drawing).not.toContain("var(")
+    }
+    expect(Page.svg(run("net"), "skyline")!.match(/<rect/g)).toHaveLength(2)
+    expect(Page.svg(run("net"), "front")).toBeUndefined()
+  })
+
+  it("are pictures too", async () => {
+    const picture = await Effect.runPromise(Page.png(Page.svg(manyLayers(), "front")!))
+    expect(Buffer.from(picture.subarray(0, 8)).toString("latin1")).toBe("\u0089PNG\r\n\u001a\n")
+    const { width, height, channels } = await sharp(picture).metadata()
+    expect([width, height, channels]).toEqual([2880, 930, 3])
+  })
+})
+
+it("Model Explorer gets a value for every node", () => {
+  const data = JSON.parse(Page.modelExplorer(manyLayers()))["bits on gap9"]
+  expect(Object.keys(data.results)).toHaveLength(53)
+  expect(data.results["layer0/block0/conv"].value).toBe(4)
+  expect(data.results["layer0/block1/conv"].value).toBe(8)
 })

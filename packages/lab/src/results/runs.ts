@@ -216,7 +216,7 @@ export const ExportResult = Schema.Struct({ file: Schema.String, runs: Schema.Fi
 /** What `report` prints. */
 export const ReportResult = Schema.Struct({
   file: Schema.String,
-  format: Schema.Literals(["html", "md", "svg"]),
+  format: Schema.Literals(["html", "md", "svg", "png", "model-explorer"]),
   runs: Schema.Finite
 })
 

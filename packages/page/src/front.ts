@@ -43,6 +43,7 @@ export const front = ({ run, tables, quantity, front, limit, answer, drag }: Opt
   const losses = [...front.map((point) => point.answer.loss), ...plans.map(({ loss }) => loss)]
   const x = scale(least, Math.max(most, ...plans.map(({ cost }) => cost)), frame.left + 10, frame.right)
   const y = scale(Math.min(0, ...losses), Math.max(...losses), frame.bottom - 6, frame.top, "root")
+  const isAlone = run.budgets.every((budget) => budget.quantity === quantity.name)
   const isFree = labels()
   isFree(frame.left, frame.top - 8, LOSS, "start")
   const lineOf = (of: (answer: Answer) => number) =>
@@ -85,7 +86,11 @@ export const front = ({ run, tables, quantity, front, limit, answer, drag }: Opt
       { y: powers(y.low, y.high) }
     ),
     path(found, { fill: "none", stroke: "var(--fill, #0f766e)", "stroke-width": 2.5 }),
-    text(frame.left + 18, frame.bottom - 12, "no plan reaches here"),
+    text(
+      frame.left + 18,
+      frame.bottom - 12,
+      isAlone ? "no plan reaches here" : "no plan within the other budgets reaches here"
+    ),
     plans.map(({ plan, cost, loss, found }) => {
       const isChosen = plan.role === "chosen"
       const colour = isChosen ? "var(--accent, #c2410c)" : "currentColor"
@@ -101,12 +106,14 @@ export const front = ({ run, tables, quantity, front, limit, answer, drag }: Opt
             r: isChosen ? 6 : isNamed ? 4 : 3,
             fill: found === undefined ? "none" : colour,
             stroke: colour,
-            "stroke-width": 1.5
+            "stroke-width": 1.5,
+            opacity: plan.withinBudgets === 0 ? 0.5 : 1
           },
           element(
             "title",
             {},
             `${plan.name}: ${figure(cost)} ${quantity.unit}, predicted loss ${figure(loss)}` +
+              (plan.withinBudgets === 0 ? ", breaks the run's budgets" : "") +
               (found === undefined
                 ? ""
                 : `, measured ${metric} ${interval(metric, found.value, found.low, found.high)}`)

@@ -109,9 +109,12 @@ export const list = Effect.fn("Runs.list")(function* (question: Question = {}) {
     question.limit === undefined || (rows.length < question.limit && (rows.length > 0 || !question.offset))
       ? [{ n: (question.offset ?? 0) + rows.length }]
       : yield* safe(
-          asked<{ n: number }>(sql, `SELECT count(*) AS n FROM run_summary WHERE ${filter.text}`, [
-            ...filter.values
-          ])
+          // In a question of its own SQLite leaves out what the filter does not ask for.
+          asked<{ n: number }>(
+            sql,
+            `SELECT count(*) AS n FROM (SELECT run FROM run_summary WHERE ${filter.text} LIMIT ?) AS counted`,
+            [...filter.values, UNLIMITED]
+          )
         )
   return {
     columns: names,
@@ -210,8 +213,11 @@ export const running = Effect.fn("Runs.running")(function* () {
         readonly owner: string | null
         readonly leaseUntilMs: number | null
       }>`SELECT runs.id AS run, runs.kind, models.name AS model, runs.device, runs.startedAt, runs.owner, runs.leaseUntilMs
-        FROM runs JOIN models ON models.sha256 = runs.model WHERE runs.status = 'running' ORDER BY runs.startedAt`
-      const alive = rows.filter(({ owner, leaseUntilMs }) => !Owner.isGone(owner, leaseUntilMs))
+        FROM runs JOIN models ON models.sha256 = runs.model WHERE runs.status = 'running'`
+      // Ordered here: the database would go through all runs in their order, to find the few.
+      const alive = rows
+        .filter(({ owner, leaseUntilMs }) => !Owner.isGone(owner, leaseUntilMs))
+        .toSorted((a, b) => (a.startedAt < b.startedAt ? -1 : 1))
       const stages =
         alive.length === 0
           ? []

@@ -24,22 +24,25 @@ const DiffPage: FunctionComponent<{ readonly a: string; readonly b: string }> = 
     difference
   )
 
-/** What the server says of itself, as it comes. */
-const useRunning = (): Results.RunningResult | undefined => {
-  const [found, setFound] = useState<Results.RunningResult | undefined>(undefined)
+/** What the server says of itself, as it comes, and how often that has changed since the page was opened. */
+const useRunning = () => {
+  const [told, setTold] = useState<
+    { readonly found: Results.RunningResult; readonly changes: number } | undefined
+  >(undefined)
   useEffect(() => {
     const source = new EventSource("/events")
-    source.addEventListener("message", ({ data }) =>
-      setFound(JSON.parse(String(data)) as Results.RunningResult)
-    )
+    source.addEventListener("message", ({ data }) => {
+      const found = JSON.parse(String(data)) as Results.RunningResult
+      setTold((before) => ({ found, changes: before === undefined ? 0 : before.changes + 1 }))
+    })
     return () => source.close()
   }, [])
-  return found
+  return told
 }
 
 const Dashboard: FunctionComponent<{ readonly path: string }> = ({ path }) => {
   const [page = "", first = "", second = ""] = path.split("/").slice(1).map(decodeURIComponent)
-  const running = useRunning()
+  const told = useRunning()
   return element(
     "div",
     {},
@@ -57,8 +60,8 @@ const Dashboard: FunctionComponent<{ readonly path: string }> = ({ path }) => {
         : page === "diff"
           ? h(DiffPage, { a: first, b: second })
           : [
-              h(Running, { running: running?.running ?? [] }),
-              h(RunList, { stamp: JSON.stringify(running ?? null) })
+              h(Running, { running: told?.found.running ?? [] }),
+              h(RunList, { stamp: String(told?.changes ?? 0) })
             ]
     )
   )

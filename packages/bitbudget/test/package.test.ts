@@ -2,10 +2,14 @@
  * The package as a stranger gets it: packed, unpacked elsewhere, its commands run, its types compiled against. That npm
  * installs it in an empty folder is tried by `bench/install.sh`, since that compiles SQLite.
  */
-import { execFileSync } from "node:child_process"
+import { RunStore } from "@bitbudget/lab"
+import { Effect } from "effect"
+import { execFileSync, spawn } from "node:child_process"
 import * as fs from "node:fs"
+import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { beforeAll, describe, expect, it } from "vitest"
+import { newRun, outcome } from "../../lab/test/storeFixtures.ts"
 
 const here = path.resolve(import.meta.dirname, "..")
 const root = path.resolve(here, "../..")
@@ -40,6 +44,33 @@ describe("the npm package", () => {
       )
     ]
     for (const file of named) expect(fs.existsSync(path.join(here, String(file))), String(file)).toBe(true)
+  })
+
+  it("has the page and the dashboard inside", async () => {
+    const folder = fs.mkdtempSync(path.join(tmpdir(), "bitbudget-package-"))
+    const file = path.join(folder, "runs.db")
+    const fill = Effect.flatMap(RunStore, ({ begin, finish }) =>
+      Effect.andThen(begin(newRun("ab12")), finish("ab12", outcome({})))
+    )
+    await Effect.runPromise(Effect.provide(fill, RunStore.layer(file)))
+    command("report", "ab12", "--db", file, "-o", path.join(folder, "run.html"))
+    const page = fs.readFileSync(path.join(folder, "run.html"), "utf8")
+    expect(/<script type="module">([^]*)<\/script>/.exec(page)![1]!.length).toBeGreaterThan(100_000)
+    const dashboard = spawn(
+      process.execPath,
+      [path.join(here, "dist/command/main.js"), "ui", "--db", file, "--port", "0"],
+      { cwd: folder }
+    )
+    try {
+      const address = await new Promise<string>((resolve, reject) => {
+        dashboard.stdout.once("data", (said) => resolve(String(said).trim()))
+        dashboard.once("exit", (code) => reject(new Error(`it ended with ${code}`)))
+      })
+      expect((await (await fetch(`${address}dashboard.js`)).text()).length).toBeGreaterThan(100_000)
+    } finally {
+      dashboard.kill()
+      fs.rmSync(folder, { recursive: true, force: true })
+    }
   })
 
   it("knows its version and commit, its devices, and runs networks", () => {

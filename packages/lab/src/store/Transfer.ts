@@ -71,13 +71,30 @@ const rowsWhere = (sql: SqlClient.SqlClient, table: string, column: string, valu
 const textsOf = (rows: Rows, column: string): ReadonlySet<string> =>
   new Set(rows.flatMap((row) => (typeof row[column] === "string" ? [row[column]] : [])))
 
-/** Runs with everything that is theirs, and what they share with others, by table. */
-const wholeRuns = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, ids: ReadonlyArray<string>) {
+/** What of the shared tables was carried before, by table. */
+type Carried = Map<string, Set<string>>
+
+/** Runs with everything that is theirs, and what they share with others and was not carried yet, by table. */
+const wholeRuns = Effect.fnUntraced(function* (
+  sql: SqlClient.SqlClient,
+  ids: ReadonlyArray<string>,
+  carried: Carried = new Map()
+) {
   const tables = new Map<string, Rows>([["runs", yield* rowsWhere(sql, "runs", "id", ids)]])
   for (const name of own) tables.set(name, yield* rowsWhere(sql, name, "run", ids))
   for (const [name, column, of] of shared) {
-    const naming = tables.get(of === "key" ? "stages" : "runs")!
-    tables.set(name, yield* rowsWhere(sql, name, column, textsOf(naming, of)))
+    const named = textsOf(tables.get(of === "key" ? "stages" : "runs")!, of)
+    const before = carried.get(name) ?? new Set()
+    tables.set(
+      name,
+      yield* rowsWhere(
+        sql,
+        name,
+        column,
+        [...named].filter((key) => !before.has(key))
+      )
+    )
+    carried.set(name, new Set([...before, ...named]))
   }
   return tables
 })
@@ -147,8 +164,9 @@ const takeFrom = Effect.fnUntraced(function* (sql: SqlClient.SqlClient, theirs: 
         const isBetter = status === "done" && known !== "done" && known !== "running"
         return known === undefined || isBetter ? [id] : []
       })
+      const carried: Carried = new Map()
       for (const some of Arr.chunksOf(ids, RUNS_AT_ONCE)) {
-        const tables = yield* wholeRuns(theirs, some)
+        const tables = yield* wholeRuns(theirs, some, carried)
         const kept = yield* sql<{ id: string; tag: string | null; note: string | null }>`SELECT id, tag, note
           FROM runs WHERE id IN ${sql.in(some)} AND (tag IS NOT NULL OR note IS NOT NULL)`
         yield* sql`DELETE FROM runs WHERE id IN ${sql.in(some)}`

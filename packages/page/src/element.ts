@@ -67,13 +67,15 @@ export const table = (
   )
 }
 
-/** A list of names and values. */
-export const definitions = (rows: ReadonlyArray<readonly [string, Content]>): VNode =>
-  element(
-    "dl",
-    {},
-    rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value ?? "–")])
-  )
+/** A list of names and values; nothing where there are none. */
+export const definitions = (rows: ReadonlyArray<readonly [string, Content]>): VNode | null =>
+  rows.length === 0
+    ? null
+    : element(
+        "dl",
+        {},
+        rows.map(([name, value]) => [element("dt", {}, name), element("dd", {}, value ?? "–")])
+      )
 
 /** A titled part of the page. */
 export const section = (title: string, ...content: ReadonlyArray<Content>): VNode =>

@@ -19,7 +19,7 @@ export const provenance = (run: Results.RunResult): VNode => {
     ],
     [
       "started",
-      `${String(summary["startedAt"])}` +
+      String(summary["startedAt"] ?? "–") +
         (typeof summary["durationS"] === "number" ? `, took ${figure(summary["durationS"])} s` : "")
     ],
     ...artefacts.map(({ path, sha256, bytes }): readonly [string, Content] => [

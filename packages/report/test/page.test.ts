@@ -121,6 +121,19 @@ describe("a page", () => {
     expect(JSON.parse(json).runs[0].layers[1].layer).toBe(hostile)
   })
 
+  it("says of a run that is not done what there is, and why it failed", async () => {
+    const { run: own, summary, ...rest } = run("net")
+    const empty = { ...rest, budgets: [], plans: [], measurements: [], layers: [], artefacts: [] }
+    const text = await page({
+      ...empty,
+      run: { ...own, optimal: null, failure: "the <disk> is full" },
+      summary: { ...summary, status: "failed", value: null }
+    })
+    expect(written(text)).toContain("search: failed")
+    expect(written(text)).toContain("It failed of: the &lt;disk> is full")
+    expect(written(text)).not.toMatch(/NaN|undefined|<svg/)
+  })
+
   it("is a comparison where there are several", async () => {
     expect(written(await page(run("a"), run("b")))).toContain("2 runs")
     expect(written(await page(run("a")))).not.toContain("1 runs")

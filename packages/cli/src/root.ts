@@ -22,9 +22,11 @@ export const shared = Command.make("bitbudget").pipe(
     db: Flag.String("db").pipe(
       Flag.filter(
         (file) => file !== "",
-        () => "the name of a file"
+        () => "the name of a file or the address of a database"
       ),
-      Flag.withDescription("Run store (default: $BITBUDGET_DB, else ./bitbudget.db)"),
+      Flag.withDescription(
+        "Run store: a file, or postgres://… (default: $BITBUDGET_DB, else ./bitbudget.db)"
+      ),
       Flag.optional
     )
   })

@@ -8,7 +8,8 @@ import { firstOf } from "./Story.ts"
 const POINT_MS = 250
 
 export const documentOf = (runs: ReadonlyArray<Results.RunResult>): Results.ReportDocument => ({
-  runs,
+  // The most of a large network's run, and nothing that the page shows.
+  runs: runs.map((run) => Object.assign({}, run, { sensitivities: [] })),
   fronts: runs.map((run) => {
     const tables = tablesOf(run)
     if (tables === undefined) return []

@@ -1,5 +1,5 @@
 /** What the command line says of itself and to a terminal: help, examples that run, nothing a terminal would obey. */
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -116,6 +116,26 @@ const inReadme = [
   ...fs.readFileSync(path.join(root, "README.md"), "utf8").matchAll(/^pnpm bitbudget (.*)$/gm)
 ].map(([, line]) => line!)
 
+/** The address that `ui` prints, before it is stopped. */
+const dashboardAt = (folder: string, words: ReadonlyArray<string>): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const started = spawn(process.execPath, [main, ...words], {
+      cwd: folder,
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    let said = ""
+    started.stderr.on("data", (part) => (said += String(part)))
+    let address: string | undefined
+    started.stdout.once("data", (part) => {
+      address = String(part).trim()
+      started.kill("SIGINT")
+    })
+    started.on("exit", (code) => {
+      if (code === 130 && address !== undefined) resolve(address)
+      else reject(new Error(`it ended with ${code}: ${said}`))
+    })
+  })
+
 describe("examples of the help and the README run", () => {
   const folder = workshop()
   it("there are some in both", () => {
@@ -133,14 +153,17 @@ describe("examples of the help and the README run", () => {
     return words.map((word) => (/^[0-9a-f]{4}$/.test(word) ? run : word))
   }
   for (const line of new Set([...inHelp, ...inReadme]))
-    it(line, () => {
+    it(line, async () => {
+      // The dashboard goes on until it is interrupted.
+      if (line.split(" ")[0] === "ui")
+        return expect(await dashboardAt(folder, wordsOf(line))).toMatch(/^http:\/\//)
       const done = spawnSync(process.execPath, [main, ...ids(wordsOf(line)), "--quiet"], {
         cwd: folder,
         encoding: "utf8"
       })
       // A budget that a small network cannot meet on this device is an answer too, and has its own code.
       const allowed = line.startsWith("search") ? [0, 2] : [0]
-      expect(done.status, done.stderr).toBeOneOf(allowed)
+      return expect(done.status, done.stderr).toBeOneOf(allowed)
     })
 })
 

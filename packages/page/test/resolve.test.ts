@@ -65,7 +65,8 @@ describe("a budget that is dragged", () => {
           const run = small(numbers)
           const tables = tablesOf(run)!
           const [least, most] = tables.rangeOf(quantityNamed("latency")!)!
-          const limits = new Map([["latency", least + share * (most - least)]])
+          // Between two sums of whole numbers, so that rounding decides nothing.
+          const limits = new Map([["latency", Math.floor(least + share * (most - least)) + 0.5]])
           if (peaked) limits.set("peakMemory", 11)
           const bits = (choice: string) => formats.find((each) => each.choice === choice)!.bits
           const kept = plansOf(run).filter((plan) => {
@@ -94,7 +95,7 @@ describe("a budget that is dragged", () => {
           }
         }
       ),
-      { numRuns: 200 }
+      { numRuns: 300 }
     )
   })
 
@@ -107,7 +108,7 @@ describe("a budget that is dragged", () => {
 })
 
 describe("the front", () => {
-  it("falls, keeps the other budgets, and ends at the best plan of all", () => {
+  it("falls, keeps the other budgets, and ends around the best plan of all", () => {
     const run = manyLayers()
     const tables = tablesOf(run)!
     const [latency, size] = [quantityNamed("latency")!, quantityNamed("size")!]
@@ -121,7 +122,11 @@ describe("the front", () => {
       expect(answer.costs[size.column]!).toBeLessThanOrEqual(atMost)
       if (i > 0) expect(answer.loss).toBeLessThanOrEqual(front[i - 1]!.answer.loss)
     })
-    expect(front.at(-1)!.answer.loss).toBe(tables.solve(new Map([["size", atMost]]), 10_000)!.loss)
+    // However little time there was, the best plan of all lies between what was found and what was proved.
+    const best = tables.solve(new Map([["size", atMost]]), 10_000)!
+    const last = front.at(-1)!.answer
+    expect(last.bound).toBeLessThanOrEqual(best.loss * (1 + 1e-9))
+    expect(last.loss).toBeGreaterThanOrEqual(best.bound * (1 - 1e-9))
   })
 })
 

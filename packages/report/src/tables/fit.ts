@@ -1,6 +1,7 @@
 /** `fit` as a table. */
 import type { Results } from "@bitbudget/lab"
-import { exact, figure, table } from "./table.ts"
+import { figure } from "@bitbudget/words"
+import { exact, table } from "./table.ts"
 
 export const fit = (result: Results.LanguageFitResult): string =>
   [

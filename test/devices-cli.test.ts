@@ -95,7 +95,8 @@ describe("devices", () => {
     const { summary } = JSON.parse(
       run("devices", "validate", fitted, "--against", measurements, "--json").out
     )
-    expect(summary[0].medianApePct).toBeCloseTo(stacks[0].medianApePct, 1)
+    // A prediction may take a wider kernel that comes out a little faster; the fit attributes rows to the nominal one.
+    expect(Math.abs(summary[0].medianApePct - stacks[0].medianApePct)).toBeLessThan(0.5)
   })
 })
 

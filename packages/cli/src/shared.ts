@@ -193,9 +193,7 @@ export const dataFlag = textFlag("data").pipe(
 export const targetFlags = {
   target: Flag.Literals("target", Tasks.targetNames).pipe(
     Flag.withDefault("onnx" as const),
-    Flag.withDescription(
-      "onnx: standard operators (default); matmulnbits: ONNX Runtime's packed products; llama-quantize: the plan for its --tensor-type-file"
-    )
+    Flag.withDescription("onnx: standard operators (default); matmulnbits: ONNX Runtime's packed products")
   ),
   accuracyLevel: Flag.Literals("accuracy-level", ["1", "4"]).pipe(
     Flag.withDefault("1" as const),

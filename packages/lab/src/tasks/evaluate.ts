@@ -96,10 +96,6 @@ const evaluateAll = Effect.fn("evaluate")(function* (
   request: Request
 ): Effect.fn.Return<EvaluateResult, RequestFailure> {
   const start = performance.now()
-  if (request.target?.name === "llama-quantize")
-    return yield* new UnusableRequest({
-      why: "llama-quantize does the rounding of its file itself, so there is nothing to evaluate here: use --target onnx or matmulnbits"
-    })
   const { output, samples, threads } = request
   const read = request.plan === undefined ? readModel : readFloatModel
   const { model, data } = yield* withData(request, read)

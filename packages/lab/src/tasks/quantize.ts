@@ -4,8 +4,6 @@ import {
   Affine,
   Choice,
   FileBytes,
-  LlamaQuantize,
-  type PlanFile,
   QuantizedNetwork,
   type Recipe,
   type WeightFormat,
@@ -13,7 +11,7 @@ import {
   Weights
 } from "@bitbudget/quant"
 import { Effect } from "effect"
-import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import type { RequestFailure } from "../errors.ts"
 import { writeFile } from "../files.ts"
 import { inForm, openForm } from "../openForm.ts"
 import type { QuantizeResult } from "../results/network.ts"
@@ -26,37 +24,6 @@ const granularityOf = (format: WeightFormat.WeightFormat): string => {
   const scale = WeightKinds.scaleOf(format)
   return scale === undefined ? "none" : typeof scale === "object" ? `block of ${scale.block}` : scale
 }
-
-/** The plan as llama-quantize takes it: it does the rounding. */
-const tensorTypes = Effect.fn(function* (
-  request: { readonly model: string; readonly plan: string; readonly out: string },
-  { graph }: Model.Model,
-  { choices, notes }: PlanFile.Plan
-): Effect.fn.Return<QuantizeResult, RequestFailure> {
-  const layers = Layer.layersOf(graph)
-  const found = LlamaQuantize.tensorTypes(layers, choices)
-  if ("faults" in found) return yield* new UnusableRequest({ why: found.faults.join("\n") })
-  yield* writeFile(request.out, found.text, { inputs: [request.model, request.plan] })
-  const bytes = Buffer.byteLength(found.text)
-  return {
-    file: request.out,
-    bytes,
-    predictedBytes: bytes,
-    layers: layers.map((layer) => {
-      const choice = choices.get(layer.id)!
-      return {
-        id: layer.id,
-        choice: Choice.show(choice),
-        dtype: found.types.get(layer.id)!,
-        granularity: "ggml's own",
-        bytes: FileBytes.weightBytes(layer, choice),
-        sqnrDb: null
-      }
-    }),
-    recipe: "plain",
-    notes: [...notes, ...found.notes]
-  }
-})
 
 export const quantize = Effect.fn("quantize")(function* (request: {
   readonly model: string
@@ -81,7 +48,6 @@ export const quantize = Effect.fn("quantize")(function* (request: {
   const { graph } = model
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan
-  if (request.target?.name === "llama-quantize") return yield* tensorTypes(request, model, plan)
   const { network, notes, recipe } = yield* quantizedFor(model, plan, data, request)
   const form = yield* openForm(model)
   const { bytes, notes: formNotes } = writtenFor(inForm(form, graph, network), request.target)

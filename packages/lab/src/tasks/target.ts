@@ -1,11 +1,8 @@
-/**
- * What a plan is written for: any runtime of ONNX, ONNX Runtime with its operator for packed matrices, or `llama-quantize`, which
- * is given the plan alone.
- */
+/** What a file is written for: any runtime of ONNX, or ONNX Runtime with its operator for packed matrices. */
 import { type Graph, Model } from "@bitbudget/graph"
 import { Pack, PackNBits, type QuantizedNetwork } from "@bitbudget/quant"
 
-export const targetNames = ["onnx", "matmulnbits", "llama-quantize"] as const
+export const targetNames = ["onnx", "matmulnbits"] as const
 export type TargetName = (typeof targetNames)[number]
 
 export interface Target {

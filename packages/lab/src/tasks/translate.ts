@@ -4,13 +4,13 @@
  */
 import { Layer, type Model } from "@bitbudget/graph"
 import { Choice, Dialects, PlanFile, type Recipe } from "@bitbudget/quant"
-import { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { readText, writeFile } from "../files.ts"
 import type { TranslateResult } from "../results/translate.ts"
+import { withData } from "./data.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readFitting, readFloatModel } from "./model.ts"
+import { readFloatModel } from "./model.ts"
 
 interface Request {
   readonly model: string
@@ -39,13 +39,17 @@ export const translateTo = Effect.fn("translateTo")(function* (
 ): Effect.fn.Return<TranslateResult, RequestFailure> {
   const { to, out } = request
   const dialect = Dialects.dialects[to]
-  const data = request.data === undefined ? undefined : yield* Data.open(request.data)
-  const { reading = {} } = request
-  const model = yield* data === undefined
-    ? readFloatModel(request.model, { ...reading, keepOpen: true })
-    : readFitting(request.model, reading, data)
+  const { model, data } =
+    request.data === undefined
+      ? {
+          model: yield* readFloatModel(request.model, { ...request.reading, keepOpen: true }),
+          data: undefined
+        }
+      : yield* withData({ ...request, data: request.data }, readFloatModel)
   const plan = yield* planFor(model, request.plan)
   const layers = Layer.layersOf(model.graph)
+  const nameless = layers.flatMap((layer) => dialect.cannotName?.(layer) ?? [])
+  if (nameless.length > 0) return yield* unusable(nameless.join("\n"))
   const settled = Dialects.settle(dialect, layers, plan.choices)
   const choices = new Map([...settled].map(([id, { said }]) => [id, said]))
   const reads = layers.find(({ id }) => choices.get(id)!.activations.kind === "int")
@@ -59,7 +63,8 @@ export const translateTo = Effect.fn("translateTo")(function* (
     data === undefined && reads !== undefined
       ? undefined
       : yield* quantizedFor(model, { ...plan, choices }, data, { ...request, recipe })
-  const text = dialect.write({ layers, choices, network: quantized?.network })
+  const subject = { layers, choices, network: quantized?.network }
+  const text = dialect.write(subject)
   const { choices: found, faults } = dialect.read(text, layers)
   const wrong = layers.find(({ id }) => !Choice.equals(found.get(id) ?? Choice.f32, choices.get(id)!))
   // A document that says something else than was meant is our fault.
@@ -81,6 +86,7 @@ export const translateTo = Effect.fn("translateTo")(function* (
     })),
     notes: [
       ...plan.notes,
+      ...(dialect.notes?.(subject) ?? []),
       ...(quantized === undefined
         ? ["without --data the document has formats only, and the tool finds the ranges"]
         : quantized.notes)

@@ -46,6 +46,10 @@ export interface Dialect {
   readonly weights: (format: WeightFormat) => Sayable<WeightFormat>
   /** `weights` are those said. */
   readonly activations: (format: ActivationFormat, weights: WeightFormat) => Sayable<ActivationFormat>
+  /** Why the tool has no name for a layer, where names differ from those of the file. */
+  readonly cannotName?: (layer: Layer.Layer) => string | undefined
+  /** What the tool will do otherwise than its document says. */
+  readonly notes?: (subject: Subject) => ReadonlyArray<string>
   readonly write: (subject: Subject) => string
   readonly read: (text: string, layers: ReadonlyArray<Layer.Layer>) => Reading
 }

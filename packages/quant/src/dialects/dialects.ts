@@ -3,6 +3,7 @@ import { aimet } from "./aimet.ts"
 import type { Dialect } from "./Dialect.ts"
 import { hawq } from "./hawq.ts"
 import { liteRt } from "./liteRt.ts"
+import { llamaQuantize } from "./llamaQuantize.ts"
 import { nncf } from "./nncf.ts"
 import { onnxRuntime } from "./onnxRuntime.ts"
 import { tensorRt } from "./tensorRt.ts"
@@ -10,7 +11,15 @@ import { tensorRt } from "./tensorRt.ts"
 export { settle } from "./Dialect.ts"
 export type { Dialect, Settled } from "./Dialect.ts"
 
-export const dialectNames = ["onnxruntime", "aimet", "tensorrt", "nncf", "litert", "hawq"] as const
+export const dialectNames = [
+  "onnxruntime",
+  "aimet",
+  "tensorrt",
+  "nncf",
+  "litert",
+  "hawq",
+  "llama-quantize"
+] as const
 export type DialectName = (typeof dialectNames)[number]
 
 export const dialects: { readonly [D in DialectName]: Dialect } = {
@@ -19,5 +28,6 @@ export const dialects: { readonly [D in DialectName]: Dialect } = {
   tensorrt: tensorRt,
   nncf,
   litert: liteRt,
-  hawq
+  hawq,
+  "llama-quantize": llamaQuantize
 }

@@ -11,7 +11,7 @@ import { deploy } from "./Pack.ts"
 import type { QuantizedNetwork } from "./QuantizedNetwork.ts"
 import { blockSizes, channelsFirst } from "./weights/Blocks.ts"
 import type { IntegerCodes } from "./weights/integer.ts"
-import { stored } from "./weights/integer/stored.ts"
+import { emitScales } from "./weights/blockScales.ts"
 
 /** Why a layer cannot be MatMulNBits in its format; undefined where it can. */
 export const obstacle = (layer: Layer.Layer, { weights, activations }: Choice): string | undefined => {
@@ -60,7 +60,8 @@ const emit = (
     Tensor.tensor("uint8", [channels, blocks, bytes], MatMulNBits.packed(codes, bits)),
     `${weight}/${bits}b`
   )
-  const scales = builder.constant(stored("float32", [channels, blocks], encoded.scales), `${weight}/scale`)
+  const { scale } = encoded.format
+  const scales = emitScales(builder, weight, [channels, blocks], encoded.scales, scale, bits)
   const zero = (): string => {
     const perRow = Math.ceil((blocks * bits) / 8)
     const packedZeros = new Uint8Array(channels * perRow)

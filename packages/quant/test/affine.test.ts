@@ -28,7 +28,7 @@ describe("integers", () => {
     const q = int.quantize(tensor, 1, WeightFormat.int(2, { block: 2 }), Fitting.extremes)
     expect([...q.scales]).toEqual([2, 3, 20, 30])
     expect([...q.codes]).toEqual([0, 0, 1, 1, 1, 1])
-    expect(int.storedBytes({ shape: [3, 2], axis: 1 }, q.format)).toBe(2 + 16)
+    expect(int.storedBytes({ shape: [3, 2], axis: 1 }, q.format)).toBe(2 + 4 * 2)
   })
 
   it("one bit: the sign times the mean magnitude", () => {
@@ -59,10 +59,12 @@ describe("integers", () => {
 
   it("a block as long as the channel is a channel, one channel is the tensor", () => {
     fc.assert(
-      fc.property(weights, fc.integer({ min: 1, max: 8 }), fc.boolean(), (data, bits, zeroPoint) => {
+      fc.property(weights, fc.integer({ min: 1, max: 16 }), fc.boolean(), (data, bits, zeroPoint) => {
         const tensor = Tensor.float32([4, 6], data)
         const channel = roundTrip(tensor, 0, WeightFormat.int(bits, "channel", zeroPoint))
-        expect(roundTrip(tensor, 0, WeightFormat.int(bits, { block: 6 }, zeroPoint))).toEqual(channel)
+        // Up to 8 bits the scales of blocks are halves.
+        if (bits > 8)
+          expect(roundTrip(tensor, 0, WeightFormat.int(bits, { block: 6 }, zeroPoint))).toEqual(channel)
         const row = Tensor.float32([1, 24], data)
         expect(roundTrip(row, 0, WeightFormat.int(bits, "tensor", zeroPoint))).toEqual(
           roundTrip(row, 0, WeightFormat.int(bits, "channel", zeroPoint))

@@ -1,6 +1,6 @@
 /**
  * Bytes of a network as deployed: integer weights packed to ceil(bits·n / 8), a 32-bit float scale per output
- * channel beside them, biases as 32-bit floats; constants shared by several layers are stored once.
+ * channel (16-bit per block) beside them, biases as 32-bit floats; constants shared by several layers are stored once.
  */
 import { Precision, Work } from "@bitbudget/graph"
 
@@ -8,9 +8,10 @@ import { Precision, Work } from "@bitbudget/graph"
 export const packedBytes = (elements: number, format: Precision.Format): number =>
   Math.ceil((elements * Precision.storedBits(format)) / 8)
 
-/** Bits of one scale and, where the format has one, its zero point. */
+/** Bits of one scale, half precision where it belongs to a block, and of its zero point, where the format has one. */
 const scaleBits = (format: Precision.Format): number =>
-  32 + (format.storage?.zeroPoint === true ? Precision.storedBits(format) : 0)
+  (typeof format.storage?.scale === "number" && format.bits <= 8 ? 16 : 32) +
+  (format.storage?.zeroPoint === true ? Precision.storedBits(format) : 0)
 
 /** Scales of a weight: one for all, one a channel, or one a block along the reduction. */
 const scales = ({ weightChannels, weightElements }: Work.Step, { storage }: Precision.Format): number => {

@@ -48,6 +48,8 @@ class Reader {
   readonly #stored = new Map<string, FloatType>()
   readonly #known = new Map<string, Known>()
   readonly #aliases = new Map<string, string>()
+  /** Of aliases that change a float's width: the type their readers see in the file. */
+  readonly #widths = new Map<string, FloatType>()
   readonly #nodes: Array<AnyNode> = []
   readonly #unreadable = new Set<string>()
   readonly #unsupported: Array<UnsupportedNode> = []
@@ -270,8 +272,11 @@ class Reader {
       unsupported(`uses ${outputs.length} outputs where ${results.length} are known`)
     // A change of the float's width is none where all floats are float32.
     const source = this.#values.get(inputs[0] ?? "")
-    if (op === "Cast" && source?.dtype === "float32" && isFloat(results[0]!.dtype))
+    const [cast] = results
+    if (op === "Cast" && source?.dtype === "float32" && isFloat(cast!.dtype)) {
+      this.#widths.set(outputs[0]!, cast!.dtype)
       return this.#pass(inputs[0]!, outputs[0]!)
+    }
     const read = node(op, name, inputs, outputs, analysedAttributes(op, attributes))
     const analysed = results.map(({ dtype, shape }) => ({ dtype: analysedType(dtype), shape }))
     const known = this.#evaluate(read, analysed)
@@ -336,7 +341,11 @@ class Reader {
     const own = renamed.size === 0 ? carried : renameValues(carried, renamed)
     const attributes = carry(own, raw, versionOf(this.#model, proto.domain), why, this.#around)
     for (const name of attributes.reads) if (name !== "") this.#valueOf(name)
-    this.#emit("Opaque", raw.name, attributes.reads, own.output, attributes)
+    // A carried node wants what the file's own Cast made of its input.
+    const inputTypes = attributes.inputTypes.map(
+      (type, i) => this.#widths.get(carried.input[i] ?? "") ?? type
+    )
+    this.#emit("Opaque", raw.name, attributes.reads, own.output, { ...attributes, inputTypes })
   }
 
   /** Whether the network's output could be read; passed-on or constant outputs get a node that makes them. */

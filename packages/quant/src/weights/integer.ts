@@ -11,6 +11,7 @@ import { affineParameters, largestCode, roundHalfEven } from "../Affine.ts"
 import { sameScale, showScale } from "../format/scaleText.ts"
 import type { IntegerWeights } from "../format/WeightFormat.ts"
 import { blockCount, blockIndex, blockMembers, blockSizes, channelsFirst } from "./Blocks.ts"
+import { emitScales, halfUp, isHalf, kept, scaleBytes } from "./blockScales.ts"
 import { type Fitting, sampleOf } from "./Fitting.ts"
 import { extentOf, extremeScale, leastSquaresAffine, leastSquaresScale } from "./integer/fit.ts"
 import { emitCodes, packedBytes, stored } from "./integer/stored.ts"
@@ -40,7 +41,13 @@ const parametersOf = (
   if (zeroPoint) {
     const found = samples.map((sample) => {
       const { low, high } = extentOf(sample.w)
-      return objective === "extremes" ? affineParameters(low, high, bits) : leastSquaresAffine(sample, bits)
+      const fit =
+        objective === "extremes" ? affineParameters(low, high, bits) : leastSquaresAffine(sample, bits)
+      if (!isHalf(scale, bits) || objective !== "extremes") return fit
+      // Of the range that the kept scale has, whose zero is elsewhere.
+      const kept = halfUp(fit.scale)
+      const zero = roundHalfEven(Math.fround(-Math.min(0, low) / kept))
+      return { scale: kept, zeroPoint: Math.min(2 ** bits - 1, Math.max(0, zero)) }
     })
     return {
       scales: Float32Array.from(found, ({ scale }) => scale),
@@ -68,11 +75,13 @@ const encode = (
   data: ArrayLike<number>,
   of: WeightShape,
   format: IntegerWeights,
-  parameters: Parameters,
+  fitted: Parameters,
   objective: Fitting["objective"]
 ): IntegerCodes => {
   const { bits, scale } = format
-  const { scales, zeroPoints } = parameters
+  const { zeroPoints } = fitted
+  const scales = kept(fitted.scales, scale, bits)
+  const parameters = { scales, zeroPoints }
   const indexOf = blockIndex(of, scale)
   // A loop, since mapping with a function takes ten times as long on typed arrays.
   if (zeroPoints !== undefined) {
@@ -196,7 +205,7 @@ const emitForFloats = (builder: GraphBuilder, name: string, encoded: IntegerCode
           {},
           { name: `${name}/steps` }
         )
-    const factor = builder.constant(stored("float32", scaleShape, scales), `${name}/scale`)
+    const factor = emitScales(builder, name, scaleShape, scales, scale, bits)
     return builder.add("Mul", [steps, factor], {}, { name: `${name}/scaled` })
   }
   if (typeof scale !== "object")
@@ -216,15 +225,16 @@ const emitForFloats = (builder: GraphBuilder, name: string, encoded: IntegerCode
 const uneven = (
   builder: GraphBuilder,
   name: string,
-  { format: { bits }, codes, scales, zeroPoints }: IntegerCodes,
+  { format, codes, scales, zeroPoints }: IntegerCodes,
   shape: ReadonlyArray<number>,
   scaleShape: ReadonlyArray<number>,
   block: number
 ): string => {
+  const { bits } = format
   const dtype: Tensor.DType =
     zeroPoints === undefined ? (bits <= 8 ? "int8" : "int16") : bits <= 8 ? "uint8" : "uint16"
   const wide = emitCodes(builder, name, shape, codes, bits, zeroPoints === undefined, dtype)
-  const scale = builder.constant(stored("float32", scaleShape, scales), `${name}/scale`)
+  const scale = emitScales(builder, name, scaleShape, scales, format.scale, bits)
   const zero =
     zeroPoints === undefined
       ? []
@@ -251,7 +261,11 @@ const emit = (builder: GraphBuilder, name: string, encoded: IntegerCodes, produc
 
 const storedBytes = (of: WeightShape, { bits, scale, zeroPoint }: IntegerWeights): number => {
   const scales = blockCount(of, scale)
-  return packedBytes(Dim.elements(of.shape), bits) + 4 * scales + (zeroPoint ? packedBytes(scales, bits) : 0)
+  return (
+    packedBytes(Dim.elements(of.shape), bits) +
+    scaleBytes(scale, bits) * scales +
+    (zeroPoint ? packedBytes(scales, bits) : 0)
+  )
 }
 
 const containers = [2, 4, 8, 16] as const

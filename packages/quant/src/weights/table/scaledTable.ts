@@ -6,6 +6,7 @@ import { type GraphBuilder, type Precision, Tensor } from "@bitbudget/graph"
 import { nearest } from "../../corrections/levels.ts"
 import type { Scale, WeightFormat } from "../../format/WeightFormat.ts"
 import { blockCount, blockIndex, blockMembers } from "../Blocks.ts"
+import { emitScales as writeScales, kept, scaleBytes } from "../blockScales.ts"
 import { fitScale, type Fitting, type Sample, sampleOf, scaleCandidates } from "../Fitting.ts"
 import { packedBytes, stored } from "../integer/stored.ts"
 import type { WeightKind, WeightShape } from "../WeightKind.ts"
@@ -79,9 +80,10 @@ export const scaledTable = <F extends WeightFormat>(tableOf: (format: F) => Tabl
     data: ArrayLike<number>,
     of: WeightShape,
     format: F,
-    scales: Float32Array
+    fitted: Float32Array
   ): ScaledCodes<F> => {
-    const { values, scale } = tableOf(format)
+    const { bits, powersOfTwo, scale, values } = tableOf(format)
+    const scales = powersOfTwo ? fitted : kept(fitted, scale, bits)
     const indexOf = blockIndex(of, scale)
     const codes = new Uint16Array(data.length)
     for (let i = 0; i < data.length; i++) codes[i] = nearest(values, data[i]! / scales[indexOf(i)]!)
@@ -90,8 +92,8 @@ export const scaledTable = <F extends WeightFormat>(tableOf: (format: F) => Tabl
   const emitScales =
     (builder: GraphBuilder, name: string, encoded: ScaledCodes<F>) =>
     (shape: ReadonlyArray<number>): string => {
-      if (!tableOf(encoded.format).powersOfTwo)
-        return builder.constant(stored("float32", shape, encoded.scales), `${name}/scale`)
+      const { bits, powersOfTwo, scale } = tableOf(encoded.format)
+      if (!powersOfTwo) return writeScales(builder, name, shape, encoded.scales, scale, bits)
       const exponents = Uint8Array.from(encoded.scales, (s) => Math.log2(s) + EXPONENT_BIAS)
       const bytes = builder.constant(stored("uint8", shape, exponents), `${name}/exponents`)
       const shared = (wanted: string, value: number) =>
@@ -134,7 +136,10 @@ export const scaledTable = <F extends WeightFormat>(tableOf: (format: F) => Tabl
     blank: (of, format) => ({ format, ...of, codes: new Uint16Array(0), scales: new Float32Array(0) }),
     storedBytes: (of, format) => {
       const { bits, scale, powersOfTwo } = tableOf(format)
-      return packedBytes(storedCodes(of, scale), bits) + (powersOfTwo ? 1 : 4) * blockCount(of, scale)
+      return (
+        packedBytes(storedCodes(of, scale), bits) +
+        (powersOfTwo ? 1 : scaleBytes(scale, bits)) * blockCount(of, scale)
+      )
     },
     dtype: (format) => {
       const { bits } = tableOf(format)

@@ -8,6 +8,7 @@ import { Effect, Schema } from "effect"
 import * as Stage from "../store/Stage.ts"
 import type { Cookery } from "./cook.ts"
 import { distortionTable } from "./distortions.ts"
+import { frontOf } from "./front.ts"
 import { type Costs, quantitiesOf } from "./costs.ts"
 import type { Job, JobFailure } from "./job.ts"
 import type { Limit } from "./limits.ts"
@@ -16,7 +17,6 @@ import { type Measured, written } from "./measure.ts"
 import type { Opened } from "./open.ts"
 import {
   acceptance,
-  frontOf,
   planOf,
   type Program,
   solve,

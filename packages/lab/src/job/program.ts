@@ -3,7 +3,7 @@
  * assignment is an answer only if its whole simulation keeps the budgets. So "optimal" is said of the true problem.
  */
 import { Choice } from "@bitbudget/quant"
-import { Infeasibility, Pareto, type Problem, type Solution, Solver } from "@bitbudget/search"
+import { Infeasibility, type Problem, type Solution, Solver } from "@bitbudget/search"
 import { Effect } from "effect"
 import { type Budget, type Quantity, unitOf } from "../Budget.ts"
 import { Infeasible, type RequestFailure } from "../errors.ts"
@@ -30,7 +30,7 @@ export const MOST_SIMULATIONS = 500
 export const FEW_SIMULATIONS = 60
 
 /** Seconds of search where the user names no number. */
-const USUAL_SECONDS = 60
+export const USUAL_SECONDS = 60
 
 /** Times the estimate's solution is tightened towards a plan that keeps the budgets when simulated. */
 const TIGHTENINGS = 8
@@ -133,34 +133,6 @@ export const problemOf = (
     budgets,
     ties: tied.map((ids) => ({ groups: ids, same: "activations" })),
     ...(aim === undefined ? {} : { minimise: aim.minimise })
-  }
-}
-
-/** Whose standard errors the losses of a problem have; undefined where a choice has none. */
-export type LossErrors = (layer: string, choice: string) => number | undefined
-
-/** The problem that every draw of the losses is solved over: a plan that keeps the budgets is within its limits. */
-export const problemAround = (
-  program: Program,
-  losses: LossTable["losses"],
-  plan: Choice.Choices,
-  errorOf: LossErrors
-): Problem.Problem => {
-  const { budgets = {}, groups, ...rest } = problemOf(program, losses, { table: "estimate" })
-  const own = groups.map(({ choices, id }) =>
-    choices.find((choice) => choice.id === Choice.show(plan.get(id)!))
-  )
-  const sumOf = (name: string) => own.reduce((sum, choice) => sum + (choice?.costs[name] ?? 0), 0)
-  return {
-    ...rest,
-    groups: groups.map(({ choices, id }) => ({
-      id,
-      choices: choices.map((choice) => ({ ...choice, stdErr: { loss: errorOf(id, choice.id) ?? 0 } }))
-    })),
-    // Estimates and simulations differ: the plan's own sum is a limit that the simulation allows.
-    budgets: Object.fromEntries(
-      Object.entries(budgets).map(([name, limit]) => [name, Math.max(limit, sumOf(name))])
-    )
   }
 }
 
@@ -365,52 +337,6 @@ export const leastCost = Effect.fn("leastCost")(function* (
     simulations: evaluations,
     seconds
   }
-})
-
-/** A point of a front. */
-export interface Traded {
-  readonly limit: number
-  readonly loss: number
-  readonly optimal: boolean
-  readonly choice: Solution.Solution["choice"]
-}
-
-/** Points of the front of the loss over one quantity, each proved as far as the simulations allowed. */
-export const frontOf = Effect.fn("front")(function* (
-  program: Program,
-  losses: LossTable["losses"],
-  { over, points }: { readonly over: Quantity; readonly points: number }
-): Effect.fn.Return<ReadonlyArray<Traded>, RequestFailure> {
-  const { budgets, groups, ties } = problemOf(
-    {
-      ...program,
-      limits: [...program.limits, { budget: { text: over, quantity: over, limit: Infinity }, limit: 1e300 }]
-    },
-    losses,
-    { table: "lower" }
-  )
-  const { [over]: _, ...others } = budgets!
-  const { costs, opened } = program
-  const fixed = costs.fixedLower[over] ?? 0
-  const front = yield* Pareto.pareto({ groups, ties: ties!, budgets: others }, over, points, {
-    accept: acceptance(program),
-    // A plan that cannot be simulated is no point of a front.
-    whole: (choice) => {
-      const plan = planOf(opened, choice)
-      const cost = Effect.runSync(Effect.option(costs.simulate(plan)))
-      return cost._tag === "None"
-        ? Infinity
-        : (quantitiesOf(cost.value, costs.averageBits(plan))[over] ?? Infinity) - fixed
-    },
-    evaluations: MOST_SIMULATIONS,
-    timeLimitSeconds: program.timeLimitSeconds ?? USUAL_SECONDS
-  })
-  return front.map(({ limit, solution }) => ({
-    limit: limit + fixed,
-    loss: solution.objective!,
-    optimal: solution.status === "optimal",
-    choice: solution.choice
-  }))
 })
 
 /** Losses of nothing: what is asked before anything was measured. */

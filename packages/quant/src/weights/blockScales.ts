@@ -1,7 +1,7 @@
 /**
  * Scales of blocks in half precision: one for 16 or 32 values in 32 bits would weigh as much as another bit or two a value.
- * They are rounded before codes are chosen, and upwards, so that a block's largest value stays within its codes; files keep
- * float16 and widen it once, when they are loaded. Scales of channels are few and stay float32, which integer kernels want.
+ * They are rounded before codes are chosen; up to 8 bits that moves the end of a range by an eighth of a step at most. Files
+ * keep float16 and widen it once, when they are loaded. Scales of channels are few and stay float32, which integer kernels want.
  */
 import type { GraphBuilder } from "@bitbudget/graph"
 import type { Scale } from "../format/WeightFormat.ts"
@@ -17,19 +17,16 @@ export const isHalf = (scale: Scale, bits: number): boolean => typeof scale === 
 
 export const scaleBytes = (scale: Scale, bits: number): number => (isHalf(scale, bits) ? 2 : 4)
 
-/** The nearest half that is no smaller in magnitude; the largest there is beyond it. */
-export const halfUp = (x: number): number => {
-  const size = Math.abs(x)
-  if (size === 0) return x
-  const rounded = Math.f16round(Math.min(size, LARGEST))
-  if (rounded >= size || rounded === LARGEST) return Math.sign(x) * rounded
-  const step = size < NORMAL ? LEAST : 2 ** (Math.floor(Math.log2(rounded)) - 10)
-  return Math.sign(x) * Math.min(LARGEST, rounded + step)
+/** The nearest half. Below the normal ones, where the next may be half as large, the next above; at most the largest. */
+export const toHalf = (x: number): number => {
+  const size = Math.min(LARGEST, Math.abs(x))
+  const nearest = Math.f16round(size)
+  return Math.sign(x) * (size < NORMAL && nearest < size ? nearest + LEAST : nearest)
 }
 
 /** Scales as they are kept. */
 export const kept = (scales: Float32Array, scale: Scale, bits: number): Float32Array =>
-  isHalf(scale, bits) ? scales.map(halfUp) : scales
+  isHalf(scale, bits) ? scales.map(toHalf) : scales
 
 /** Adds the scales and returns the name of their float32 value. */
 export const emitScales = (

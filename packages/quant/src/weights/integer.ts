@@ -11,7 +11,7 @@ import { affineParameters, largestCode, roundHalfEven } from "../Affine.ts"
 import { sameScale, showScale } from "../format/scaleText.ts"
 import type { IntegerWeights } from "../format/WeightFormat.ts"
 import { blockCount, blockIndex, blockMembers, blockSizes, channelsFirst } from "./Blocks.ts"
-import { emitScales, halfUp, isHalf, kept, scaleBytes } from "./blockScales.ts"
+import { emitScales, toHalf, isHalf, kept, scaleBytes } from "./blockScales.ts"
 import { type Fitting, sampleOf } from "./Fitting.ts"
 import { extentOf, extremeScale, leastSquaresAffine, leastSquaresScale } from "./integer/fit.ts"
 import { emitCodes, packedBytes, stored } from "./integer/stored.ts"
@@ -45,7 +45,7 @@ const parametersOf = (
         objective === "extremes" ? affineParameters(low, high, bits) : leastSquaresAffine(sample, bits)
       if (!isHalf(scale, bits) || objective !== "extremes") return fit
       // Of the range that the kept scale has, whose zero is elsewhere.
-      const kept = halfUp(fit.scale)
+      const kept = toHalf(fit.scale)
       const zero = roundHalfEven(Math.fround(-Math.min(0, low) / kept))
       return { scale: kept, zeroPoint: Math.min(2 ** bits - 1, Math.max(0, zero)) }
     })

@@ -95,6 +95,7 @@ const workshop = (): string => {
         budgets: [["size<=100%"]]
       })
     )
+  put("nncf.json", JSON.stringify({ compression: { algorithm: "quantization" } }))
   put("out/plan.json", JSON.stringify({ version: 2, default: "w4a8", layers: {} }))
   fs.cpSync(path.join(root, "hw-profiles"), path.join(folder, "hw-profiles"), { recursive: true })
   put("my-board.json", fs.readFileSync(path.join(root, "hw-profiles/gap9.json")))

@@ -95,6 +95,10 @@ const workshop = (): string => {
         budgets: [["size<=100%"]]
       })
     )
+  const llama = path.join(root, "packages/runtime/test/goldens/folders/llama")
+  fs.cpSync(llama, path.join(folder, "llama"), { recursive: true })
+  const config = JSON.parse(fs.readFileSync(path.join(llama, "config.json"), "utf8"))
+  put("llama/config.json", JSON.stringify({ ...config, max_position_embeddings: 4096 }))
   put("nncf.json", JSON.stringify({ compression: { algorithm: "quantization" } }))
   put("out/plan.json", JSON.stringify({ version: 2, default: "w4a8", layers: {} }))
   fs.cpSync(path.join(root, "hw-profiles"), path.join(folder, "hw-profiles"), { recursive: true })

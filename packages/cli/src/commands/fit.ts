@@ -69,7 +69,7 @@ export const fit = Command.make(
 ).pipe(
   Command.withExamples([
     {
-      command: "bitbudget fit llm.onnx --device jetson-orin-nano --context 4096",
+      command: "bitbudget fit llama/ --device jetson-orin-nano --memory 8GB --context 4096",
       description: "does it fit, how long a context, how many tokens a second, at each width"
     }
   ])

@@ -43,19 +43,20 @@ export interface FittedScale {
 
 /**
  * The scale with the least error among `candidates`, each improved once, the best one further: codes for the scale,
- * then the scale for the codes, s = Σhwq / Σhq², which can only lower the error. `level` is the nearest level to w/s.
- * Undefined where every candidate is 0 or no number.
+ * then the scale for the codes, s = Σhwq / Σhq², which can only lower the error. `level` is the nearest level to w/s, `held`
+ * the scale as the format keeps it, by which alone candidates are judged. Undefined where every candidate is 0 or no number.
  */
 export const fitScale = (
   { w, h }: Sample,
   level: (steps: number) => number,
-  candidates: ReadonlyArray<number>
+  candidates: ReadonlyArray<number>,
+  held: (scale: number) => number = Math.fround
 ): FittedScale | undefined => {
   let best: FittedScale | undefined
   let refit = 0
   /** The least-squares scale for the candidate's codes; 0 where there is none. */
   const consider = (candidate: number): number => {
-    const scale = Math.fround(candidate)
+    const scale = held(candidate)
     if (scale === 0 || !Number.isFinite(scale)) return 0
     let [wq, qq, error] = [0, 0, 0]
     for (let i = 0; i < w.length; i++) {

@@ -24,6 +24,10 @@ export const toHalf = (x: number): number => {
   return Math.sign(x) * (size < NORMAL && nearest < size ? nearest + LEAST : nearest)
 }
 
+/** What a scale becomes in a format. */
+export const keeper = (scale: Scale, bits: number): ((of: number) => number) =>
+  isHalf(scale, bits) ? toHalf : Math.fround
+
 /** Scales as they are kept. */
 export const kept = (scales: Float32Array, scale: Scale, bits: number): Float32Array =>
   isHalf(scale, bits) ? scales.map(toHalf) : scales

@@ -7,13 +7,13 @@
  * found stands in `integer/fit.ts`, how codes are stored in `integer/stored.ts`.
  */
 import { Dim, type GraphBuilder, type Precision, Tensor } from "@bitbudget/graph"
-import { affineParameters, largestCode, roundHalfEven } from "../Affine.ts"
+import { largestCode, roundHalfEven } from "../Affine.ts"
 import { sameScale, showScale } from "../format/scaleText.ts"
 import type { IntegerWeights } from "../format/WeightFormat.ts"
 import { blockCount, blockIndex, blockMembers, blockSizes, channelsFirst } from "./Blocks.ts"
-import { emitScales, toHalf, isHalf, kept, scaleBytes } from "./blockScales.ts"
+import { emitScales, keeper, kept, scaleBytes } from "./blockScales.ts"
 import { type Fitting, sampleOf } from "./Fitting.ts"
-import { extentOf, extremeScale, leastSquaresAffine, leastSquaresScale } from "./integer/fit.ts"
+import { affineOf, extentOf, extremeScale, leastSquaresAffine, leastSquaresScale } from "./integer/fit.ts"
 import { emitCodes, packedBytes, stored } from "./integer/stored.ts"
 import type { Product, WeightKind, WeightShape } from "./WeightKind.ts"
 
@@ -37,17 +37,14 @@ const parametersOf = (
   { bits, scale, zeroPoint }: IntegerWeights,
   { objective, importance }: Fitting
 ): Parameters => {
+  const held = keeper(scale, bits)
   const samples = blockMembers(of, scale).map((members) => sampleOf(data, members, importance))
   if (zeroPoint) {
     const found = samples.map((sample) => {
       const { low, high } = extentOf(sample.w)
-      const fit =
-        objective === "extremes" ? affineParameters(low, high, bits) : leastSquaresAffine(sample, bits)
-      if (!isHalf(scale, bits) || objective !== "extremes") return fit
-      // Of the range that the kept scale has, whose zero is elsewhere.
-      const kept = toHalf(fit.scale)
-      const zero = roundHalfEven(Math.fround(-Math.min(0, low) / kept))
-      return { scale: kept, zeroPoint: Math.min(2 ** bits - 1, Math.max(0, zero)) }
+      return objective === "extremes"
+        ? affineOf(low, high, bits, held)
+        : leastSquaresAffine(sample, bits, held)
     })
     return {
       scales: Float32Array.from(found, ({ scale }) => scale),
@@ -61,7 +58,9 @@ const parametersOf = (
           return weight === 0 ? 0 : w.reduce((sum, x, i) => sum + h[i]! * Math.abs(x), 0) / weight
         }
       : (sample: (typeof samples)[number]) =>
-          objective === "extremes" ? extremeScale(extentOf(sample.w), bits) : leastSquaresScale(sample, bits)
+          objective === "extremes"
+            ? extremeScale(extentOf(sample.w), bits)
+            : leastSquaresScale(sample, bits, held)
   return { scales: Float32Array.from(samples, scaleOfSample), zeroPoints: undefined }
 }
 

@@ -9,6 +9,9 @@
 import { affineParameters, largestCode, roundHalfEven, scaleOf } from "../../Affine.ts"
 import { type FittedScale, fitScale, type Sample, scaleCandidates } from "../Fitting.ts"
 
+/** A scale as the format keeps it. */
+export type Held = (scale: number) => number
+
 export interface Extent {
   readonly low: number
   readonly high: number
@@ -35,7 +38,7 @@ const clipped = (low: number, high: number) => (steps: number) =>
   Math.max(low, Math.min(high, roundHalfEven(steps)))
 
 /** The least-squares scale for codes −2^(b−1) … 2^(b−1) − 1, negative where the positive weights reach farther. */
-export const leastSquaresScale = (sample: Sample, bits: number): number => {
+export const leastSquaresScale = (sample: Sample, bits: number, held: Held): number => {
   const extent = extentOf(sample.w)
   const top = Math.max(extent.high, -extent.low)
   const largest = largestCode(bits)
@@ -48,7 +51,7 @@ export const leastSquaresScale = (sample: Sample, bits: number): number => {
     candidateCount(bits)
   )
   const level = clipped(-largest - 1, largest)
-  const fitted = fitScale(sample, level, [plain, -plain, ...grid, ...grid.map((s) => -s)])
+  const fitted = fitScale(sample, level, [plain, -plain, ...grid, ...grid.map((s) => -s)], held)
   return fitted?.scale ?? plain
 }
 
@@ -57,19 +60,28 @@ export interface Affine {
   readonly zeroPoint: number
 }
 
+/** Scale, as the format keeps it, and zero point over [low, high]. */
+export const affineOf = (low: number, high: number, bits: number, held: Held): Affine => {
+  const { scale, zeroPoint } = affineParameters(low, high, bits)
+  const kept = held(scale)
+  if (kept === scale) return { scale, zeroPoint }
+  const zero = roundHalfEven(Math.fround(-Math.min(0, low) / kept))
+  return { scale: kept, zeroPoint: Math.min(2 ** bits - 1, Math.max(0, zero)) }
+}
+
 /** The least-squares scale and zero point for codes 0 … 2^b − 1. */
-export const leastSquaresAffine = (sample: Sample, bits: number): Affine => {
+export const leastSquaresAffine = (sample: Sample, bits: number, held: Held): Affine => {
   const { low, high } = extentOf(sample.w)
   const levels = 2 ** bits - 1
-  const plain = affineParameters(low, high, bits)
+  const plain = affineOf(low, high, bits, held)
   if (low === high) return plain
   const shrinks =
     bits <= 4 ? [1, 0.92, 0.84, 0.76, 0.68, 0.6, 0.5, 0.4] : bits <= 6 ? [1, 0.93, 0.86] : [1, 0.98]
   let best: (FittedScale & Affine) | undefined
   for (const below of shrinks)
     for (const above of shrinks) {
-      const { scale, zeroPoint } = affineParameters(low * below, high * above, bits)
-      const found = fitScale(sample, clipped(-zeroPoint, levels - zeroPoint), [scale])
+      const { scale, zeroPoint } = affineOf(low * below, high * above, bits, held)
+      const found = fitScale(sample, clipped(-zeroPoint, levels - zeroPoint), [scale], held)
       if (found !== undefined && (best === undefined || found.error < best.error))
         best = { ...found, zeroPoint }
     }

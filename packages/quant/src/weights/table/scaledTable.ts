@@ -6,7 +6,7 @@ import { type GraphBuilder, type Precision, Tensor } from "@bitbudget/graph"
 import { nearest } from "../../corrections/levels.ts"
 import type { Scale, WeightFormat } from "../../format/WeightFormat.ts"
 import { blockCount, blockIndex, blockMembers } from "../Blocks.ts"
-import { emitScales as writeScales, kept, scaleBytes } from "../blockScales.ts"
+import { emitScales as writeScales, keeper, kept, scaleBytes } from "../blockScales.ts"
 import { fitScale, type Fitting, type Sample, sampleOf, scaleCandidates } from "../Fitting.ts"
 import { packedBytes, stored } from "../integer/stored.ts"
 import type { WeightKind, WeightShape } from "../WeightKind.ts"
@@ -52,7 +52,7 @@ const arithmetic = ({ bits, scale }: Table): Precision.Format => ({
 })
 
 const scalesOf = (data: ArrayLike<number>, of: WeightShape, table: Table, fitting: Fitting): Float32Array => {
-  const { values, scale, powersOfTwo, fit } = table
+  const { bits, fit, powersOfTwo, scale, values } = table
   const [low, high] = [values[0]!, values.at(-1)!]
   const level = (steps: number) => values[nearest(values, steps)]!
   return Float32Array.from(blockMembers(of, scale), (members) => {
@@ -68,7 +68,8 @@ const scalesOf = (data: ArrayLike<number>, of: WeightShape, table: Table, fittin
       return tried.reduce((a, b) => (b.error < a.error ? b : a)).s
     }
     if (fitting.objective === "extremes") return whole
-    return fitScale(sample, level, [whole, ...scaleCandidates(whole, 0.8, 2.5, 24)])?.scale ?? whole
+    const grid = scaleCandidates(whole, 0.8, 2.5, 24)
+    return fitScale(sample, level, [whole, ...grid], keeper(scale, bits))?.scale ?? whole
   })
 }
 

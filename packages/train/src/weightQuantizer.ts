@@ -7,7 +7,7 @@
  * gradients of the weights that round to it (Han, Mao & Dally, "Deep Compression", 2016).
  */
 import { type Gradient, Tensor } from "@bitbudget/graph"
-import { Affine, Blocks, WeightKinds } from "@bitbudget/quant"
+import { Affine, Blocks, BlockScales, WeightKinds } from "@bitbudget/quant"
 import { gradientScale, learnsScale, pullback, type WeightEstimator } from "./Estimator.ts"
 import type { Parameter } from "./Parameter.ts"
 import { type ScaleView, viewOf } from "./scales.ts"
@@ -62,13 +62,15 @@ const staircaseOf = (e: Gradient.Algebra, v: string, table: ArrayLike<number>): 
   return sum!
 }
 
+const toFloat = (e: Gradient.Algebra, value: string) => e.apply("Cast", [value], { to: "float32" })
+
 /** Rounded by scale and codes between `low` and `high`, numbers or constants. */
 const scaled = (
   e: Gradient.Algebra,
   latent: string,
   name: string,
   view: ScaleView,
-  scales: Float32Array,
+  { scales, half }: { readonly scales: Float32Array; readonly half: boolean },
   round: (v: string) => { readonly clipped: string; readonly q: string },
   high: number,
   estimator: WeightEstimator,
@@ -81,10 +83,12 @@ const scaled = (
     view.shape,
     scales.map((s) => (s === 0 ? 1e-12 : s))
   )
+  // Scales that are kept as halves are halves in every step; their gradient goes straight through.
+  const kept = half ? toFloat(e, e.apply("Cast", [scale], { to: "float16" })) : scale
   const x = view.into(e, latent)
-  const v = e.div(x, scale)
+  const v = e.div(x, kept)
   const { clipped, q } = round(v)
-  const y = e.mul(q, scale)
+  const y = e.mul(q, kept)
   const learns = learnsScale(estimator)
   return {
     rounded: view.back(e, y),
@@ -127,7 +131,8 @@ const integer =
       return { clipped, q: e.unary("Round", clipped) }
     }
     const high = zeroPoint ? 2 ** bits - 1 : Math.max(1, largest)
-    return scaled(e, latent, name, view, encoded.scales, round, high, estimator, (weights, scales) =>
+    const held = { scales: encoded.scales, half: BlockScales.isHalf(scale, bits) }
+    return scaled(e, latent, name, view, held, round, high, estimator, (weights, scales) =>
       WeightKinds.recode({ ...encoded, scales }, weights)
     )
   }
@@ -141,7 +146,9 @@ const tableOf = (encoded: Encoded & { readonly scales: Float32Array }): Float32A
 const fixedTable =
   (encoded: Extract<Encoded, { readonly scales: Float32Array }>, table: Float32Array): Write =>
   (e, latent, name, _, estimator) => {
-    const view = viewOf(encoded, WeightKinds.scaleOf(encoded.format)!)
+    const { format } = encoded
+    const shared = WeightKinds.scaleOf(format)!
+    const view = viewOf(encoded, shared)
     const [low, high] = [table[0]!, table.at(-1)!]
     // The pullback reads the clipped values, so the nearest level is found from them.
     const round = (v: string) => {
@@ -149,8 +156,10 @@ const fixedTable =
       return { clipped, q: staircaseOf(e, clipped, table) }
     }
     // Powers of two stay powers of two.
-    const own = encoded.format.kind === "mx" && estimator === "lsq" ? "clipped" : estimator
-    return scaled(e, latent, name, view, encoded.scales, round, high, own, (weights, scales) =>
+    const own = format.kind === "mx" && estimator === "lsq" ? "clipped" : estimator
+    const half = format.kind !== "mx" && BlockScales.isHalf(shared, WeightKinds.storedBits(format))
+    const held = { scales: encoded.scales, half }
+    return scaled(e, latent, name, view, held, round, high, own, (weights, scales) =>
       WeightKinds.recode({ ...encoded, scales }, weights)
     )
   }

@@ -1,4 +1,4 @@
-/** `compare --budget`: each device's best plan under its own budgets, as `search` finds it, or why it has none. */
+/** `compare --budgets`: each device's best plan under its own budgets, as `search` finds it, or why it has none. */
 import { Effect } from "effect"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
@@ -18,7 +18,7 @@ const compare = (dir: string, devices: ReadonlyArray<string>, texts: ReadonlyArr
     out: path.join(dir, "devices")
   })
 
-describe("compare --budget", () => {
+describe("compare --budgets", () => {
   it("gives what a search for each device gives, and says why a device has no plan", async () => {
     const dir = await Tiny.folder()
     const { rows } = await Tiny.withStore(

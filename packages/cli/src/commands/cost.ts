@@ -100,7 +100,7 @@ export const compare = Command.make(
       Flag.optional,
       Flag.withDescription("Shorthands or plan files, with commas (default w8a8)")
     ),
-    budget: Flag.String("budget").pipe(
+    budgets: Flag.String("budgets").pipe(
       Flag.atLeast(0),
       Flag.withDescription(
         'In place of plans: the best of each device under its budgets, as "latency<=60%" or "gap9: size<=80KB"; repeat'
@@ -118,10 +118,10 @@ export const compare = Command.make(
     ),
     dim: dimFlag
   },
-  ({ activations, batch, budget, data, devices, dim, model, out, plans, seed, threads, weights }) =>
+  ({ activations, batch, budgets, data, devices, dim, model, out, plans, seed, threads, weights }) =>
     Effect.gen(function* () {
       const reading = yield* readingOf(dim)
-      if (budget.length === 0) {
+      if (budgets.length === 0) {
         const result = yield* Tasks.compare({
           model,
           batch,
@@ -133,13 +133,13 @@ export const compare = Command.make(
         return yield* print(Results.CompareResult, result, Tables.compare)
       }
       if (Option.isSome(plans))
-        return yield* refuse("--plans are plans, --budget asks for the best one: give one of them")
-      if (Option.isNone(data)) return yield* refuse("--budget needs --data, which plans are measured on")
-      if (batch !== 1) return yield* refuse("--budget is about one sample at a time: leave --batch out")
+        return yield* refuse("--plans are plans, --budgets asks for the best one: give one of them")
+      if (Option.isNone(data)) return yield* refuse("--budgets needs --data, which plans are measured on")
+      if (batch !== 1) return yield* refuse("--budgets is about one sample at a time: leave --batch out")
       const request = {
         model,
         devices,
-        budgets: budget,
+        budgets,
         data: data.value,
         weights: Option.isSome(weights) ? yield* weightFormats(weights.value) : undefined,
         activations: Option.isSome(activations) ? yield* activationFormats(activations.value) : undefined,
@@ -159,7 +159,7 @@ export const compare = Command.make(
       description: "two devices, two widths"
     },
     {
-      command: 'bitbudget compare m.onnx --devices gap9,ethos-u55-128 --data d.json --budget "latency<=70%"',
+      command: 'bitbudget compare m.onnx --devices gap9,ethos-u55-128 --data d.json --budgets "latency<=70%"',
       description: "the best plan of each under its own budget, measured"
     }
   ])

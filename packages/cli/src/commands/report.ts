@@ -70,7 +70,7 @@ export const report = Command.make(
 ).pipe(
   Command.withExamples([
     { command: "bitbudget report 3f2a -o run.html", description: "a page to open, mail or print" },
-    { command: "bitbudget report 3f2a --chart front -o front.svg", description: "a chart for a paper" },
+    { command: "bitbudget report 3f2a --chart skyline -o skyline.svg", description: "a chart for a paper" },
     {
       command: "bitbudget report 3f2a 91bc --format md -o plan.md",
       description: "two runs for a pull request"

@@ -1,5 +1,5 @@
 /**
- * `compare --budget`: which device? The best plan of each under its own budgets, searched and measured, side by side.
+ * `compare --budgets`: which device? The best plan of each under its own budgets, searched and measured, side by side.
  *
  * What was measured of the network is the same on every device, so the second search only solves and judges anew.
  */
@@ -61,7 +61,7 @@ const budgetsOf = Effect.fnUntraced(function* (
     const { device } = found
     if (device !== undefined && profiles.every(({ id }) => id !== device))
       return yield* unusable(
-        `--budget "${text}": ${device} is none of the devices compared, which are ${profiles.map(({ id }) => id).join(", ")}`
+        `--budgets "${text}": ${device} is none of the devices compared, which are ${profiles.map(({ id }) => id).join(", ")}`
       )
     all.push(found)
   }
@@ -71,7 +71,7 @@ const budgetsOf = Effect.fnUntraced(function* (
     )
     return budgets.length > 0
       ? Effect.succeed({ profile, budgets })
-      : Effect.fail(unusable(`${profile.id} has no budget: add --budget "latency<=60%" for every device`))
+      : Effect.fail(unusable(`${profile.id} has no budget: add --budgets "latency<=60%" for every device`))
   })
 })
 

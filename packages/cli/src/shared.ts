@@ -206,25 +206,26 @@ export const targetOf = (flags: {
   readonly accuracyLevel: "1" | "4"
 }) => ({ name: flags.target, accuracyLevel: flags.accuracyLevel === "4" ? (4 as const) : (1 as const) })
 
+/** A whole number from `least` on. */
+export const countFlag = (name: string, least = 1) =>
+  Flag.Int(name).pipe(
+    Flag.filter(
+      (count) => count >= least,
+      () => `a whole number from ${least} on`
+    )
+  )
+
 /** How a text becomes windows of tokens. */
 export const textFlags = {
   tokenizer: textFlag("tokenizer").pipe(
     Flag.optional,
     Flag.withDescription("tokenizer.json of a text's tokens (default the one beside the model)")
   ),
-  window: Flag.Int("window").pipe(
-    Flag.filter(
-      (count) => count >= 1,
-      () => "a whole number from 1 on"
-    ),
+  window: countFlag("window").pipe(
     Flag.optional,
     Flag.withDescription("Tokens of a text the model sees at once (default 128)")
   ),
-  stride: Flag.Int("stride").pipe(
-    Flag.filter(
-      (count) => count >= 1,
-      () => "a whole number from 1 on"
-    ),
+  stride: countFlag("stride").pipe(
     Flag.optional,
     Flag.withDescription("Tokens from one window to the next (default the window)")
   )
@@ -243,15 +244,6 @@ export const textOf = ({
   window: Option.getOrUndefined(window),
   stride: Option.getOrUndefined(stride)
 })
-
-/** A whole number from `least` on. */
-export const countFlag = (name: string, least = 1) =>
-  Flag.Int(name).pipe(
-    Flag.filter(
-      (count) => count >= least,
-      () => `a whole number from ${least} on`
-    )
-  )
 
 /** Tokens that a language model attends to where nothing is said. */
 export const DEFAULT_CONTEXT = 4096

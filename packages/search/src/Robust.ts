@@ -62,7 +62,7 @@ export const redrawn = (problem: Problem, seed: number): Problem => {
 
 export const robustness = Effect.fn("search.robustness")(function* (
   problem: Problem,
-  solution: Solution,
+  solution: Pick<Solution, "choice">,
   { draws = 200, seed = 0, ...options }: SolverOptions & { readonly draws?: number } = {}
 ): Effect.fn.Return<Robustness, SolverFailure> {
   const counts = new Map(problem.groups.map(({ id }) => [id, new Map<string, number>()]))

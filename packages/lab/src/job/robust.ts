@@ -3,7 +3,7 @@
  * every draw, and it is counted which choices survive. What the device predicts stays as it is.
  */
 import { Choice } from "@bitbudget/quant"
-import { type Problem, Robust, Solver } from "@bitbudget/search"
+import { type Problem, Robust } from "@bitbudget/search"
 import { Referee } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { UnusableRequest } from "../errors.ts"
@@ -70,9 +70,9 @@ export const robust = Effect.fn("robust")(function* (
       `--robust: losses by ${metric} have no standard errors; choose by measured ones with --metric deltaLoss`
     )
   const problem = problemAround(program, losses, plan, errorOf)
-  const solve = Effect.orDie(Solver.solve(problem))
-  const solution = { ...(yield* solve), choice: assignmentOf(plan) }
-  const found = yield* Effect.orDie(Robust.robustness(problem, solution, { draws, seed }))
+  const found = yield* Effect.orDie(
+    Robust.robustness(problem, { choice: assignmentOf(plan) }, { draws, seed })
+  )
   return {
     draws,
     regret: found.regret,

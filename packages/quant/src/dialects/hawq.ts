@@ -46,14 +46,16 @@ export const hawq: Dialect = {
     ),
   read: (text, layers) =>
     readDocument(Document, text, (document) => {
-      const names = Object.keys(document)
+      const bits = new Map(Object.entries(document))
       const ids = [
-        ...new Set(names.map((name) => (name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : name)))
+        ...new Set(
+          [...bits.keys()].map((name) => (name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : name))
+        )
       ]
       const isFloat = (bits: number | undefined) => bits === undefined || bits > 16
       return reading(
         ids.map((layer) => {
-          const [own, read] = [document[layer], document[`${layer}${SUFFIX}`]]
+          const [own, read] = [bits.get(layer), bits.get(`${layer}${SUFFIX}`)]
           return {
             layer,
             choice: Choice.make(

@@ -48,7 +48,7 @@ export const nncf: Dialect = {
       : activationsWithin(widths)(format)
   },
   write: ({ choices, layers }) => {
-    const [weights, activations]: [Record<string, Override>, Record<string, Override>] = [{}, {}]
+    const [weights, activations] = [new Map<string, Override>(), new Map<string, Override>()]
     const ignored: Array<string> = []
     for (const { id } of layers) {
       const { weights: own, activations: read } = choices.get(id)!
@@ -56,30 +56,34 @@ export const nncf: Dialect = {
         ignored.push(id)
         continue
       }
-      weights[id] = {
+      weights.set(id, {
         bits: own.bits,
         mode: own.zeroPoint ? "asymmetric" : "symmetric",
         per_channel: own.scale === "channel"
-      }
-      activations[id] = { bits: read.bits, mode: "asymmetric", per_channel: false }
+      })
+      activations.set(id, { bits: read.bits, mode: "asymmetric", per_channel: false })
     }
     return writeDocument({
       compression: {
         algorithm: "quantization",
-        scope_overrides: { weights, activations },
+        scope_overrides: {
+          weights: Object.fromEntries(weights),
+          activations: Object.fromEntries(activations)
+        },
         ignored_scopes: ignored
       }
     })
   },
   read: (text, layers) =>
     readDocument(Document, text, ({ compression: { ignored_scopes: ignored = [], scope_overrides } }) => {
-      const { activations = {}, weights = {} } = scope_overrides ?? {}
-      const named = [...new Set([...Object.keys(weights), ...Object.keys(activations)])]
+      const weights = new Map(Object.entries(scope_overrides?.weights ?? {}))
+      const activations = new Map(Object.entries(scope_overrides?.activations ?? {}))
+      const named = [...new Set([...weights.keys(), ...activations.keys()])]
       return reading(
         [
           ...named.map((layer) => {
-            const { bits = 8, mode, per_channel } = weights[layer] ?? {}
-            const read = activations[layer]?.bits ?? 8
+            const { bits = 8, mode, per_channel } = weights.get(layer) ?? {}
+            const read = activations.get(layer)?.bits ?? 8
             return {
               layer,
               choice: Choice.make(

@@ -54,32 +54,36 @@ export const onnxRuntime: Dialect = {
       : activationsWithin([8, 16])(format)
   },
   write: (subject) => {
-    const overrides: Record<string, ReadonlyArray<Override>> = {}
+    const overrides = new Map<string, ReadonlyArray<Override>>()
     for (const { format, layer, name, numbers } of weightTensors(subject)) {
       if (format.kind !== "int") continue
       const type = typeOf(format.bits, !format.zeroPoint)
       const axis = format.scale === "channel" ? { axis: layer.channelAxis } : {}
-      overrides[name] =
+      overrides.set(
+        name,
         numbers === undefined
           ? [{ quant_type: type, symmetric: !format.zeroPoint, ...axis }]
           : numbers.scales.map((scale, i) => {
               const zero = format.zeroPoint ? numbers.zeroPoints[i]! : 0
               return Object.assign({ quant_type: type, scale, zero_point: zero }, axis)
             })
+      )
     }
     for (const { format, name, numbers } of activationTensors(subject)) {
       if (format.kind !== "int") continue
       const type = typeOf(format.bits, false)
-      overrides[name] =
+      overrides.set(
+        name,
         numbers === undefined
           ? [{ quant_type: type }]
           : [{ quant_type: type, scale: numbers.scales[0]!, zero_point: numbers.zeroPoints[0]! }]
+      )
     }
     return writeDocument({
       nodes_to_exclude: subject.layers
         .filter(({ id }) => subject.choices.get(id)!.weights.kind === "float")
         .map(({ id }) => id),
-      extra_options: { TensorQuantOverrides: overrides }
+      extra_options: { TensorQuantOverrides: Object.fromEntries(overrides) }
     })
   },
   read: (text, layers) =>

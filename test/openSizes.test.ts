@@ -85,5 +85,12 @@ it("evaluate and search take the size from the samples; the searched file is ope
   expect(searched.error).toBe("")
   const { fileBytes, predicted } = JSON.parse(searched.out)
   expect(predicted.modelBytes).toBe(fileBytes)
+  const compared = run(
+    ...["compare", model, "--devices", "generic-45nm", "--data", at("x.npz"), "--budgets", "size<=99%"],
+    ...["--out", at("devices"), "--db", at("runs.db"), "--json", "--quiet"]
+  )
+  expect(compared.error).toBe("")
+  const [row] = JSON.parse(compared.out).rows
+  expect(fs.statSync(at("devices/generic-45nm/mixed.onnx")).size).toBe(row.modelBytes)
   expect((await outputOf(at("out/mixed.onnx"), 12, 28)).length).toBe((await outputOf(model, 12, 28)).length)
 })

@@ -17,7 +17,7 @@ import type { RunStore } from "../store/RunStore.ts"
 import { type Contender, sideBySide } from "./cost.ts"
 import { withData } from "./data.ts"
 import { readFloatModel } from "./model.ts"
-import { type Request, subject } from "./subject.ts"
+import { modelSubject, type Request } from "./subject.ts"
 
 export interface BudgetRequest extends Omit<Request, "batch"> {
   readonly devices: ReadonlyArray<string>
@@ -90,7 +90,7 @@ export const compareBudgets = Effect.fn("compareBudgets")(function* (
   const twice = profiles.find(({ id }, i) => profiles.findIndex((other) => other.id === id) !== i)
   if (twice !== undefined) return yield* unusable(`--devices names ${twice.id} twice`)
   const asked = yield* budgetsOf(request.budgets, profiles)
-  const { planned } = yield* subject({ ...request, batch: 1 })
+  const { planned, workload } = yield* modelSubject(model, Batch.workloadAt(model.graph, 1))
   const contenders = yield* Effect.forEach(
     asked,
     Effect.fnUntraced(function* ({ budgets, profile }) {
@@ -132,5 +132,5 @@ export const compareBudgets = Effect.fn("compareBudgets")(function* (
       return contender
     })
   )
-  return yield* sideBySide({ ...Batch.workloadAt(model.graph, 1), name: model.name }, contenders)
+  return yield* sideBySide(workload, contenders)
 })

@@ -78,8 +78,11 @@ const worked = Effect.fn(function* ({
   return { read: phases.model, workload: Batch.scale(phaseWork(phases, phase.name, phase.context), batch) }
 })
 
-const network = Effect.fn(function* (request: Request): Effect.fn.Return<Subject, RequestFailure> {
-  const { read, workload: work } = yield* worked(request)
+/** A network that was read already, with its work. */
+export const modelSubject = Effect.fn(function* (
+  read: Model.Model,
+  work: Work.Workload
+): Effect.fn.Return<Subject, RequestFailure> {
   const { graph, name } = read
   const workload = { ...work, name }
   const layers = Layer.layersOf(graph)
@@ -97,6 +100,9 @@ const network = Effect.fn(function* (request: Request): Effect.fn.Return<Subject
     })
   return { workload, planned }
 })
+
+const network = (request: Request): Effect.Effect<Subject, RequestFailure> =>
+  Effect.flatMap(worked(request), ({ read, workload }) => modelSubject(read, workload))
 
 /** The workload of a model file or layer list, and the precisions a plan gives its steps. */
 export const subject = (request: Request): Effect.Effect<Subject, RequestFailure> =>

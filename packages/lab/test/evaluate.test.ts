@@ -28,8 +28,11 @@ it("gives the metrics that are asked for, of the plan and of the float network, 
   expect(Object.keys(metrics)).toEqual(["loss", "top1"])
   expect(Object.keys(float!)).toEqual(["loss", "top1"])
   await expect(evaluate(dir, "w4a8", ["top1", "accuracy"])).rejects.toThrow(
-    /--metrics accuracy: there are .*top1/
+    /--metrics top1,accuracy: "accuracy" is none of .*top1/
   )
+  // Before anything is run, and by what the labels are.
+  await expect(evaluate(dir, "w4a8", ["constructor"])).rejects.toThrow(/"constructor" is none of/)
+  await expect(evaluate(dir, "w4a8", ["psnrDb"])).rejects.toThrow(/psnrDb cannot be measured/)
 })
 
 describe("a plan looked into", () => {

@@ -46,6 +46,14 @@ export const outputs = <A>(
 
 export type Metric = Classification.Metric | Regression.Metric
 
+/** Every metric there is; the labels decide which of them can be had. */
+export const metricNames: ReadonlyArray<string> = [
+  ...Object.keys(Classification.metrics),
+  ...Object.keys(Regression.metrics)
+]
+
+export const isMetric = (name: string): name is Metric => metricNames.includes(name)
+
 export interface RunOptions extends Options {
   /** The metrics wanted; those the labels allow when absent. Asking for one they do not is an error. */
   readonly metrics?: ReadonlyArray<Metric>

@@ -19,7 +19,7 @@ import {
   withServices
 } from "../shared.ts"
 
-const { Augment, Estimator, Optimizer, Schedule, lossNames, usualLoss, usualRate } = Tasks.Tune
+const { Augment, Estimator, Optimizer, Schedule, lossNames, usualLoss, usualRate, usualTuning } = Tasks.Tune
 
 const positive = (name: string) =>
   Flag.Finite(name).pipe(
@@ -70,8 +70,8 @@ export const tune = Command.make(
       )
     ),
     temperature: positive("temperature").pipe(
-      Flag.withDefault(1),
-      Flag.withDescription("Of distillation (default 1)")
+      Flag.withDefault(usualTuning.temperature),
+      Flag.withDescription(`Of distillation (default ${usualTuning.temperature})`)
     ),
     epochs: countFlag("epochs").pipe(
       Flag.withDefault(3),
@@ -82,7 +82,7 @@ export const tune = Command.make(
       Flag.withDescription("Samples a step (default 128, fewer where there are few)")
     ),
     optimizer: Flag.Literals("optimizer", Optimizer.optimizers).pipe(
-      Flag.withDefault("adam" as const),
+      Flag.withDefault(usualTuning.optimizer),
       Flag.withDescription("sgd with momentum 0.9, adam or adamw (default adam)")
     ),
     learningRate: positive("learning-rate").pipe(
@@ -90,7 +90,7 @@ export const tune = Command.make(
       Flag.withDescription(`Default ${usualRate.adam} of adam and adamw, ${usualRate.sgd} of sgd`)
     ),
     schedule: Flag.Literals("schedule", Schedule.schedules).pipe(
-      Flag.withDefault("cosine" as const),
+      Flag.withDefault(usualTuning.schedule),
       Flag.withDescription("How the rate falls: cosine (default), step, constant")
     ),
     weightDecay: Flag.Finite("weight-decay").pipe(
@@ -98,19 +98,19 @@ export const tune = Command.make(
         (x) => x >= 0,
         () => "a number from 0 on"
       ),
-      Flag.withDefault(0),
-      Flag.withDescription("Of weights (default 0)")
+      Flag.withDefault(usualTuning.weightDecay),
+      Flag.withDescription(`Of weights (default ${usualTuning.weightDecay})`)
     ),
     clip: positive("clip").pipe(
       Flag.optional,
       Flag.withDescription("Largest norm of the gradient (default: any)")
     ),
     weightEstimator: Flag.Literals("weight-estimator", Estimator.weightEstimators).pipe(
-      Flag.withDefault("lsq" as const),
+      Flag.withDefault(usualTuning.estimators.weights),
       Flag.withDescription("Gradient through the rounding of weights (default lsq, scales are learned)")
     ),
     activationEstimator: Flag.Literals("activation-estimator", Estimator.activationEstimators).pipe(
-      Flag.withDefault("lsq" as const),
+      Flag.withDefault(usualTuning.estimators.activations),
       Flag.withDescription("The same of activations below 8 bits (default lsq)")
     ),
     augment: textFlag("augment").pipe(
@@ -118,7 +118,7 @@ export const tune = Command.make(
       Flag.withDescription("Random changes of images, such as shift:2,flip,crop:0.1 (default none)")
     ),
     patience: countFlag("patience").pipe(
-      Flag.withDefault(3),
+      Flag.withDefault(usualTuning.patience),
       Flag.withDescription(
         "Epochs without a better one on the samples held out after which it stops (default 3)"
       )

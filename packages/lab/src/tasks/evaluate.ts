@@ -6,6 +6,7 @@
 import { type Graph, Model } from "@bitbudget/graph"
 import { FakeQuant, type Recipe } from "@bitbudget/quant"
 import { Compare, type Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
+import { Names } from "@bitbudget/words"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import type { EvaluateResult } from "../results/network.ts"
@@ -37,31 +38,28 @@ interface Request {
   readonly metrics?: ReadonlyArray<string> | undefined
 }
 
-/** The result with the metrics that were asked for. */
-const only = Effect.fnUntraced(function* (
-  result: EvaluateResult,
-  { metrics: names }: Request
-): Effect.fn.Return<EvaluateResult, UnusableRequest> {
-  if (names === undefined) return result
-  const there = Object.keys(result.metrics)
-  const strange = names.filter((name) => !there.includes(name))
-  if (strange.length > 0)
-    return yield* new UnusableRequest({
-      why: `--metrics ${strange.join(",")}: ${there.length === 0 ? "these data and outputs have no metrics" : `there are ${there.join(", ")}`}`
-    })
-  const chosen = (of: EvaluateResult["metrics"]) =>
-    Object.fromEntries(names.flatMap((name) => (of[name] === undefined ? [] : [[name, of[name]]])))
-  return {
-    ...result,
-    metrics: chosen(result.metrics),
-    ...(result.float === undefined ? {} : { float: chosen(result.float) })
+/** The metrics asked for, refused before anything is run where there are none of that name or no labels. */
+const wantedOf = Effect.fnUntraced(function* (
+  names: ReadonlyArray<string> | undefined,
+  { file, hasLabels }: Data.Split
+) {
+  if (names === undefined) return undefined
+  const refuse = (why: string) => new UnusableRequest({ why: `--metrics ${names.join(",")}: ${why}` })
+  const strange = names.find((name) => !Evaluate.isMetric(name))
+  if (strange !== undefined) {
+    const near = Names.nearest(strange, Evaluate.metricNames, 1)
+    const hint = near.length === 0 ? "" : `; did you mean ${near[0]}?`
+    return yield* refuse(`"${strange}" is none of ${Evaluate.metricNames.join(", ")}${hint}`)
   }
+  if (!hasLabels) return yield* refuse(`${file} has no labels to measure them by; leave it out`)
+  return names.filter(Evaluate.isMetric)
 })
 
 /** What is said of a classifier that does no better than guessing. */
-const chance = ({ classification, metrics }: Evaluate.Evaluation): ReadonlyArray<string> => {
-  const { top1 } = metrics
-  const classes = classification?.classes ?? 0
+const chance = ({ classification }: Evaluate.Evaluation): ReadonlyArray<string> => {
+  if (classification?.labelled === undefined) return []
+  const top1 = Metrics.Classification.metrics.top1(classification, classification.labelled)
+  const { classes } = classification
   if (top1 === undefined || classes < 2 || top1.n < 2 * classes || top1.low > 1 / classes) return []
   return [
     `the float network is no better than guessing (${(100 * top1.value).toFixed(1)} % right of ${classes} classes): ` +
@@ -89,10 +87,7 @@ const runOnly = (
     })
   )
 
-export const evaluate = (request: Request): Effect.Effect<EvaluateResult, RequestFailure> =>
-  Effect.flatMap(evaluateAll(request), (result) => only(result, request))
-
-const evaluateAll = Effect.fn("evaluate")(function* (
+export const evaluate = Effect.fn("evaluate")(function* (
   request: Request
 ): Effect.fn.Return<EvaluateResult, RequestFailure> {
   const start = performance.now()
@@ -116,8 +111,10 @@ const evaluateAll = Effect.fn("evaluate")(function* (
     ...(samples === undefined ? {} : { limit: samples }),
     ...(threads === undefined ? {} : { threads })
   }
+  const metrics = yield* wantedOf(request.metrics, split)
   const options: Evaluate.RunOptions = {
     ...limits,
+    ...(metrics === undefined ? {} : { metrics }),
     output: judged,
     scores: scoresOf(graph, judged),
     // The descriptor counts axes with the batch, an evaluation within a sample.

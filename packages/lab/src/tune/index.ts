@@ -1,5 +1,5 @@
 export { Augment, Estimator, Optimizer, Schedule } from "@bitbudget/train"
-export { lossNames, usualLoss, usualRate } from "./Request.ts"
+export { lossNames, usualLoss, usualRate, usualTuning } from "./Request.ts"
 export type { Request } from "./Request.ts"
 export { planFor } from "../tasks/formats.ts"
 export { tune } from "./tune.ts"

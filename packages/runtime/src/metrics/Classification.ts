@@ -256,4 +256,4 @@ export type Metric = keyof typeof metricTable
 /** Undefined where the labels do not say what a metric needs. */
 export const metrics = metricTable
 
-export const isMetric = (name: string): name is Metric => name in metrics
+export const isMetric = (name: string): name is Metric => Object.hasOwn(metrics, name)

@@ -24,6 +24,7 @@ import {
 import { machineFor, type Machine } from "./Machine.ts"
 import { make as makeMemo, partOf, type Memo } from "./Memo.ts"
 import { streamedBits, weightStorageBytes } from "./ModelSize.ts"
+import { offChipBits } from "./OffChip.ts"
 import type { Physical } from "./Physical.ts"
 
 export type PrecisionOf = (step: Work.Step) => Precision.Precision
@@ -388,15 +389,6 @@ export const flowFigures = ({ flow, inFlight, machine, parts, physical, precisio
     energyPj: repeated(energyOf(machine, physical, widths, timed.latencyMs, vectorOps), parts)
   }
 }
-
-const offChip = new Set(["dram", "link", "flash"])
-
-/** Bits moved at levels that are off chip or flash. */
-const offChipBits = ({ levels }: Machine, { traffic: { readBits, writtenBits } }: Physical): number =>
-  levels.reduce(
-    (bits, { kind }, index) => (offChip.has(kind) ? bits + readBits[index]! + writtenBits[index]! : bits),
-    0
-  )
 
 /** Bytes a flow moves at levels that are off chip or flash. */
 export const dramBytesOf = ({ machine, parts, physical }: Prepared): number =>

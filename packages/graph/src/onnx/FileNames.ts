@@ -16,12 +16,20 @@ export class FileNames {
     this.#fileNodes = new Set(graph.node.map(({ name }) => name))
   }
 
-  isTaken(value: string): boolean {
-    return this.#values.has(value)
-  }
-
   take(value: string): void {
     this.#values.add(value)
+  }
+
+  /** New names, by node `of`, for what a graph inside makes under names that are taken; all it makes is taken then. */
+  inner(graph: GraphProto, of: string): ReadonlyMap<string, string> {
+    const made = [...graph.initializer.map(({ name }) => name), ...graph.node.flatMap(({ output }) => output)]
+    const renamed = new Map(
+      made
+        .filter((name) => name !== "" && this.#values.has(name))
+        .map((name) => [name, this.value(`${of}/${name}`)])
+    )
+    for (const name of made) this.take(renamed.get(name) ?? name)
+    return renamed
   }
 
   /** `wanted`, or the first `wanted_1`, … that no value of the file has. */

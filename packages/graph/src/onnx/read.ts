@@ -307,14 +307,8 @@ class Reader {
     const graph = takenBranch(proto, this.#known.get(raw.inputs[0] ?? ""))
     if (graph === undefined) return false
     if (graph.output.length < raw.outputs.length) refuse("asks for more results than its branch has")
-    const made = [...graph.initializer.map(({ name }) => name), ...graph.node.flatMap(({ output }) => output)]
-    const renamed = new Map(
-      made
-        .filter((name) => name !== "" && this.#names.isTaken(name))
-        .map((name) => [name, this.#names.value(`${raw.name}/${name}`)])
-    )
+    const renamed = this.#names.inner(graph, raw.name)
     const named = (name: string) => renamed.get(name) ?? name
-    for (const name of made) this.#names.take(named(name))
     for (const constant of graph.initializer)
       this.#initializer(named(constant.name), () => readTensor(constant, this.#options.loadExternal))
     const nodes = inOrder(graph.node).map((inner) => renameValues(inner, renamed))
@@ -342,9 +336,7 @@ class Reader {
     const attributes = carry(own, raw, versionOf(this.#model, proto.domain), why, this.#around)
     for (const name of attributes.reads) if (name !== "") this.#valueOf(name)
     // A carried node wants what the file's own Cast made of its input.
-    const inputTypes = attributes.inputTypes.map(
-      (type, i) => this.#widths.get(carried.input[i] ?? "") ?? type
-    )
+    const inputTypes = attributes.inputTypes.map((own, i) => this.#widths.get(carried.input[i] ?? "") ?? own)
     this.#emit("Opaque", raw.name, attributes.reads, own.output, { ...attributes, inputTypes })
   }
 

@@ -8,9 +8,9 @@ const Row = Schema.Struct({
   weightBytes: Schema.Finite,
   /** Keys and values of the context. */
   cacheBytes: Schema.Finite,
-  /** Most activations alive at once while a prompt is read in chunks. */
-  runtimeBytes: Schema.Finite,
-  totalBytes: Schema.Finite,
+  /** Most activations alive at once while a prompt is read in chunks; null where the device cannot run the plan. */
+  runtimeBytes: Known,
+  totalBytes: Known,
   /** Null where the device's memory is not known. */
   fits: Schema.NullOr(Schema.Boolean),
   /** The longest context that fits; null where nothing limits it, 0 where the weights alone do not fit. */

@@ -8,6 +8,7 @@ import { ActivationFormat, Choice, FileBytes, type PlanFile } from "@bitbudget/q
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import type { LanguageFitResult, LanguageFitRow } from "../results/fit.ts"
+import { openForm } from "../openForm.ts"
 import { beyond } from "./data.ts"
 import { planFor } from "./formats.ts"
 import { phased, type Phased, phaseWork, PREFILL_CHUNK } from "./phases.ts"
@@ -95,7 +96,8 @@ export const fit = Effect.fn("fit")(function* (
   const why = beyond(model, context)
   if (why !== undefined) return yield* new UnusableRequest({ why })
   const layers = Layer.layersOf(graph)
-  const structure = FileBytes.structureOf(graph)
+  const form = yield* openForm(model)
+  const structure = FileBytes.structureOf(form.graph)
   const memoryBytes = request.memoryBytes ?? memoryOf(profile)
   const perToken = (cacheElements.reduce((a, b) => a + b, 0) * cacheBits) / 8
   const wanted = request.plans ?? USUAL.flatMap((plan) => heldAs(profile, plan) ?? [])
@@ -120,8 +122,7 @@ export const fit = Effect.fn("fit")(function* (
     const cacheBytes = perToken * context
     if (typeof decoding === "string" || typeof prompt === "string" || typeof runtime === "string") {
       const why = [decoding, prompt, runtime].find((each) => typeof each === "string") ?? null
-      const totalBytes = weightBytes + cacheBytes
-      rows.push({ plan: text, weightBytes, cacheBytes, runtimeBytes: 0, totalBytes, why, ...nothing })
+      rows.push({ plan: text, weightBytes, cacheBytes, why, ...nothing })
       continue
     }
     const needed = (length: number) => weightBytes + perToken * length + Number(runtimeAt(length))
@@ -150,19 +151,24 @@ export const fit = Effect.fn("fit")(function* (
     cacheBits,
     rows,
     notes: [
-      ...new Set(notes),
+      ...new Set([...form.notes, ...notes]),
       ...(memoryBytes === null
         ? [`the profile of ${profile.id} does not say how much memory it has: give it with --memory 8GB`]
-        : rows.every(({ fits }) => fits === false)
-          ? [
-              `no plan fits: the smallest needs ${Math.min(...rows.map((row) => row.totalBytes)) - memoryBytes} bytes more than there are`
-            ]
-          : [])
+        : lacking(rows, memoryBytes))
     ]
   }
 })
 
+/** By how much the smallest plan is too large, where none fits. */
+const lacking = (rows: ReadonlyArray<LanguageFitRow>, memoryBytes: number): ReadonlyArray<string> => {
+  const totals = rows.flatMap(({ totalBytes }) => totalBytes ?? [])
+  if (totals.length === 0 || rows.some(({ fits }) => fits === true)) return []
+  return [`no plan fits: the smallest needs ${Math.min(...totals) - memoryBytes} bytes more than there are`]
+}
+
 const nothing = {
+  runtimeBytes: null,
+  totalBytes: null,
   fits: null,
   longestContext: null,
   prefillTokensPerS: null,

@@ -27,11 +27,13 @@ export const phased = Effect.fn(function* (
   for (const length of Phases.PROBES) {
     const model = yield* readModel(file, { ...reading, window: length })
     if (divides(length, model)) continue
-    const tokens = model.graph.inputs[0]?.shape[1]
+    const [input] = model.graph.inputs
+    // Tokens are whole numbers, [samples, tokens].
+    const tokens = input?.dtype.startsWith("int") === true ? input.shape[1] : undefined
     if (tokens !== length)
       return yield* new UnusableRequest({
         why:
-          tokens === undefined || typeof tokens !== "number"
+          typeof tokens !== "number"
             ? `${file} takes no windows of tokens, so it has no prompt to read and no context; \`simulate\` tells its cost`
             : `${file} is made for ${tokens} tokens: export it with an open number of tokens to see it decode`
       })

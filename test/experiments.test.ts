@@ -53,3 +53,19 @@ it("02: one network on four devices", async () => {
     expect(at8.latencyMs / at4.latencyMs).toBeCloseTo(1, 2)
   }
 })
+
+it("05: a quantized ReLU, each step worked out by hand", async () => {
+  const { before, after, rows } = await told("experiments/05-quantized-relu/run.ts")
+  // 8/255 and 5/255 in float32; −(−3)/(8/255) = 95.6.
+  expect(before).toEqual({ scale: Math.fround(8 / 255), zeroPoint: 96 })
+  expect(after).toEqual({ scale: Math.fround(5 / 255), zeroPoint: 0 })
+  const nearest = (x: number) => Math.round(x)
+  for (const { x, code, relu, float, again, result } of rows) {
+    expect(code).toBe(Math.min(255, Math.max(0, nearest((x * 255) / 8) + 96)))
+    expect(relu).toBe(Math.max(code, 96))
+    expect(float).toBeCloseTo(((relu - 96) * 8) / 255, 5)
+    expect(again).toBe(Math.min(255, nearest((float * 255) / 5)))
+    expect(result).toBeCloseTo((again * 5) / 255, 5)
+    expect(Math.abs(result - Math.max(0, x))).toBeLessThanOrEqual((before.scale + after.scale) / 2 + 1e-6)
+  }
+})

@@ -6,9 +6,11 @@
  */
 import { type Graph, type GraphBuilder, Tensor } from "@bitbudget/graph"
 import type { Choices } from "./format/Choice.ts"
+import { integerBias } from "./arithmetic/integerBias.ts"
+import { productOf } from "./product.ts"
 import { plain, type QuantizedNetwork } from "./QuantizedNetwork.ts"
 import type { Ranges } from "./Ranges.ts"
-import type { Activation } from "./rewriteLayers.ts"
+import type { Activation, LayerRewriter } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
 import { dequantize } from "./weights/kinds.ts"
 
@@ -25,13 +27,26 @@ export const roundedActivation = (
   return builder.add("Mul", [clipped, step], {}, { name: `${value}/quantized` })
 }
 
-/** The network as it would compute, weights and activations rounded. */
-export const simulate = (network: QuantizedNetwork): Graph.Graph =>
-  rewriteLayers(network, {
+/** Weights, activations and the biases of integer products rounded. */
+export const simulation = (network: QuantizedNetwork): LayerRewriter => {
+  const product = productOf(new Set(network.graph.inputs.map(({ name }) => name)))
+  return {
     form: () => "rounded",
     weights: (builder, layer, encoded) => builder.constant(dequantize(encoded), `${layer.weight}/rounded`),
-    activation: roundedActivation
-  })
+    activation: roundedActivation,
+    bias: (builder, layer, { encoded, choice, activationScale }) => {
+      const name = layer.node.inputs[2]!
+      const bias = network.graph.constants.get(name)!
+      const isOneEach = Tensor.size(bias) === layer.weightShape[layer.channelAxis]
+      if (!("scales" in encoded) || !isOneEach || product(layer, choice) === "float") return name
+      return builder.constant(integerBias(bias, encoded.scales, activationScale), `${name}/steps`)
+    }
+  }
+}
+
+/** The network as it would compute. */
+export const simulate = (network: QuantizedNetwork): Graph.Graph =>
+  rewriteLayers(network, simulation(network))
 
 /** The same with plain rounding. `ranges` must cover the inputs of layers with integer activations. */
 export const rewrite = (graph: Graph.Graph, choices: Choices, ranges: Ranges): Graph.Graph =>

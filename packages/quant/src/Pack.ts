@@ -2,15 +2,15 @@
  * The deployable network: weights packed at their own bit width, activations through QuantizeLinear → DequantizeLinear
  * pairs, all standard ONNX (opset 21; opset 25 where 2-bit types are used). See docs/decisions/0002-packed-weights.md.
  */
-import type { Graph, GraphBuilder, Layer } from "@bitbudget/graph"
+import type { Graph, GraphBuilder } from "@bitbudget/graph"
 import { Model, Tensor } from "@bitbudget/graph"
-import type { Choice, Choices } from "./format/Choice.ts"
+import type { Choices } from "./format/Choice.ts"
+import { productOf } from "./product.ts"
 import { plain, type QuantizedNetwork } from "./QuantizedNetwork.ts"
 import type { Ranges } from "./Ranges.ts"
 import type { Activation } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
-import { emit, hasIntegerKernels } from "./weights/kinds.ts"
-import type { Product } from "./weights/WeightKind.ts"
+import { emit } from "./weights/kinds.ts"
 
 /**
  * Activations narrower than 8 bits are 8-bit codes that stop at a narrower format's last one: they take no space in the
@@ -40,24 +40,6 @@ const packedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoint
   const clipped = clippedCodes(builder, value, codes, bits)
   return builder.add("DequantizeLinear", [clipped, step, zero], attributes, { name: `${value}/dq` })
 }
-
-/**
- * Whether ONNX Runtime is to compute a layer's product on integers, so that its weights stay codes up to it. It rounds the
- * bias to multiples of weight scale × activation scale, which is nothing beside 8-bit activations, but cost a ResNet-8 0.2
- * points at 4 × 4 bits: narrower activations keep their product in float.
- *
- * Processors without VNNI add pairs of (unsigned activation × signed weight) in 16 bits and saturate: with 8-bit weights on
- * the codes of a network's input, which are dense and large, that changed 125 of 2,000 predictions of a ResNet-8. Unsigned
- * weights have a kernel that does not, at little cost in a first layer.
- */
-export const productOf =
-  (inputs: ReadonlySet<string>) =>
-  ({ input }: Layer.Layer, { weights, activations }: Choice): Product =>
-    activations.kind !== "int" || activations.bits !== 8 || !hasIntegerKernels(weights)
-      ? "float"
-      : inputs.has(input)
-        ? "unsigned"
-        : "integer"
 
 /** The network with packed weights and quantized activations. */
 export const deploy = (network: QuantizedNetwork): Graph.Graph => {

@@ -1,5 +1,6 @@
 export * as ActivationFormat from "./format/ActivationFormat.ts"
 export * as Affine from "./Affine.ts"
+export * as IntegerArithmetic from "./arithmetic/integer.ts"
 export type { Calibration, Results, Run } from "./calibration/Calibration.ts"
 export * as Choice from "./format/Choice.ts"
 export * as BlockScales from "./weights/blockScales.ts"

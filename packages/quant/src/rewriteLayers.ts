@@ -21,12 +21,20 @@ export interface Activation {
 }
 
 export interface LayerRewriter {
+  /** Adds a node in a way of its own, results by the same names; false where it leaves it to the walk. */
+  readonly replace?: (builder: GraphBuilder, node: Graph.AnyNode) => boolean
   /** How the weights stand in the network: layers that share an encoding share its form where that is equal. */
   readonly form: (layer: Layer.Layer, choice: Choice) => string
   /** Adds the weights in their format and returns the name of their float value. */
   readonly weights: (builder: GraphBuilder, layer: Layer.Layer, encoded: Encoded, choice: Choice) => string
   /** Adds the quantized activation and returns the name of its float value. */
   readonly activation: (builder: GraphBuilder, activation: Activation) => string
+  /** Adds the bias of a layer with integer activations, as its product adds it; as it is when absent. */
+  readonly bias?: (
+    builder: GraphBuilder,
+    layer: Layer.Layer,
+    own: { readonly encoded: Encoded; readonly choice: Choice; readonly activationScale: number }
+  ) => string
 }
 
 /** Half-precision activations are casts, in the simulation and in the file alike. */
@@ -50,11 +58,14 @@ export const rewriteLayers = (
   const numbers = new Map([...new Set(encoded.values())].map((shared, i) => [shared, i]))
   const builder = GraphBuilder.over(graph)
 
-  const quantized = (value: string, bits: number, reader: string): string => {
+  const parametersOf = (value: string, bits: number, reader: string) => {
     const range = ranges.get(value)
     if (range === undefined) throw new Error(`no range for ${value}, which ${reader} reads`)
     const { low, high } = boundsAt(range, bits)
-    const parameters = affineParameters(low, high, bits)
+    return affineParameters(low, high, bits)
+  }
+  const quantized = (value: string, bits: number, reader: string): string => {
+    const parameters = parametersOf(value, bits, reader)
     return once(`${value}|${bits}`, () => rewriter.activation(builder, { value, bits, ...parameters }))
   }
 
@@ -65,6 +76,7 @@ export const rewriteLayers = (
 
   const stream = streamed(graph, choices)
   for (const node of graph.nodes) {
+    if (rewriter.replace?.(builder, node)) continue
     const layer = layers.get(node.name)
     const choice = layer === undefined ? undefined : choices.get(layer.id)
     if (layer === undefined) {
@@ -88,6 +100,11 @@ export const rewriteLayers = (
     const inputs = [...node.inputs]
     inputs[layer.weightInput] = weights
     inputs[1 - layer.weightInput] = activation(layer, choice.activations)
+    if (rewriter.bias !== undefined && own !== undefined && choice.activations.kind === "int") {
+      const { scale } = parametersOf(layer.input, choice.activations.bits, `layer ${layer.id}`)
+      if (graph.constants.has(inputs[2] ?? ""))
+        inputs[2] = rewriter.bias(builder, layer, { encoded: own, choice, activationScale: scale })
+    }
     builder.push({ ...node, inputs })
   }
   return builder.finish(graph.outputs)

@@ -11,7 +11,7 @@ import type { Choices } from "./format/Choice.ts"
 export const STREAM_BITS = 8
 
 /** Operators that codes pass through as they are. */
-const passing: ReadonlySet<string> = new Set<Op>([
+export const passing: ReadonlySet<string> = new Set<Op>([
   "Relu",
   "Clip",
   "Identity",
@@ -24,7 +24,12 @@ const passing: ReadonlySet<string> = new Set<Op>([
 ])
 
 /** Operators that make new codes of codes. */
-const combining: ReadonlySet<string> = new Set<Op>(["Add", "Concat", "AveragePool", "GlobalAveragePool"])
+export const combining: ReadonlySet<string> = new Set<Op>([
+  "Add",
+  "Concat",
+  "AveragePool",
+  "GlobalAveragePool"
+])
 
 /** Operands of the sum or mean that a value is, with those of sums that they are; none where it is no sum. */
 const operandsBehind = (

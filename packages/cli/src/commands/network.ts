@@ -1,5 +1,5 @@
 /** `inspect`, `evaluate`, `quantize`: one network, looked at, measured, packed. */
-import { Results, Tasks } from "@bitbudget/lab"
+import { Results, Tasks, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
@@ -28,6 +28,36 @@ export const inspect = Command.make("inspect", { model: costModelArgument, dim: 
     yield* print(Results.InspectResult, yield* Tasks.inspect(model, yield* readingOf(dim)), Tables.inspect)
   })
 ).pipe(Command.withExamples([{ command: "bitbudget inspect model.onnx", description: "list the layers" }]))
+
+/** A width within what integer arithmetic has. */
+const bitsFlag = (name: string, description: string, least: number, most: number) =>
+  countFlag(name).pipe(
+    Flag.filter(
+      (bits) => bits >= least && bits <= most,
+      () => `a whole number from ${least} to ${most}`
+    ),
+    Flag.optional,
+    Flag.withDescription(description)
+  )
+
+/** The integer arithmetic that flags name. Widths without it would be ignored, so they are refused. */
+const arithmeticOf = Effect.fnUntraced(function* (flags: {
+  readonly arithmetic: "simulated" | "integer"
+  readonly accumulatorBits: Option.Option<number>
+  readonly multiplierBits: Option.Option<number>
+}) {
+  const { accumulatorBits: accumulator, multiplierBits: multiplier } = flags
+  if (flags.arithmetic === "integer")
+    return {
+      accumulatorBits: Option.getOrElse(accumulator, () => 32),
+      multiplierBits: Option.getOrElse(multiplier, () => 31)
+    }
+  if (Option.isSome(accumulator) || Option.isSome(multiplier))
+    return yield* new UnusableRequest({
+      why: "--accumulator-bits and --multiplier-bits are of integers: add --arithmetic integer, or leave them out"
+    })
+  return undefined
+})
 
 export const evaluate = Command.make(
   "evaluate",
@@ -60,6 +90,12 @@ export const evaluate = Command.make(
         "Each layer's own error, what it inherits, clipped inputs; which classes change sides"
       )
     ),
+    arithmetic: Flag.Literals("arithmetic", ["simulated", "integer"]).pipe(
+      Flag.withDefault("simulated"),
+      Flag.withDescription("Rounded floats, or integers as a device without floats")
+    ),
+    accumulatorBits: bitsFlag("accumulator-bits", "Of integer sums, which wrap: 8 to 32 (default 32)", 8, 32),
+    multiplierBits: bitsFlag("multiplier-bits", "Of b in b/2^c that rescales: 2 to 31 (default 31)", 2, 31),
     threads: threadsFlag,
     dim: dimFlag
   },
@@ -79,6 +115,7 @@ export const evaluate = Command.make(
           samples: Option.getOrUndefined(samples),
           metrics: Option.getOrUndefined(metrics),
           explain,
+          arithmetic: yield* arithmeticOf(more),
           threads: Option.getOrUndefined(threads)
         })
         yield* print(Results.EvaluateResult, result, Tables.evaluate)
@@ -89,6 +126,10 @@ export const evaluate = Command.make(
     {
       command: "bitbudget evaluate m.onnx --data d.json --plan w4a8",
       description: "every layer at 4-bit weights"
+    },
+    {
+      command: "bitbudget evaluate m.onnx --data d.json --plan w8a8 --arithmetic integer",
+      description: "as a device without floating point computes it"
     }
   ])
 )

@@ -4,7 +4,7 @@
  * are held against the float network's.
  */
 import { type Graph, Model } from "@bitbudget/graph"
-import { FakeQuant, type Recipe } from "@bitbudget/quant"
+import { FakeQuant, IntegerArithmetic, type QuantizedNetwork, type Recipe } from "@bitbudget/quant"
 import { Compare, type Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
 import { Names } from "@bitbudget/words"
 import { Effect } from "effect"
@@ -32,6 +32,8 @@ interface Request {
   /** Samples to calibrate on; all there are when absent. */
   readonly calibration?: number | undefined
   readonly threads: number | undefined
+  /** The integer arithmetic to compute a plan in; simulated in float when absent. */
+  readonly arithmetic?: IntegerArithmetic.Arithmetic | undefined
   /** Whether to look at every layer. */
   readonly explain?: boolean
   /** Names of the metrics to give; all that the data allow when absent. */
@@ -66,6 +68,15 @@ const chance = ({ classification }: Evaluate.Evaluation): ReadonlyArray<string> 
       "the data are probably not what it was trained on; check scale, mean, std, layout and the order of the classes"
   ]
 }
+
+/** The plan's network in the arithmetic asked for. */
+const computed = (
+  network: QuantizedNetwork.QuantizedNetwork,
+  arithmetic: IntegerArithmetic.Arithmetic | undefined
+): IntegerArithmetic.Computed =>
+  arithmetic === undefined
+    ? { graph: FakeQuant.simulate(network), notes: [] }
+    : IntegerArithmetic.compute(network, arithmetic)
 
 /** Runs the network on data without labels: nothing can be measured, but that the two fit is found out. */
 const runOnly = (
@@ -132,6 +143,10 @@ export const evaluate = Effect.fn("evaluate")(function* (
     ...(cut ? [`${samples} samples were asked for; there are ${split.size}`] : []),
     ...(ofFloat === undefined ? [] : chance(ofFloat))
   ]
+  if (request.plan === undefined && request.arithmetic !== undefined)
+    return yield* new UnusableRequest({
+      why: "--arithmetic integer is about the codes of a plan: name one with --plan, as w8a8"
+    })
   if (request.plan === undefined) {
     const n = ofFloat?.n ?? (yield* runOnly(graph, split, { ...limits, stage: "running" }))
     const unlabelled =
@@ -144,7 +159,8 @@ export const evaluate = Effect.fn("evaluate")(function* (
   }
   const plan = yield* planFor(model, request.plan)
   const { network, notes: rounding } = yield* quantizedFor(model, plan, data, request)
-  const planned = Model.encode(FakeQuant.simulate(network))
+  const { graph: rounded, notes: arithmeticNotes } = computed(network, request.arithmetic)
+  const planned = Model.encode(rounded)
   const { bytes: packed, notes: formNotes } = writtenFor(network, request.target)
   const compared = { ...limits, outputs, output, probabilities: probabilitiesOf(graph) }
   const against = (reference: Uint8Array, other: Uint8Array, stage: string) =>
@@ -158,7 +174,7 @@ export const evaluate = Effect.fn("evaluate")(function* (
   const common = {
     ...(layers === undefined ? {} : { layers }),
     ...(toFloat === undefined ? {} : { outputs: toFloat.outputs }),
-    notes: [...notes, ...(toFloat?.notes ?? []), ...rounding, ...formNotes, ...plan.notes]
+    notes: [...notes, ...(toFloat?.notes ?? []), ...rounding, ...arithmeticNotes, ...formNotes, ...plan.notes]
   }
   if (ofFloat === undefined) {
     const toPacked = yield* against(planned, packed, "comparing packed")

@@ -1,0 +1,38 @@
+/**
+ * Biases as products on integers add them: 32-bit multiples of activation scale × weight scale, one a channel, so that
+ * they are added to the accumulator as they are (Jacob et al., CVPR 2018, section 2.4).
+ */
+import { Tensor } from "@bitbudget/graph"
+import { roundHalfEven } from "../Affine.ts"
+
+const { fround } = Math
+
+const [LEAST, MOST] = [-(2 ** 31), 2 ** 31 - 1]
+
+/** One step of the accumulator of an output channel, in the output's unit: float32, as kernels compute it. */
+export const accumulatorStep = (scales: Float32Array, activationScale: number, channel: number): number =>
+  fround(activationScale * scales[scales.length === 1 ? 0 : channel]!)
+
+/** Steps of the accumulator nearest to each channel's bias. `scales` are the weights', one a channel or one for all. */
+export const biasSteps = (
+  bias: Tensor.Tensor,
+  scales: Float32Array,
+  activationScale: number
+): ReadonlyArray<number> =>
+  Array.from(Tensor.values(bias), (b, channel) => {
+    const steps = roundHalfEven(fround(b / accumulatorStep(scales, activationScale, channel)))
+    return Math.min(MOST, Math.max(LEAST, steps))
+  })
+
+/** The bias that is added in the end, in the shape of `bias`. */
+export const integerBias = (
+  bias: Tensor.Tensor,
+  scales: Float32Array,
+  activationScale: number
+): Tensor.Tensor =>
+  Tensor.float32(
+    bias.shape,
+    biasSteps(bias, scales, activationScale).map((steps, channel) =>
+      fround(steps * accumulatorStep(scales, activationScale, channel))
+    )
+  )

@@ -80,7 +80,7 @@ export const measure = Effect.fn("measure")(function* (
     whenUnavailable: "note",
     seed,
     ...(metric === "auto" ? {} : { referee: false }),
-    stage: (name, work) => job.stage(Stage.plain(`sensitivity: ${name}`, 2), [inputs, metrics], work)
+    stage: (name, work) => job.stage(Stage.plain(`sensitivity: ${name}`, 3), [inputs, metrics], work)
   })
   const trial = { split: tuning, samples: job.request.samples ?? trialSamples(opened, tuning, samples) }
   const float = asItIs(graph, new Map(opened.layers.map(({ id }) => [id, Choice.f32])))

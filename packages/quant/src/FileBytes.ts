@@ -8,6 +8,7 @@
  */
 import { Layer, type Tensor } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
+import type { ActivationFormat } from "./format/ActivationFormat.ts"
 import * as Choice from "./format/Choice.ts"
 import { constantBytes, fileBytes, textBytes } from "./onnxBytes.ts"
 import { deploy } from "./Pack.ts"
@@ -24,6 +25,8 @@ export const weightBytes = (layer: Layer.Layer, { weights }: Choice.Choice): num
 export interface Structure {
   /** Bytes of the file without any layer's weights, at the least. */
   readonly otherBytes: number
+  /** Whether these hold all that activations take, since every plan reads them alike. */
+  readonly hasActivations: boolean
   readonly graph: Graph.Graph
   readonly ranges: Ranges
   readonly blanks: Map<string, Encoded>
@@ -37,16 +40,28 @@ const floatWeights = (graph: Graph.Graph): ReadonlyMap<string, Tensor.Tensor> =>
 /** A length that grows by its own length field is shorter in a smaller file. */
 const LENGTH_SLACK = 3
 
-export const structureOf = (graph: Graph.Graph): Structure => {
+/**
+ * `activations`: the format each layer reads its input in, by layer id, where that is the same in every plan that will be
+ * asked for; nodes that only activations need are then counted once for all, to the byte.
+ */
+export const structureOf = (
+  graph: Graph.Graph,
+  activations?: ReadonlyMap<string, ActivationFormat>
+): Structure => {
   const weights = [...floatWeights(graph)].reduce((sum, [name, w]) => sum + constantBytes(name, w), 0)
-  return {
+  const structure: Structure = {
     otherBytes: fileBytes(graph) - weights - LENGTH_SLACK,
+    hasActivations: false,
     graph,
     // Any range will do: scales take four bytes whatever they are.
     ranges: new Map(observedValues(graph).map((value) => [value, { low: -1, high: 1 }])),
     blanks: new Map(),
     lower: new Map()
   }
+  if (activations === undefined) return structure
+  const read = new Map([...activations].map(([id, format]) => [id, Choice.make(Choice.f32.weights, format)]))
+  const otherBytes = predict(structure, [], read) - weights - LENGTH_SLACK
+  return { ...structure, otherBytes, hasActivations: true }
 }
 
 const blankNetwork = (structure: Structure, choices: Choice.Choices): QuantizedNetwork => {
@@ -93,16 +108,18 @@ const leastBytes = (structure: Structure, layer: Layer.Layer, choice: Choice.Cho
   const alone = deploy(blankNetwork(structure, new Map([[layer.id, choice]])))
   const node = alone.nodes.find(({ name }) => name === layer.id)!
   const [weight, input] = [node.inputs[layer.weightInput]!, node.inputs[1 - layer.weightInput]!]
-  const renamed = textBytes(weight) - textBytes(layer.weight) + textBytes(input) - textBytes(layer.input)
   const ownWeights =
     weight === layer.weight
       ? constantBytes(weight, graph.constants.get(weight)!)
       : exclusiveBytes(alone, `${layer.weight}/`)
+  const weights = ownWeights / sharers(({ weight }) => weight)
+  const renamed = textBytes(weight) - textBytes(layer.weight)
+  if (structure.hasActivations) return weights + Math.max(0, renamed)
   const ownInput = input === layer.input ? 0 : exclusiveBytes(alone, `${layer.input}/`)
   return (
-    ownWeights / sharers(({ weight }) => weight) +
+    weights +
     ownInput / sharers(({ input }) => input) +
-    Math.max(0, renamed)
+    Math.max(0, renamed + textBytes(input) - textBytes(layer.input))
   )
 }
 

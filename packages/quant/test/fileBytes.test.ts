@@ -46,6 +46,31 @@ describe("the size of a packed file", () => {
     )
   })
 
+  it("is known closer where every layer reads its input in one format", () => {
+    const activations = fc.array(arbitrary.activationFormat, {
+      minLength: layers.length,
+      maxLength: layers.length
+    })
+    fc.assert(
+      fc.property(activations, plans, (read, drawn) => {
+        const formats = new Map(layers.map(({ id }, l) => [id, read[l]!]))
+        const choices = new Map(
+          layers.map(({ id }) => [id, { ...(drawn.get(id) ?? Choice.f32), activations: formats.get(id)! }])
+        )
+        const closer = FileBytes.structureOf(graph, formats)
+        const sum = (of: FileBytes.Structure) =>
+          layers.reduce(
+            (bytes, layer) => bytes + FileBytes.layerBytes(of, layer, choices.get(layer.id)!),
+            of.otherBytes
+          )
+        const file = Pack.encode(graph, choices, ranges).byteLength
+        expect(sum(closer)).toBeLessThanOrEqual(file)
+        expect(sum(closer)).toBeGreaterThanOrEqual(sum(structure) - 1e-9)
+      }),
+      { numRuns: 100 }
+    )
+  })
+
   it("counts three bits as three, in small layers as the next type that holds them", () => {
     const bytes = (elements: number, bits: number) =>
       WeightKinds.storedBytes({ shape: [1, elements], axis: 0 }, WeightFormat.int(bits)) - 4

@@ -8,7 +8,7 @@
 import { CostTable, type Profile, Simulate } from "@bitbudget/device"
 import { Riders } from "@bitbudget/device"
 import { type Layer, Precision } from "@bitbudget/graph"
-import { Choice, FileBytes } from "@bitbudget/quant"
+import { ActivationFormat, Choice, FileBytes } from "@bitbudget/quant"
 import { Effect } from "effect"
 import type { Quantity } from "../Budget.ts"
 import { UnusableRequest } from "../errors.ts"
@@ -49,12 +49,22 @@ export const quantitiesOf = (cost: Simulate.NetworkCost, averageBits: number): Q
   bits: averageBits
 })
 
+/** The format every layer reads its input in, where no layer has two to choose from. */
+const onlyActivations = ({
+  layers,
+  choices
+}: Opened): ReadonlyMap<string, ActivationFormat.ActivationFormat> | undefined => {
+  const formats = (id: string) => choices.get(id)!.map(({ activations }) => activations)
+  const isOnly = layers.every(({ id }) => new Set(formats(id).map(ActivationFormat.show)).size === 1)
+  return isOnly ? new Map(layers.map(({ id }) => [id, formats(id)[0]!])) : undefined
+}
+
 export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
   const { layers, choices, offered, workload, memo } = opened
   const ids = offered.map(Choice.show)
   const table = CostTable.costTable(profile, workload, offered.map(Choice.precision), { memo })
   const lower = table.lower()
-  const structure = FileBytes.structureOf(opened.form.graph)
+  const structure = FileBytes.structureOf(opened.form.graph, onlyActivations(opened))
   const weights = layers.reduce((sum, { weightElements }) => sum + weightElements, 0)
   const fileBytes = (plan: Choice.Choices): number => FileBytes.predict(structure, layers, plan)
   const leastSize = (layer: Layer.Layer, choice: Choice.Choice) =>

@@ -74,7 +74,9 @@ const piecesOf = Effect.fnUntraced(function* ({ base, changed }: Variants) {
     const graphs = i === 0 ? [base] : changed[i - 1]!
     const shape = cut(base, start, end)
     pieces.push({
-      sessions: yield* Effect.forEach(graphs, (graph) => Session.make(Model.encode(cut(graph, start, end)))),
+      sessions: yield* Effect.forEach(graphs, (graph) =>
+        Session.make(Model.encode(cut(graph, start, end)), { threads: 1 })
+      ),
       reads: shape.inputs.map(({ name }) => name),
       makes: shape.outputs
     })

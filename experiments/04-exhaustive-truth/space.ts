@@ -35,8 +35,7 @@ export const requestFor = (budgets: ReadonlyArray<Budget.Budget>) =>
       ignoreCapacity: false,
       metric: "auto",
       samples: SAMPLES,
-      // Rounding by calibration statistics alone: what is studied here is the choice, and it takes seconds.
-      recipe: "fast",
+      threads: 1,
       seed: 0,
       out: here("out"),
       force: false

@@ -25,7 +25,7 @@ export const weightBytes = (layer: Layer.Layer, { weights }: Choice.Choice): num
 export interface Structure {
   /** Bytes of the file without any layer's weights, at the least. */
   readonly otherBytes: number
-  /** Whether these hold all that activations take, since every plan reads them alike. */
+  /** Whether these hold what activations take at the least. */
   readonly hasActivations: boolean
   readonly graph: Graph.Graph
   readonly ranges: Ranges
@@ -41,8 +41,8 @@ const floatWeights = (graph: Graph.Graph): ReadonlyMap<string, Tensor.Tensor> =>
 const LENGTH_SLACK = 3
 
 /**
- * `activations`: the format each layer reads its input in, by layer id, where that is the same in every plan that will be
- * asked for; nodes that only activations need are then counted once for all, to the byte.
+ * `activations`: by layer id, formats of the layers' inputs that take no more bytes than those of any plan that will be asked
+ * for. What they need in the file, all of it, is then counted once for every plan.
  */
 export const structureOf = (
   graph: Graph.Graph,

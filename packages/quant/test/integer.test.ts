@@ -1,62 +1,13 @@
 /** Integer arithmetic against the same network worked out with big integers, one multiplication at a time. */
-import { GraphBuilder, Model, Tensor } from "@bitbudget/graph"
+import { Model, Tensor } from "@bitbudget/graph"
 import * as fc from "fast-check"
 import * as ort from "onnxruntime-node"
 import { describe, expect, it } from "vitest"
 import { Affine, Choice, FakeQuant, IntegerArithmetic, QuantizedNetwork, type Ranges } from "../src/index.ts"
-import { wave } from "./networks.ts"
+import { residual, residualShape, wave } from "./networks.ts"
 
-const [CHANNELS, SIZE, CLASSES] = [3, 4, 4]
+const { channels: CHANNELS, size: SIZE, classes: CLASSES } = residualShape
 const AREA = SIZE * SIZE
-
-const conv = (kernel: number) => ({
-  groups: 1,
-  kernel: [kernel, kernel],
-  strides: [1, 1],
-  dilations: [1, 1],
-  pads: Array.from({ length: 4 }, () => (kernel - 1) / 2)
-})
-
-/** conv1 3×3 → Relu → conv2 1×1 → Add to the Relu → Relu → mean → Gemm. */
-const residual = () => {
-  const builder = new GraphBuilder("residual")
-  const constant = (shape: ReadonlyArray<number>, phase: number, name: string) =>
-    builder.constant(
-      Tensor.float32(
-        shape,
-        wave(
-          shape.reduce((a, b) => a * b, 1),
-          phase
-        )
-      ),
-      name
-    )
-  const x = builder.input("x", "float32", [1, CHANNELS, SIZE, SIZE])
-  const first = builder.add(
-    "Conv",
-    [x, constant([CHANNELS, CHANNELS, 3, 3], 0, "w1"), constant([CHANNELS], 1, "b1")],
-    conv(3),
-    { name: "conv1" }
-  )
-  const relu = builder.add("Relu", [first], {}, { name: "relu" })
-  const second = builder.add(
-    "Conv",
-    [relu, constant([CHANNELS, CHANNELS, 1, 1], 2, "w2"), constant([CHANNELS], 3, "b2")],
-    conv(1),
-    { name: "conv2" }
-  )
-  const sum = builder.add("Add", [second, relu], {}, { name: "sum" })
-  const last = builder.add("Relu", [sum], {}, { name: "last" })
-  const mean = builder.add("GlobalAveragePool", [last], {}, { name: "mean" })
-  const flat = builder.add("Flatten", [mean], { axis: 1 }, { name: "flat" })
-  const y = builder.add(
-    "Gemm",
-    [flat, constant([CLASSES, CHANNELS], 4, "w3"), constant([CLASSES], 5, "b3")],
-    { alpha: 1, beta: 1, transA: false, transB: true },
-    { name: "gemm" }
-  )
-  return { graph: builder.finish([y]), names: { relu, second, last, flat } }
-}
 
 const { graph, names } = residual()
 const ranges: Ranges.Ranges = new Map([

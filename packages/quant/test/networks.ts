@@ -56,3 +56,55 @@ export const everyLayout = () => {
   )
   return { graph, layers, ranges }
 }
+
+export const residualShape = { channels: 3, size: 4, classes: 4 }
+
+const conv = (kernel: number) => ({
+  groups: 1,
+  kernel: [kernel, kernel],
+  strides: [1, 1],
+  dilations: [1, 1],
+  pads: Array.from({ length: 4 }, () => (kernel - 1) / 2)
+})
+
+/** conv1 3×3 → Relu → conv2 1×1 → Add to the Relu → Relu → mean → Gemm. */
+export const residual = () => {
+  const { channels, size, classes } = residualShape
+  const builder = new GraphBuilder("residual")
+  const constant = (shape: ReadonlyArray<number>, phase: number, name: string) =>
+    builder.constant(
+      Tensor.float32(
+        shape,
+        wave(
+          shape.reduce((a, b) => a * b, 1),
+          phase
+        )
+      ),
+      name
+    )
+  const x = builder.input("x", "float32", [1, channels, size, size])
+  const first = builder.add(
+    "Conv",
+    [x, constant([channels, channels, 3, 3], 0, "w1"), constant([channels], 1, "b1")],
+    conv(3),
+    { name: "conv1" }
+  )
+  const relu = builder.add("Relu", [first], {}, { name: "relu" })
+  const second = builder.add(
+    "Conv",
+    [relu, constant([channels, channels, 1, 1], 2, "w2"), constant([channels], 3, "b2")],
+    conv(1),
+    { name: "conv2" }
+  )
+  const sum = builder.add("Add", [second, relu], {}, { name: "sum" })
+  const last = builder.add("Relu", [sum], {}, { name: "last" })
+  const mean = builder.add("GlobalAveragePool", [last], {}, { name: "mean" })
+  const flat = builder.add("Flatten", [mean], { axis: 1 }, { name: "flat" })
+  const y = builder.add(
+    "Gemm",
+    [flat, constant([classes, channels], 4, "w3"), constant([classes], 5, "b3")],
+    { alpha: 1, beta: 1, transA: false, transB: true },
+    { name: "gemm" }
+  )
+  return { graph: builder.finish([y]), names: { relu, second, last, flat } }
+}

@@ -49,14 +49,23 @@ export const quantitiesOf = (cost: Simulate.NetworkCost, averageBits: number): Q
   bits: averageBits
 })
 
-/** The format every layer reads its input in, where no layer has two to choose from. */
-const onlyActivations = ({
+/**
+ * The formats of activations that take the fewest bytes of any plan's, by layer; undefined where that depends on the plan.
+ * Integers of 8 bits and fewer quantize the same values, and narrower ones clip their codes besides.
+ */
+const leastActivations = ({
   layers,
   choices
 }: Opened): ReadonlyMap<string, ActivationFormat.ActivationFormat> | undefined => {
-  const formats = (id: string) => choices.get(id)!.map(({ activations }) => activations)
-  const isOnly = layers.every(({ id }) => new Set(formats(id).map(ActivationFormat.show)).size === 1)
-  return isOnly ? new Map(layers.map(({ id }) => [id, formats(id)[0]!])) : undefined
+  const least = new Map<string, ActivationFormat.ActivationFormat>()
+  for (const { id } of layers) {
+    const offered = choices.get(id)!.map(({ activations }) => activations)
+    const [widest] = offered.toSorted((a, b) => b.bits - a.bits)
+    const isOne = new Set(offered.map(ActivationFormat.show)).size === 1
+    if (!isOne && offered.some(({ kind, bits }) => kind !== "int" || bits > 8)) return undefined
+    least.set(id, widest!)
+  }
+  return least
 }
 
 export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
@@ -64,7 +73,7 @@ export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
   const ids = offered.map(Choice.show)
   const table = CostTable.costTable(profile, workload, offered.map(Choice.precision), { memo })
   const lower = table.lower()
-  const structure = FileBytes.structureOf(opened.form.graph, onlyActivations(opened))
+  const structure = FileBytes.structureOf(opened.form.graph, leastActivations(opened))
   const weights = layers.reduce((sum, { weightElements }) => sum + weightElements, 0)
   const fileBytes = (plan: Choice.Choices): number => FileBytes.predict(structure, layers, plan)
   const leastSize = (layer: Layer.Layer, choice: Choice.Choice) =>

@@ -8,7 +8,7 @@
  * the long work.
  */
 import { Choice } from "@bitbudget/quant"
-import { Data } from "@bitbudget/runtime"
+import { Data, Progress } from "@bitbudget/runtime"
 import { Solution } from "@bitbudget/search"
 import { Effect } from "effect"
 import { requireRoom } from "./job/capacity.ts"
@@ -106,26 +106,28 @@ export const search = Effect.fn("Plan.search")(function* (
     options: JSON.stringify({ ...options, out: request.out })
   })
   return yield* Effect.gen(function* () {
-    const cookery = yield* cook(job, opened)
+    const cookery = yield* part("cook")(cook(job, opened))
     const key = [cookery.recipe, request.calibration ?? CALIBRATION_SAMPLES]
-    const measured = yield* measure(job, opened, { ...cookery, key })
-    const chosen = yield* request.thrift === undefined
-      ? leastHarm(job, program, cookery, measured, planOf(opened, reachable.choice), announce)
-      : leastCost(job, program, cookery, measured, request.thrift, announce)
+    const measured = yield* part("measure")(measure(job, opened, { ...cookery, key }))
+    const choosing =
+      request.thrift === undefined
+        ? leastHarm(job, program, cookery, measured, planOf(opened, reachable.choice), announce)
+        : leastCost(job, program, cookery, measured, request.thrift, announce)
+    const chosen = yield* part("choose")(choosing)
     const { found, selected } = chosen
-    const finished = yield* finish(job, opened, cookery, measured, selected)
-    const judgement = yield* judge(job, opened, cookery, finished, found, selected)
-    return yield* record(job, {
-      program,
-      cookery,
-      measured,
-      candidates: found,
-      selected,
-      finished,
-      judgement
-    })
+    const finished = yield* part("finish")(finish(job, opened, cookery, measured, selected))
+    const judgement = yield* part("judge")(judge(job, opened, cookery, finished, found, selected))
+    return yield* part("record")(
+      record(job, { program, cookery, measured, candidates: found, selected, finished, judgement })
+    )
   }).pipe(notingTheEnd(store, run))
 })
+
+/** The parts that take time, in order. */
+const PARTS = ["cook", "measure", "choose", "finish", "judge", "record"] as const
+
+const part = (name: (typeof PARTS)[number]) =>
+  Progress.within({ part: 1 + PARTS.indexOf(name), of: PARTS.length })
 
 interface Chosen {
   readonly found: Candidates

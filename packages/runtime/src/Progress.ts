@@ -1,9 +1,9 @@
 /**
  * Progress of long stages: stages say how far they are, a service decides whether and how that is shown.
  *
- * Nothing is shown unless a layer is provided. On a terminal it is one line redrawn in place, elsewhere (a
- * file, CI) a plain line every few seconds; always on stderr, since stdout belongs to results. The time
- * left is the time so far times what is left over what is done.
+ * Nothing is shown unless a layer is provided. On a terminal it is one line redrawn in place, which is gone when the
+ * stage is; elsewhere (a file, CI) a plain line every few seconds; always on stderr, since stdout belongs to results.
+ * The time left is the time so far times what is left over what is done.
  */
 import { Printable } from "@bitbudget/words"
 import { Clock, Context, Effect, Layer } from "effect"
@@ -14,8 +14,14 @@ export interface Step {
   readonly total: number
 }
 
+/** Which part of a whole job this is, counted from 1. */
+export interface Part {
+  readonly part: number
+  readonly of: number
+}
+
 export interface Reporter {
-  readonly report: (step: Step) => Effect.Effect<void>
+  readonly report: (step: Step, part: Part | undefined) => Effect.Effect<void>
 }
 
 const silent: Reporter = { report: () => Effect.void }
@@ -24,9 +30,22 @@ export const Reporter = Context.Reference<Reporter>("@bitbudget/runtime/Progress
   defaultValue: () => silent
 })
 
+const CurrentPart = Context.Reference<Part | undefined>("@bitbudget/runtime/Progress/Part", {
+  defaultValue: () => undefined
+})
+
+/** Stages of this work are shown as those of one part of a job. */
+export const within =
+  (part: Part) =>
+  <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.provideService(work, CurrentPart, part)
+
 /** Says how far a stage is. A stage ends with `done` equal to `total`. */
 export const step = (step: Step): Effect.Effect<void> =>
-  Effect.flatMap(Effect.service(Reporter), (reporter) => reporter.report(step))
+  Effect.gen(function* () {
+    const reporter = yield* Reporter
+    yield* reporter.report(step, yield* CurrentPart)
+  })
 
 /** What is written to: a stream such as `process.stderr`. */
 export interface Sink {
@@ -72,14 +91,18 @@ const bar = (step: Step, elapsed: number, colour: boolean, columns: number): str
   return `${label} ${colour ? `\u001b[36m${blocks}\u001b[2m${rest}\u001b[0m` : blocks + rest}${tail}`
 }
 
+const clear = "\r\u001b[2K"
+
 /** Shows progress on a stream: a bar on a terminal, plain lines elsewhere, nothing when quiet. */
 export const layer = ({ sink, environment, quiet }: Options): Layer.Layer<never> => {
   const set = (name: string) => (environment[name] ?? "") !== ""
   const terminal = sink.isTTY === true && !set("CI")
   const started = new Map<string, { at: number; shown: number }>()
-  const draw = (reported: Step, now: number) => {
+  let isDrawn = false
+  const draw = (reported: Step, part: Part | undefined, now: number) => {
+    const place = part === undefined ? "" : `step ${part.part} of ${part.of}, `
     // File names and layers stand in it.
-    const step = { ...reported, stage: Printable.line(reported.stage) }
+    const step = { ...reported, stage: place + Printable.line(reported.stage) }
     const known = started.get(step.stage)
     const stage = known ?? { at: now, shown: -Infinity }
     if (known === undefined) started.set(step.stage, stage)
@@ -88,17 +111,23 @@ export const layer = ({ sink, environment, quiet }: Options): Layer.Layer<never>
     stage.shown = now
     if (finished) started.delete(step.stage)
     const elapsed = now - stage.at
-    if (terminal)
-      sink.write(
-        `\r\u001b[2K${bar(step, elapsed, !set("NO_COLOR"), sink.columns ?? 80)}${finished ? "\n" : ""}`
-      )
-    else
+    if (!terminal)
       sink.write(
         `${[`${step.stage}: ${step.done}/${step.total}`, percent(step), timing(step, elapsed)].filter(Boolean).join(", ")}\n`
       )
+    else if (!finished || isDrawn)
+      sink.write(clear + (finished ? "" : bar(step, elapsed, !set("NO_COLOR"), sink.columns ?? 80)))
+    isDrawn = terminal && !finished
   }
-  return Layer.succeed(
+  const reporter: Reporter = {
+    report: (step, part) => Effect.map(Clock.currentTimeMillis, (now) => draw(step, part, now))
+  }
+  // An interrupted stage leaves no half line behind.
+  const wipe = Effect.sync(() => {
+    if (isDrawn) sink.write(clear)
+  })
+  return Layer.effect(
     Reporter,
-    quiet ? silent : { report: (step) => Effect.map(Clock.currentTimeMillis, (now) => draw(step, now)) }
+    Effect.acquireRelease(Effect.succeed(quiet ? silent : reporter), () => wipe)
   )
 }

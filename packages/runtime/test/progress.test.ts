@@ -6,7 +6,12 @@ import { run } from "./support/run.ts"
 /** What is written when `done` of 100 is reported at each of the times (milliseconds). */
 const written = async (
   steps: ReadonlyArray<readonly [time: number, done: number]>,
-  options: { isTTY?: boolean; environment?: Record<string, string>; quiet?: boolean }
+  options: {
+    isTTY?: boolean
+    environment?: Record<string, string>
+    quiet?: boolean
+    part?: Progress.Part
+  }
 ): Promise<ReadonlyArray<string>> => {
   const lines: Array<string> = []
   const sink = { write: (text: string) => lines.push(text), isTTY: options.isTTY ?? false, columns: 80 }
@@ -22,7 +27,8 @@ const written = async (
     environment: options.environment ?? {},
     quiet: options.quiet ?? false
   })
-  await run(stage.pipe(Effect.provide(layer), Effect.provideService(Clock.Clock, clock), Effect.asVoid))
+  const placed = options.part === undefined ? stage : Progress.within(options.part)(stage)
+  await run(placed.pipe(Effect.provide(layer), Effect.provideService(Clock.Clock, clock), Effect.asVoid))
   return lines
 }
 
@@ -51,9 +57,18 @@ describe("Progress", () => {
   it("redraws one line on a terminal, without colours when NO_COLOR is set", async () => {
     const plain = await written(steps, { isTTY: true, environment: { NO_COLOR: "1" } })
     expect(plain[1]).toBe(`\r\u001b[2Kmeasure ${"█".repeat(2)}${"░".repeat(22)}  10 %  0:09 left`)
-    expect(plain.filter((text) => text.endsWith("\n"))).toEqual([plain.at(-1)])
+    expect(plain.at(-1)).toBe("\r\u001b[2K")
+    expect(plain.join("")).not.toContain("\n")
     const coloured = await written(steps, { isTTY: true })
     expect(coloured[1]).toContain("\u001b[36m██\u001b[2m")
+  })
+
+  it("says which part of a job a stage is, and leaves no half line of one that is interrupted", async () => {
+    const part = { part: 3, of: 7 }
+    expect(await written(steps.slice(0, 1), { part })).toEqual(["step 3 of 7, measure: 0/100, 0 %\n"])
+    const drawn = await written(steps.slice(0, 2), { isTTY: true, part })
+    expect(drawn[1]).toContain("step 3 of 7, measure ")
+    expect(drawn.at(-1)).toBe("\r\u001b[2K")
   })
 
   it("is silent when quiet, and when nothing is provided", async () => {

@@ -29,10 +29,9 @@ const program = Effect.gen(function* () {
   const first = new Map(layers.map(({ id }) => [id, choices.get(id)![0]!]))
   const planOf = (positions: ReadonlyArray<number>): Choice.Choices =>
     new Map([...first, ...free.map(({ id }, l) => [id, choices.get(id)![positions[l]!]!] as const)])
-  const simulated = (plan: Choice.Choices) => FakeQuant.simulate(cookery.assemble(plan).network)
-  const run = yield* forest({
-    base: simulated(first),
-    changed: free.map(({ id }) => choices.get(id)!.map((choice) => simulated(new Map(first).set(id, choice))))
+  const run = forest({
+    sizes: free.map(({ id }) => choices.get(id)!.length),
+    networkOf: (positions) => FakeQuant.simulate(cookery.assemble(planOf(positions)).network)
   })
   const [input, output] = [graph.inputs[0]!.name, graph.outputs[0]!]
 

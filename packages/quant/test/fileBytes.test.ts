@@ -75,7 +75,7 @@ describe("the size of a packed file", () => {
           )
           const file = Pack.encode(network, choices, known).byteLength
           expect(sum).toBeLessThanOrEqual(file)
-          expect(file - sum).toBeLessThan(900 * own.length)
+          expect(file - sum).toBeLessThan(1800 * own.length)
         }
       ),
       { numRuns: 200 }

@@ -13,8 +13,15 @@ export class FileFailure extends Schema.TaggedError<FileFailure>()("FileFailure"
   }
 }
 
+const DISK_FULL = "the disk is full"
+const DISK_READ_ONLY = "the disk is read-only"
+
+/** Whether another machine might well do what failed here. */
+export const isOfThisMachine = ({ why }: FileFailure): boolean =>
+  why.endsWith(DISK_FULL) || why.endsWith(DISK_READ_ONLY)
+
 /** Node's messages repeat the path and the system call; the common ones are said in words. */
-const reason = (cause: unknown): string => {
+export const reason = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
   const { code } = cause as NodeJS.ErrnoException
   return (
@@ -24,8 +31,8 @@ const reason = (cause: unknown): string => {
       EPERM: "permission denied",
       EISDIR: "it is a folder",
       ENOTDIR: "a part of its path is a file",
-      ENOSPC: "the disk is full",
-      EROFS: "the disk is read-only"
+      ENOSPC: DISK_FULL,
+      EROFS: DISK_READ_ONLY
     }[code ?? ""] ?? cause.message
   )
 }

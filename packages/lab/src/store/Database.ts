@@ -9,6 +9,7 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { isAddress, withoutPassword } from "./address.ts"
+import { nowMs } from "./clock.ts"
 import { inWords, StoreFailure } from "./failures.ts"
 import { LATEST, migrations } from "./migrations.ts"
 import * as Owner from "./owner.ts"
@@ -154,10 +155,12 @@ interface Running {
   readonly leaseUntilMs: number | null
 }
 
-const dead = (sql: SqlClient.SqlClient) =>
-  Effect.map(sql<Running>`SELECT id, owner, leaseUntilMs FROM runs WHERE status = 'running'`, (rows) =>
-    rows.filter(({ owner, leaseUntilMs }) => Owner.isGone(owner, leaseUntilMs))
-  )
+const dead = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const rows = yield* sql<Running>`SELECT id, owner, leaseUntilMs FROM runs WHERE status = 'running'`
+  if (rows.length === 0) return []
+  const now = yield* nowMs(sql)
+  return rows.filter(({ owner, leaseUntilMs }) => Owner.isGone(owner, leaseUntilMs, now))
+})
 
 /** Tables are rebuilt with foreign keys off, on a connection of its own. */
 const broughtUpToDate = (file: string, at: string) =>

@@ -5,11 +5,15 @@
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import { randomUUID } from "node:crypto"
+import { nowMs } from "./clock.ts"
 import * as Owner from "./owner.ts"
 
-/** How long a lease is believed from another machine without being renewed. Exact solvers block for a minute. */
-export const LEASE_MS = 180_000
-const RENEW_MS = 20_000
+/**
+ * How long a lease is believed from another machine without being renewed. A process that computes for longer than this
+ * without a pause may lose its lease while it works: then two make the same result, and either is right.
+ */
+export const LEASE_MS = 45_000
+const RENEW_MS = 10_000
 
 interface Held {
   readonly token: string
@@ -21,9 +25,10 @@ interface Held {
 const tryTake = (sql: SqlClient.SqlClient, key: string) =>
   Effect.gen(function* () {
     const [held] = yield* sql<Held>`SELECT token, owner, untilMs FROM leases WHERE key = ${key}`
-    if (held !== undefined && !Owner.isGone(held.owner, held.untilMs)) return undefined
+    const now = yield* nowMs(sql)
+    if (held !== undefined && !Owner.isGone(held.owner, held.untilMs, now)) return undefined
     const token = randomUUID()
-    const lease = { key, token, owner: Owner.self, untilMs: Date.now() + LEASE_MS }
+    const lease = { key, token, owner: Owner.self, untilMs: now + LEASE_MS }
     const taken = yield* sql`INSERT INTO leases ${sql.insert(lease)} ON CONFLICT (key) DO UPDATE
       SET token = excluded.token, owner = excluded.owner, untilMs = excluded.untilMs
       WHERE leases.token = ${held?.token ?? ""} RETURNING token`
@@ -40,7 +45,7 @@ const renewing = (sql: SqlClient.SqlClient, key: string, token: string, run: str
       Effect.sleep(RENEW_MS),
       Effect.ignore(
         Effect.gen(function* () {
-          const until = Date.now() + LEASE_MS
+          const until = (yield* nowMs(sql)) + LEASE_MS
           yield* sql`UPDATE leases SET untilMs = ${until} WHERE key = ${key} AND token = ${token}`
           yield* sql`UPDATE runs SET leaseUntilMs = ${until} WHERE id = ${run} AND owner = ${Owner.self}`
         })

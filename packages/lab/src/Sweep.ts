@@ -60,24 +60,32 @@ export const Cell = Schema.Struct({
 })
 export type Cell = typeof Cell.Type
 
-/** All combinations, the model varying slowest, so that what one model needs is measured once and then found. */
-export const cellsOf = (plan: SweepPlan): ReadonlyArray<Cell> =>
-  plan.models.flatMap((model) =>
-    plan.devices.flatMap((device) =>
-      (plan.weights ?? [null]).flatMap((weights) =>
-        (plan.activations ?? [null]).flatMap((activations) =>
-          (plan.metrics ?? (["auto"] as const)).flatMap((metric) =>
-            (plan.seeds ?? [0]).flatMap((seed) =>
-              plan.budgets.map((budgets): Cell => {
+/** Each value once, in the order they have. */
+const once = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> => [
+  ...new Map(values.map((value) => [JSON.stringify(value), value])).values()
+]
+
+/**
+ * All combinations, each once, the model varying slowest, so that what one model needs is measured once and then found.
+ * Loops and one list: a plan may have a million of them.
+ */
+export const cellsOf = (plan: SweepPlan): ReadonlyArray<Cell> => {
+  const cells: Array<Cell> = []
+  const budgetLists = once(plan.budgets)
+  const seeds = once(plan.seeds ?? [0])
+  for (const model of once(plan.models))
+    for (const device of once(plan.devices))
+      for (const weights of once(plan.weights ?? [null]))
+        for (const activations of once(plan.activations ?? [null]))
+          for (const metric of once(plan.metrics ?? (["auto"] as const)))
+            for (const seed of seeds)
+              for (const budgets of budgetLists) {
                 const words = { model, device, budgets, weights, activations, metric, seed }
-                return { key: sha256(JSON.stringify(words)).slice(0, 12), ...words }
-              })
-            )
-          )
-        )
-      )
-    )
-  )
+                const key = sha256(JSON.stringify(words)).slice(0, 12)
+                cells.push({ key, model, device, budgets, weights, activations, metric, seed })
+              }
+  return cells
+}
 
 export interface Shard {
   /** From 1. */
@@ -92,9 +100,9 @@ export const parseShard = (text: string): Shard | undefined => {
   return shard.index >= 1 && shard.index <= shard.of ? shard : undefined
 }
 
-/** Cells of a shard; repeated ones once. */
+/** Cells of a shard. */
 export const shardOf = (cells: ReadonlyArray<Cell>, { index, of }: Shard): ReadonlyArray<Cell> =>
-  [...new Map(cells.map((cell) => [cell.key, cell])).values()].filter((_, i) => i % of === index - 1)
+  cells.filter((_, i) => i % of === index - 1)
 
 const refuse = (why: string) => new UnusableRequest({ why })
 

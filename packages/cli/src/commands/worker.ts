@@ -38,7 +38,8 @@ export const worker = Command.make(
       if (process.env[Fleet.CellProcess.CELLS] !== undefined && process.connected)
         return yield* Effect.scoped(
           Fleet.CellProcess.serve(yield* storeFile, { version, commandLine: yield* CommandLine })
-        )
+          // Its worker, which stopped it, says so.
+        ).pipe(Effect.onInterrupt(() => Effect.sync(() => process.exit(0))))
       const { quiet } = yield* shared
       const say = (text: string) =>
         Effect.sync(() => {

@@ -124,11 +124,6 @@ const offer = Effect.fnUntraced(function* (
     )
 })
 
-/** Cells once each. */
-const distinct = (cells: ReadonlyArray<Cell>): ReadonlyArray<Cell> => [
-  ...new Map(cells.map((cell) => [cell.key, cell])).values()
-]
-
 /** Records a sweep with its inputs and cells, or goes on with one that was recorded. */
 export const record = Effect.fn("Sweeps.record")(function* (
   recording: Recording
@@ -140,7 +135,7 @@ export const record = Effect.fn("Sweeps.record")(function* (
   const { sql, safe } = yield* Database
   const { name, folder, plan, profiles, versions, priority, attempts, inputs } = recording
   const { manifest, sources } = yield* Inputs.survey(folder, plan, profiles)
-  const cells = distinct(cellsOf(plan))
+  const cells = cellsOf(plan)
   const identity = sha256(JSON.stringify([plan, manifest, versions]))
   const before = yield* byName(name)
   if (before !== undefined && before.identity !== identity)
@@ -279,7 +274,7 @@ export const retry = Effect.fn("Sweeps.retry")(function* (name: string, failed: 
       : []
   )
   const plan = Schema.decodeUnknownSync(Schema.fromJsonString(SweepPlan))(row.plan)
-  const cells = [...aside, ...(wanted.size === 0 ? [] : distinct(cellsOf(plan)).filter(({ key }) => wanted.has(key)))]
+  const cells = [...aside, ...(wanted.size === 0 ? [] : cellsOf(plan).filter(({ key }) => wanted.has(key)))]
   const [time] = yield* safe(sql.unsafe<{ nowMs: number }>(`SELECT ${SERVER_NOW_MS} AS nowMs`))
   if (wanted.size > 0)
     yield* safe(sql`DELETE FROM sweepOutcomes WHERE sweep = ${name} AND cell IN ${sql.in([...wanted])}`)
@@ -327,5 +322,5 @@ export const outcomes = Effect.fn("Sweeps.outcomes")(function* (row: SweepRow) {
       outcome: { key: cell.key, status: "failed", run: null, why: `set aside after ${attempts} attempts: ${error}` },
       files: []
     })
-  return distinct(cellsOf(plan)).flatMap(({ key }) => known.get(key) ?? [])
+  return cellsOf(plan).flatMap(({ key }) => known.get(key) ?? [])
 })

@@ -146,7 +146,7 @@ const reap = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   const rows = yield* dead(sql)
   for (const { id, owner } of rows)
     yield* sql`UPDATE runs SET status = 'interrupted', finishedAt = ${new Date().toISOString()}
-      WHERE id = ${id} AND status = 'running' AND owner IS ${owner}`
+      WHERE id = ${id} AND status = 'running' AND owner IS NOT DISTINCT FROM ${owner}`
 })
 
 interface Running {

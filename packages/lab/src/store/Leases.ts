@@ -21,18 +21,29 @@ interface Held {
   readonly untilMs: number
 }
 
+/** Leases this process works under; one it gave up while the database was away is still written there as its own. */
+const held = new Set<string>()
+
+const isFree = (lease: Held, nowMs: number): boolean =>
+  lease.owner === Owner.self ? !held.has(lease.token) : Owner.isGone(lease.owner, lease.untilMs, nowMs)
+
 /** A token where the lease is now ours, undefined where somebody works on it. One statement decides between two who try. */
 const tryTake = (sql: SqlClient.SqlClient, key: string) =>
   Effect.gen(function* () {
-    const [held] = yield* sql<Held>`SELECT token, owner, untilMs FROM leases WHERE key = ${key}`
+    const [before] = yield* sql<Held>`SELECT token, owner, untilMs FROM leases WHERE key = ${key}`
     const now = yield* nowMs(sql)
-    if (held !== undefined && !Owner.isGone(held.owner, held.untilMs, now)) return undefined
+    if (before !== undefined && !isFree(before, now)) return undefined
     const token = randomUUID()
+    held.add(token)
     const lease = { key, token, owner: Owner.self, untilMs: now + LEASE_MS }
     const taken = yield* sql`INSERT INTO leases ${sql.insert(lease)} ON CONFLICT (key) DO UPDATE
       SET token = excluded.token, owner = excluded.owner, untilMs = excluded.untilMs
-      WHERE leases.token = ${held?.token ?? ""} RETURNING token`
-    return taken.length === 1 ? token : undefined
+      WHERE leases.token = ${before?.token ?? ""} RETURNING token`.pipe(
+      Effect.onError(() => Effect.sync(() => held.delete(token)))
+    )
+    if (taken.length === 1) return token
+    held.delete(token)
+    return undefined
   })
 
 export const release = (sql: SqlClient.SqlClient, key: string, token: string) =>
@@ -77,7 +88,10 @@ export const once = <A, E, R, F, S>(
             if (stored !== undefined) return { value: stored }
             return { value: yield* Effect.raceFirst(make(token), renewing(sql, key, token, run)) }
           })
-          return Effect.onExit(restore(work), () => Effect.ignore(release(sql, key, token)))
+          return Effect.onExit(restore(work), () => {
+            held.delete(token)
+            return Effect.ignore(release(sql, key, token))
+          })
         })
       )
       if (made !== undefined) return made.value

@@ -5,7 +5,7 @@
  * the cell. What takes its worker down too often is set aside with its error. docs/decisions/0010-sweeps.md says why cells
  * are pulled from a queue and not sent to machines.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, References } from "effect"
 import { PersistedQueue } from "effect/persistence"
 import { Migrator, SqlClient } from "effect/sql"
 import { Database } from "../store/Database.ts"
@@ -84,7 +84,10 @@ export const layer: Layer.Layer<PersistedQueue.PersistedQueueFactory, StoreFailu
             Effect.ignore(connection.executeRaw(`SELECT pg_advisory_unlock(${MAKING})`, []))
           )
           yield* prepared
-          return yield* Layer.buildWithScope(store, scope)
+          // Of a database that is away the worker tells once; the queue would at every question.
+          return yield* Layer.buildWithScope(store, scope).pipe(
+            Effect.provideService(References.MinimumLogLevel, "Error")
+          )
         })
       )
     )

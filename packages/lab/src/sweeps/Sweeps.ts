@@ -257,7 +257,9 @@ export const setAside = Effect.fn("Sweeps.setAside")(function* (name: string) {
     ORDER BY e.sequence`)
   return rows.map(({ element, attempts, error }): SetAside => {
     const { cell } = Schema.decodeUnknownSync(Schema.fromJsonString(QueuedCell))(element)
-    return { cell, attempts, error: (error ?? "no word of it").split("\n")[0]! }
+    // The queue keeps the error's name and where it came from, too.
+    const [line = ""] = (error ?? "no word of it").split("\n")
+    return { cell, attempts, error: line.replace(/^\w+: /, "") }
   })
 })
 

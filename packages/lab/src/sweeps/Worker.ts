@@ -118,6 +118,7 @@ export const work = Effect.fn("Worker.work")(function* (
   const made = new Map<string, string>()
   const making = Semaphore.makeUnsafe(1)
   let busy = 0
+  let away = false
 
   /** Says a thing once. */
   const tell = (text: string) => {
@@ -262,12 +263,19 @@ export const work = Effect.fn("Worker.work")(function* (
     for (let n = 1; ; n++) {
       yield* Effect.sleep(LOOK_MS)
       yield* look
+      if (away) yield* say("the database is back")
+      away = false
       if (n % LOOKS_A_SIGN === 0) yield* sign(id, options, busy)
       if (drain && busy === 0 && (yield* isDrained(options))) return
     }
   }).pipe(
     Effect.tapError((error) =>
-      error instanceof StoreFailure && error.passing === true ? tell(`waiting for the database: ${error.message}`) : Effect.void
+      error instanceof StoreFailure && error.passing === true && !away
+        ? Effect.suspend(() => {
+            away = true
+            return say(`waiting for the ${error.message}`)
+          })
+        : Effect.void
     ),
     patiently
   )

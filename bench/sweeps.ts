@@ -80,7 +80,7 @@ const faults = async (cells: number): Promise<void> => {
     await cli("run", experiment, "--queue", "--name", "faults", "--db", server.address("faults"), "--out", path.join(folder, "fleet"), "--cache", path.join(folder, "cache"))
     await locally(experiment, 1, folder)
     const [fleet, local] = [digestOf(path.join(folder, "fleet")), digestOf(path.join(folder, "local"))]
-    const done = server.sql("faults", "SELECT count(*) || ' of ' || count(DISTINCT cell) FROM sweepoutcomes WHERE status = 'done'")
+    const done = server.sql("faults", "SELECT count(*) || ' of ' || count(DISTINCT cell) FROM sweepoutcomes WHERE status <> 'failed'")
     console.log(
       `faults: ${WORKERS} workers${networked ? " in networks of their own" : ""}, ${cells} cells, ${told.kills} kills, ${told.restarts} database restarts, ${told.cuts} cut networks (20 s), ${Faults.hasClock ? "one clock an hour ahead" : "no clock off (faketime is not installed)"}`
     )

@@ -6,6 +6,7 @@ import { Command, Flag } from "effect/cli"
 import { CommandLine } from "../commandLine.ts"
 import { shared, version } from "../root.ts"
 import { countFlag, listFlag, storeFile, threadsFlag } from "../shared.ts"
+import { telemetry } from "../telemetry.ts"
 import { cacheFlag, cacheOf, inputsFlag, versions, withQueue } from "./fleet.ts"
 
 export const worker = Command.make(
@@ -58,7 +59,7 @@ export const worker = Command.make(
             executor: Fleet.CellProcess.make
           })
         )
-      )
+      ).pipe(Effect.provide(telemetry(quiet)))
     })
 ).pipe(
   Command.withDescription("Do cells of sweeps that `run --queue` recorded, until it is stopped"),

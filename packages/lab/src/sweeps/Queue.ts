@@ -86,7 +86,8 @@ export const layer: Layer.Layer<PersistedQueue.PersistedQueueFactory, StoreFailu
           yield* prepared
           // Of a database that is away the worker tells once; the queue would at every question.
           return yield* Layer.buildWithScope(store, scope).pipe(
-            Effect.provideService(References.MinimumLogLevel, "Error")
+            Effect.provideService(References.MinimumLogLevel, "Error"),
+            Effect.withTracerEnabled(false)
           )
         })
       )

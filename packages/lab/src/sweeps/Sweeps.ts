@@ -138,7 +138,8 @@ export const record = Effect.fn("Sweeps.record")(function* (
   const cells = cellsOf(plan)
   const identity = sha256(JSON.stringify([plan, manifest, versions]))
   const before = yield* byName(name)
-  if (before !== undefined && before.identity !== identity)
+  const isOther = before !== undefined && (before.identity !== identity || both(before) !== both(versions))
+  if (isOther)
     return yield* refuse(`a sweep "${name}" is recorded already, ${difference(before, recording, manifest)}; give this one another --name`)
   if (before === undefined) {
     const row = {

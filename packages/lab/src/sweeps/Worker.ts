@@ -4,7 +4,7 @@
  * Taking, holding, trying again and setting aside are the queue's; here is only which queue comes next (by priority, of
  * devices that the worker may do, of its own versions) and what a machine needs for a sweep. Without the database it waits.
  */
-import { Cause, Effect, type Scope, Semaphore } from "effect"
+import { Cause, Duration, Effect, Metric, type Scope, Semaphore } from "effect"
 import type { PersistedQueue } from "effect/persistence"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
@@ -39,6 +39,9 @@ export interface Options {
     roots: string
   ) => Effect.Effect<(task: Task) => Effect.Effect<Answer, CellLost>, never, Scope.Scope>
 }
+
+const settledCells = Metric.counter("bitbudget.cells", { description: "Cells that were settled", incremental: true })
+const cellSeconds = Metric.timer("bitbudget.cell.duration", { description: "From taking a cell until it was settled" })
 
 /** Between two looks at what there is to do; every so many of them the worker tells that it lives. */
 const LOOK_MS = 1000
@@ -202,7 +205,10 @@ export const work = Effect.fn("Worker.work")(function* (
       const { outcome, files } = answer
       const seconds = (performance.now() - startedMs) / 1000
       yield* patiently(Sweeps.settle(name, { ...outcome, files, worker: id, seconds }))
-    })
+      yield* Effect.log("cell settled").pipe(Effect.annotateLogs({ sweep: name, cell: cell.key, ...outcome }))
+      yield* Metric.update(Metric.withAttributes(settledCells, { status: outcome.status }), 1)
+      yield* Metric.update(cellSeconds, Duration.seconds(seconds))
+    }).pipe(Effect.withSpan("cell", { attributes: { sweep: name, cell: cell.key, device: cell.device } }))
 
   const takeFrom = Effect.fnUntraced(function* ({ queue, sweep }: Sweeps.Ready, execute: Execute) {
     const row = seen.active.get(sweep)
@@ -277,7 +283,8 @@ export const work = Effect.fn("Worker.work")(function* (
           })
         : Effect.void
     ),
-    patiently
+    patiently,
+    Effect.withTracerEnabled(false)
   )
   yield* Effect.raceFirst(
     looking,

@@ -1,6 +1,6 @@
 /** A worker whose cells are done at once: what the queue itself takes. `node empty.ts ADDRESS JOBS FOLDER` ends when no cell is left. */
 import { Database, Fleet } from "@bitbudget/lab"
-import { Effect } from "effect"
+import { Effect, Logger } from "effect"
 
 const [, , address, jobs, folder] = process.argv
 
@@ -21,5 +21,5 @@ await Effect.runPromise(
           files: []
         })
       )
-  }).pipe(Effect.scoped, Effect.provide(Fleet.queue), Effect.provide(Database.layer(address!)))
+  }).pipe(Effect.scoped, Effect.provide(Logger.layer([])), Effect.provide(Fleet.queue), Effect.provide(Database.layer(address!)))
 )

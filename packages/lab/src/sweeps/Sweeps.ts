@@ -110,7 +110,8 @@ const offer = Effect.fnUntraced(function* (
         Effect.forEach(
           cells.slice(from, from + OFFERED_AT_ONCE),
           (cell) => queues.get(cell.device)!.offer({ sweep: name, cell }, { id: `${cell.key}${again}` }),
-          { discard: true }
+          // Sent one behind the other, without waiting for each answer.
+          { discard: true, concurrency: "unbounded" }
         )
       )
     ).pipe(

@@ -2,7 +2,7 @@
 export * as CellProcess from "./CellProcess.ts"
 export { follow, type Followed } from "./follow.ts"
 export { layer as queue } from "./Queue.ts"
-export { type SweepStatus, status, type WorkerStatus } from "./Status.ts"
+export { overview, type SweepStatus, status, type WorkerStatus } from "./Status.ts"
 export {
   ATTEMPTS,
   type Change,

@@ -85,16 +85,45 @@ const statusOf = Effect.fnUntraced(function* (row: Sweeps.SweepRow) {
   return status
 })
 
-/** Of one sweep, or of all, newest first; with the workers that were seen of late. */
-export const status = Effect.fn("Status.status")(function* (name: string | undefined) {
+/** How far these sweeps are, and the workers that were seen of late. */
+const found = Effect.fnUntraced(function* (rows: ReadonlyArray<Sweeps.SweepRow>) {
   const { sql, safe } = yield* Database
-  const rows =
-    name === undefined
-      ? yield* safe(sql<Sweeps.SweepRow>`SELECT * FROM sweeps ORDER BY recordedMs DESC`)
-      : [yield* Sweeps.find(name)]
   const sweeps = yield* Effect.forEach(rows, statusOf)
   const workers = yield* safe(sql<WorkerStatus>`SELECT id AS worker, host, pid, version, runtime, jobs, busy,
       (${sql.literal(SERVER_NOW_MS)} - seenMs) / 1000.0::double precision AS seenSecondsAgo FROM sweepWorkers
     WHERE seenMs > ${sql.literal(SERVER_NOW_MS)} - ${SEEN_MS} ORDER BY host, pid`)
   return { sweeps, workers }
+})
+
+const newestFirst = Effect.gen(function* () {
+  const { sql, safe } = yield* Database
+  return yield* safe(sql<Sweeps.SweepRow>`SELECT * FROM sweeps ORDER BY recordedMs DESC`)
+})
+
+/** Of one sweep, or of all, newest first; with the workers. */
+export const status = Effect.fn("Status.status")(function* (name: string | undefined) {
+  return yield* found(name === undefined ? yield* newestFirst : [yield* Sweeps.find(name)])
+})
+
+/** Whether sweeps were ever recorded in the store: files have none. */
+const isUsed = Effect.gen(function* () {
+  const { sql, safe } = yield* Database
+  const rows = yield* safe(
+    sql.onDialectOrElse({
+      pg: () => sql.unsafe<{ there: boolean }>("SELECT to_regclass('sweeps') IS NOT NULL AS there"),
+      orElse: () => Effect.succeed([{ there: false }])
+    })
+  )
+  return rows[0]?.there === true
+})
+
+/** All sweeps with their workers and the cells that were set aside; nothing where the store has none. */
+export const overview = Effect.fn("Status.overview")(function* () {
+  if (!(yield* isUsed)) return { sweeps: [], workers: [], setAside: [] }
+  const all = yield* found(yield* newestFirst)
+  const aside = yield* Effect.forEach(
+    all.sweeps.filter(({ setAside }) => setAside > 0),
+    ({ sweep }) => Sweeps.setAside(sweep)
+  )
+  return { ...all, setAside: aside.flat().map(({ cell, error }) => ({ cell: cell.key, error })) }
 })

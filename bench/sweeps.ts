@@ -86,7 +86,8 @@ const faults = async (cells: number): Promise<void> => {
     )
     console.log(`  cells done once: ${done}; in ${told.seconds.toFixed(0)} s`)
     console.log(`  files of a single machine: ${fleet === local ? "equal bit for bit" : `DIFFERENT (${fleet}, ${local})`}`)
-    console.log(`  longest time from a cell's first being taken until it was done: ${told.longestCellSeconds.toFixed(1)} s (to reach: 60)`)
+    console.log(`  longest time without a sign of life of who was at a cell: ${told.longestStallSeconds.toFixed(1)} s (to reach: 60)`)
+    console.log(`  longest time from a cell's first being taken until it was done, through several kills: ${told.longestCellSeconds.toFixed(1)} s`)
     console.log(`  longest time in which no cell was done: ${told.longestSilenceSeconds.toFixed(1)} s`)
   } finally {
     server.stop()

@@ -1,7 +1,11 @@
 /** Sweeps by workers on a PostgreSQL server of their own: what they do, through a kill and a restart, and what they refuse. */
+import { Database } from "@bitbudget/lab"
+import { Effect } from "effect"
 import { spawn, spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
@@ -125,6 +129,38 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
     expect(status(db).sweeps).toMatchObject([{ waiting: 10, done: 0 }])
   })
 
+  it("tells a collector of OpenTelemetry of every cell", async () => {
+    const [, db] = database()
+    const experiment = await Experiment.make(10)
+    fs.writeFileSync(
+      path.join(experiment, "plan.json"),
+      JSON.stringify({ ...Experiment.planOf(10), devices: ["gap9"], budgets: [["size<=1%"]] })
+    )
+    record(experiment, db, "--name", "told")
+    const sent = new Map<string, string>()
+    const collector = createServer((request, response) => {
+      let body = ""
+      request.on("data", (part) => (body += String(part)))
+      request.on("end", () => {
+        sent.set(request.url!, (sent.get(request.url!) ?? "") + body)
+        response.end("{}")
+      })
+    })
+    await new Promise<void>((resolve) => collector.listen(0, "127.0.0.1", resolve))
+    const { port } = collector.address() as AddressInfo
+    const child = spawn(
+      process.execPath,
+      [path.join(root, "packages/cli/src/main.ts"), "worker", "--db", db, "--drain", "--cache", scratch()],
+      { stdio: "ignore", env: { ...process.env, OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` } }
+    )
+    expect(await new Promise((resolve) => child.on("exit", resolve))).toBe(0)
+    collector.close()
+    const spans = JSON.parse(sent.get("/v1/traces") ?? "{}") as unknown
+    expect(JSON.stringify(spans)).toContain('"name":"cell"')
+    expect(sent.get("/v1/metrics")).toContain("bitbudget.cells")
+    expect(sent.get("/v1/logs")).toContain("cell settled")
+  })
+
   describe("bad input, one message each, nothing lost", () => {
     it("a store that is no PostgreSQL, one that is not reachable, a wrong password that is not printed", async () => {
       const experiment = await Experiment.make(10)
@@ -182,6 +218,40 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       )
       expect(wrong.stderr).toMatch(/input tokenizer\.json has changed: it was recorded as/)
       expect(server.sql(name, "SELECT count(*) FROM sweep_queue WHERE state = 'pending' AND attempts = 0")).toBe("10")
+    })
+
+    it.skipIf(process.getuid?.() !== 0)("a full disk on one worker", async () => {
+      const [name, db] = database()
+      const disk = scratch()
+      // A disk of 24 kB: the network alone is larger.
+      if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=24k", "tmpfs", disk]).status !== 0) return
+      try {
+        record(await Experiment.make(10), db)
+        const full = spawnSync(
+          process.execPath,
+          [path.join(root, "packages/cli/src/main.ts"), "worker", "--db", db, "--cache", disk],
+          { encoding: "utf8", timeout: 10_000 }
+        )
+        expect(full.stderr).toMatch(/left to other workers for now: .*the disk is full/)
+        expect(server.sql(name, "SELECT count(*) FROM sweep_queue WHERE state = 'pending' AND attempts = 0")).toBe("10")
+      } finally {
+        spawnSync("umount", [disk])
+      }
+    })
+
+    it("an upgrade that is interrupted leaves the tables as they were, and the next goes on", async () => {
+      const [name, db] = database()
+      const experiment = await Experiment.make(10)
+      await Effect.runPromise(Effect.void.pipe(Effect.provide(Database.layer(db))))
+      // What interrupts it is a table in the way of the fifth statement.
+      server.sql(name, "CREATE TABLE sweepworkers (id TEXT)")
+      const stopped = record(experiment, db)
+      expect([stopped.code, stopped.error]).toEqual([1, expect.stringContaining("sweepworkers")])
+      expect(stopped.error.trim().split("\n")).toHaveLength(1)
+      const tables = "SELECT string_agg(table_name, ' ') FROM information_schema.tables WHERE table_name LIKE 'sweep%' AND table_name <> 'sweepmigrations'"
+      expect(server.sql(name, tables)).toBe("sweepworkers")
+      server.sql(name, "DROP TABLE sweepworkers")
+      expect(record(experiment, db).code).toBe(0)
     })
 
     it("a sweep that is not there, and a change that makes no sense", () => {

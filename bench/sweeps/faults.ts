@@ -73,6 +73,8 @@ export interface Told {
   readonly kills: number
   readonly restarts: number
   readonly cuts: number
+  /** The longest time in which nobody who lives was at a cell that had been begun: since the last sign of life of who held it. */
+  readonly longestStallSeconds: number
   /** From a cell's first being taken until it was settled, the longest. */
   readonly longestCellSeconds: number
   /** The longest time in which no cell was settled. */
@@ -115,7 +117,7 @@ export const run = async (
   for (let n = 0; n < faults.workers; n++) hire(n)
 
   const taken = new Map<string, number>()
-  let [settled, lastSettled, longestCell, longestSilence] = [0, 0, 0, 0]
+  let [settled, lastSettled, longestCell, longestSilence, longestStall] = [0, 0, 0, 0, 0]
   const watch = async (): Promise<void> => {
     while (settled < cells) {
       await sleep(0.3)
@@ -127,6 +129,12 @@ export const run = async (
           ),
           Number(server.sql(database, "SELECT count(*) FROM sweepoutcomes"))
         ]
+        const stall = server.sql(
+          database,
+          `SELECT coalesce(max(extract(epoch FROM now() AT TIME ZONE 'UTC' - greatest(acquired_at, visible_at))), 0)
+            FROM sweep_queue WHERE attempts > 0 AND state = 'pending'`
+        )
+        longestStall = Math.max(longestStall, Number(stall))
         const held = new Set(rows.split("\n").filter((id) => id !== ""))
         for (const id of held) if (!taken.has(id)) taken.set(id, now())
         for (const [id, since] of taken) {
@@ -188,6 +196,7 @@ export const run = async (
     kills: done.kill,
     restarts: done.restart,
     cuts: done.cut,
+    longestStallSeconds: longestStall,
     longestCellSeconds: longestCell,
     longestSilenceSeconds: longestSilence
   }

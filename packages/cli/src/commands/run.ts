@@ -182,6 +182,10 @@ export const run = Command.make(
     {
       command: "bitbudget run experiments/04-sweep --shard 3/16 --db shard3.db",
       description: "one of 16 jobs"
+    },
+    {
+      command: "bitbudget run experiments/my-sweep --queue --detach --db postgres://lab@db/bitbudget",
+      description: "cells for workers on any machine"
     }
   ])
 )

@@ -65,8 +65,8 @@ export const worker = Command.make(
   Command.withDescription("Do cells of sweeps that `run --queue` recorded, until it is stopped"),
   Command.withExamples([
     {
-      command: "bitbudget worker --db postgres://lab@db/bitbudget --jobs 4 --threads 2",
-      description: "four cells at once"
+      command: "bitbudget worker --jobs 2 --threads 1 --drain --db postgres://lab@db/bitbudget",
+      description: "two cells at once, until none is left"
     }
   ])
 )

@@ -73,8 +73,14 @@ const newer = (file: string, version: number) =>
     "update bitbudget, or choose another with --db"
   )
 
-const migrate = (file: string, sql: SqlClient.SqlClient, loader: Migrator.Loader = migrations) =>
-  Migrator.make({})({ loader, table: "migrations" }).pipe(
+/** Runs what migrations are missing; on a server all of them or none. */
+export const migrate = (
+  file: string,
+  sql: SqlClient.SqlClient,
+  loader: Migrator.Loader = migrations,
+  table = "migrations"
+) =>
+  Migrator.make({})({ loader, table }).pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
     Effect.catchTag("MigrationError", (error) => {
       const { cause } = error

@@ -7,8 +7,8 @@
  */
 import { Context, Effect, Layer, References } from "effect"
 import { PersistedQueue } from "effect/persistence"
-import { Migrator, SqlClient } from "effect/sql"
-import { Database } from "../store/Database.ts"
+import { SqlClient } from "effect/sql"
+import { Database, migrate } from "../store/Database.ts"
 import { StoreFailure } from "../store/failures.ts"
 import { SWEEPS_LATEST, sweepMigrations } from "./schema.ts"
 
@@ -44,14 +44,7 @@ const prepared = Effect.gen(function* () {
   )
   const old = tooOld(file, Number(server?.number))
   if (old !== undefined) return yield* old
-  yield* Migrator.make({})({ loader: sweepMigrations, table: "sweepmigrations" }).pipe(
-    Effect.provideService(SqlClient.SqlClient, sql),
-    Effect.catchTag("MigrationError", (error) =>
-      Effect.fail(
-        new StoreFailure({ file, why: error.message, mend: "grant it, or choose another with --db" })
-      )
-    )
-  )
+  yield* migrate(file, sql, sweepMigrations, "sweepmigrations")
   const [row] = yield* sql.unsafe<{ version: number }>(
     "SELECT max(migration_id) AS version FROM sweepmigrations"
   )

@@ -73,7 +73,7 @@ const faults = async (cells: number): Promise<void> => {
       server,
       "faults",
       cells,
-      { workers: WORKERS, kills: 20, restarts: 3, cuts: 5, clockOff: true, everySeconds: 4 },
+      { workers: WORKERS, kills: 20, restarts: 3, cuts: 5, clockOff: true, everySeconds: cells / 25 },
       networked,
       say
     )

@@ -19,7 +19,8 @@ const documents: Readonly<Record<string, string>> = {
   "runs note": "runs-tag",
   "runs resume": "runs-pause",
   "runs cancel": "runs-pause",
-  "runs retry": "runs-pause"
+  "runs retry": "runs-pause",
+  "runs drop": "runs-pause"
 }
 
 const documentOf = ([command = "", subcommand = "", ...flags]: ReadonlyArray<string>): string => {

@@ -68,7 +68,7 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
     expect(filesIn(path.join(out, "fleet"))).toEqual(filesIn(path.join(out, "local")))
     expect(server.sql(name, "SELECT count(*) || ' ' || count(DISTINCT cell) FROM sweepoutcomes WHERE status <> 'failed'")).toBe("10 10")
     expect(status(db).sweeps).toMatchObject([{ sweep: "faults", status: "done", cells: 10, done: 10, failed: 0, setAside: 0 }])
-  })
+  }, 300_000)
 
   it("takes only cells of the devices it is for; a pause, a cancellation and what undoes them", async () => {
     const [, db] = database()
@@ -80,6 +80,7 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
     run("runs", "resume", "s", "--db", db)
     expect(worker(db, "--only", "device=gap9").code).toBe(0)
     expect(status(db, "s").sweeps).toMatchObject([{ status: "active", done: 5, waiting: 5 }])
+    expect(run("runs", "drop", "s", "--db", db).error).toContain("cancel it first")
     run("runs", "cancel", "s", "--db", db)
     expect(worker(db).code).toBe(0)
     const followed = run("run", experiment, "--queue", "--detach", "--name", "s", "--db", db)
@@ -114,6 +115,9 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
     expect(worker(db).code).toBe(0)
     expect(status(db, "poison").sweeps).toMatchObject([{ status: "done", done: 1, setAside: 0 }])
     expect(server.sql(name, "SELECT status FROM sweepoutcomes")).toBe("done")
+    expect(run("runs", "drop", "poison", "--db", db).code).toBe(0)
+    expect(server.sql(name, "SELECT (SELECT count(*) FROM sweep_queue) + (SELECT count(*) FROM sweepfiles)")).toBe("0")
+    expect(server.sql(name, "SELECT status FROM runs")).toBe("done")
   })
 
   it("other versions do not take its cells: refused with both named", async () => {

@@ -175,10 +175,14 @@ export const run = async (
       }
     }
   }
-  await Promise.all([watch(), harm()])
-  const seconds = now()
-  stopping = true
-  for (const worker of workers) worker.kill("SIGTERM")
+  let seconds: number
+  try {
+    await Promise.all([watch(), harm()])
+  } finally {
+    seconds = now()
+    stopping = true
+    for (const worker of workers) worker.kill("SIGTERM")
+  }
   await Promise.all(
     workers.map((worker) =>
       worker.exitCode !== null || worker.signalCode !== null

@@ -7,6 +7,7 @@ export {
   ATTEMPTS,
   type Change,
   change,
+  drop,
   find,
   record,
   type Recording,

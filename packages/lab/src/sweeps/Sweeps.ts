@@ -240,6 +240,30 @@ export const change = Effect.fn("Sweeps.change")(function* (name: string, kind: 
   yield* safe(sql`UPDATE sweeps SET status = ${to} WHERE name = ${name}`)
 })
 
+/** Takes a sweep that nobody works on out of the queue, with the files only it needs; its runs stay. Gives its cells. */
+export const drop = Effect.fn("Sweeps.drop")(function* (name: string) {
+  const { sql, safe } = yield* Database
+  const row = yield* find(name)
+  const [left] = yield* safe(sql<{ cells: number }>`SELECT count(*) AS cells FROM ${sql.literal(TABLE)} e
+    JOIN sweepQueues q ON q.queue = e.queue_name WHERE q.sweep = ${name} AND e.state = 'pending'`)
+  if (row.status !== "cancelled" && left!.cells > 0)
+    return yield* refuse(
+      `sweep "${name}" has ${left!.cells} cells that are not done: cancel it first with \`bitbudget runs cancel ${name}\``
+    )
+  yield* safe(
+    sql.withTransaction(
+      Effect.gen(function* () {
+        yield* sql`DELETE FROM ${sql.literal(TABLE)} WHERE queue_name IN (SELECT queue FROM sweepQueues WHERE sweep = ${name})`
+        yield* sql`DELETE FROM sweeps WHERE name = ${name}`
+        yield* sql`DELETE FROM sweepFiles WHERE
+          NOT EXISTS (SELECT 1 FROM sweeps, jsonb_array_elements(inputs::jsonb -> 'files') f WHERE f ->> 'sha256' = sweepFiles.sha256)
+          AND NOT EXISTS (SELECT 1 FROM sweepOutcomes, jsonb_array_elements(files::jsonb) f WHERE f ->> 'sha256' = sweepFiles.sha256)`
+      })
+    )
+  )
+  return row.cells
+})
+
 export interface SetAside {
   readonly cell: Cell
   readonly attempts: number

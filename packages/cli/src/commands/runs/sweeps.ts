@@ -1,4 +1,4 @@
-/** `runs status|pause|resume|cancel|retry`: sweeps that many machines work on. */
+/** `runs status|pause|resume|cancel|retry|drop`: sweeps that many machines work on. */
 import { Fleet, Results } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
@@ -62,3 +62,16 @@ export const retry = Command.make(
       })
     )
 ).pipe(Command.withDescription("Try the cells again that took their workers down too often"))
+
+export const drop = Command.make("drop", { sweep: sweepArgument }, ({ sweep }) =>
+  withQueue(
+    Effect.gen(function* () {
+      const cells = yield* Fleet.drop(sweep)
+      yield* print(
+        Results.SweepChangeResult,
+        { sweep, status: "dropped", cells },
+        () => `sweep ${sweep} is gone, with the files of its ${cells} cells; its runs stay`
+      )
+    })
+  )
+).pipe(Command.withDescription("Take a sweep out of the queue, with its files; its runs stay"))

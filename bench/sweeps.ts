@@ -54,7 +54,19 @@ const locally = async (experiment: string, processes: number, folder: string): P
   seconds(() =>
     Promise.all(
       Array.from({ length: processes }, (_, i) =>
-        cli("run", experiment, "--quiet", "--threads", "1", "--shard", `${i + 1}/${processes}`, "--db", path.join(folder, "local.db"), "--out", path.join(folder, "local"))
+        cli(
+          "run",
+          experiment,
+          "--quiet",
+          "--threads",
+          "1",
+          "--shard",
+          `${i + 1}/${processes}`,
+          "--db",
+          path.join(folder, "local.db"),
+          "--out",
+          path.join(folder, "local")
+        )
       )
     )
   )
@@ -68,7 +80,18 @@ const faults = async (cells: number): Promise<void> => {
   try {
     server.createDatabase("faults")
     const experiment = await Experiment.make(cells)
-    await cli("run", experiment, "--queue", "--detach", "--name", "faults", "--db", server.address("faults"), "--attempts", "30")
+    await cli(
+      "run",
+      experiment,
+      "--queue",
+      "--detach",
+      "--name",
+      "faults",
+      "--db",
+      server.address("faults"),
+      "--attempts",
+      "30"
+    )
     const told = await Faults.run(
       server,
       "faults",
@@ -77,17 +100,38 @@ const faults = async (cells: number): Promise<void> => {
       networked,
       say
     )
-    await cli("run", experiment, "--queue", "--name", "faults", "--db", server.address("faults"), "--out", path.join(folder, "fleet"), "--cache", path.join(folder, "cache"))
+    await cli(
+      "run",
+      experiment,
+      "--queue",
+      "--name",
+      "faults",
+      "--db",
+      server.address("faults"),
+      "--out",
+      path.join(folder, "fleet"),
+      "--cache",
+      path.join(folder, "cache")
+    )
     await locally(experiment, 1, folder)
     const [fleet, local] = [digestOf(path.join(folder, "fleet")), digestOf(path.join(folder, "local"))]
-    const done = server.sql("faults", "SELECT count(*) || ' of ' || count(DISTINCT cell) FROM sweepoutcomes WHERE status <> 'failed'")
+    const done = server.sql(
+      "faults",
+      "SELECT count(*) || ' of ' || count(DISTINCT cell) FROM sweepoutcomes WHERE status <> 'failed'"
+    )
     console.log(
       `faults: ${WORKERS} workers${networked ? " in networks of their own" : ""}, ${cells} cells, ${told.kills} kills, ${told.restarts} database restarts, ${told.cuts} cut networks (20 s), ${Faults.hasClock ? "one clock an hour ahead" : "no clock off (faketime is not installed)"}`
     )
     console.log(`  cells done once: ${done}; in ${told.seconds.toFixed(0)} s`)
-    console.log(`  files of a single machine: ${fleet === local ? "equal bit for bit" : `DIFFERENT (${fleet}, ${local})`}`)
-    console.log(`  longest time without a sign of life of who was at a cell: ${told.longestStallSeconds.toFixed(1)} s (to reach: 60)`)
-    console.log(`  longest time from a cell's first being taken until it was done, through several kills: ${told.longestCellSeconds.toFixed(1)} s`)
+    console.log(
+      `  files of a single machine: ${fleet === local ? "equal bit for bit" : `DIFFERENT (${fleet}, ${local})`}`
+    )
+    console.log(
+      `  longest time without a sign of life of who was at a cell: ${told.longestStallSeconds.toFixed(1)} s (to reach: 60)`
+    )
+    console.log(
+      `  longest time from a cell's first being taken until it was done, through several kills: ${told.longestCellSeconds.toFixed(1)} s`
+    )
     console.log(`  longest time in which no cell was done: ${told.longestSilenceSeconds.toFixed(1)} s`)
   } finally {
     server.stop()
@@ -95,31 +139,64 @@ const faults = async (cells: number): Promise<void> => {
   }
 }
 
-const overhead = async (cells: number): Promise<void> => {
+const median = (values: ReadonlyArray<number>): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1]!
+
+/** Few and many cells, so that what starting takes is told apart from what a cell takes. */
+const overhead = async (many: number): Promise<void> => {
   const server = await Postgres.start()
   try {
     const processes = os.availableParallelism()
-    const experiment = await Experiment.make(cells)
-    const ratios: Array<number> = []
-    for (const turn of [1, 2, 3]) {
-      const folder = folderFor("overhead")
-      const database = `overhead${turn}`
-      server.createDatabase(database)
-      const db = server.address(database)
-      const local = await locally(experiment, processes, folder)
-      await cli("run", experiment, "--queue", "--detach", "--name", "overhead", "--db", db)
-      const fleet = await seconds(() =>
-        Promise.all(
-          Array.from({ length: processes }, (_, i) =>
-            cli("worker", "--drain", "--threads", "1", "--db", db, "--cache", path.join(folder, `cache${i}`))
+    const FEW = 10
+    const local = new Map<number, Array<number>>([
+      [FEW, []],
+      [many, []]
+    ])
+    const fleet = new Map<number, Array<number>>([
+      [FEW, []],
+      [many, []]
+    ])
+    for (const turn of [1, 2, 3])
+      for (const cells of [FEW, many]) {
+        const experiment = await Experiment.make(cells)
+        const folder = folderFor("overhead")
+        const database = `overhead${turn}_${cells}`
+        server.createDatabase(database)
+        const db = server.address(database)
+        local.get(cells)!.push(await locally(experiment, processes, folder))
+        await cli("run", experiment, "--queue", "--detach", "--name", "overhead", "--db", db)
+        const taken = await seconds(() =>
+          Promise.all(
+            Array.from({ length: processes }, (_, i) =>
+              cli(
+                "worker",
+                "--drain",
+                "--quiet",
+                "--threads",
+                "1",
+                "--db",
+                db,
+                "--cache",
+                path.join(folder, `cache${i}`)
+              )
+            )
           )
         )
-      )
-      ratios.push(fleet / local)
-      console.log(`overhead: ${cells} cells, ${processes} processes: local ${local.toFixed(1)} s, workers ${fleet.toFixed(1)} s`)
+        fleet.get(cells)!.push(taken)
+        say(
+          `${cells} cells, ${processes} processes: local ${local.get(cells)!.at(-1)!.toFixed(1)} s, workers ${taken.toFixed(1)} s`
+        )
+      }
+    const lines = (times: ReadonlyMap<number, ReadonlyArray<number>>) => {
+      const [few, most] = [median(times.get(FEW)!), median(times.get(many)!)]
+      const each = (most - few) / (many - FEW)
+      return { each, start: few - FEW * each }
     }
-    const middle = ratios.toSorted((a, b) => a - b)[1]!
-    console.log(`  overhead ${((middle - 1) * 100).toFixed(1)} % (median of three; to reach: 5)`)
+    const [here, there] = [lines(local), lines(fleet)]
+    const more = ((there.each - here.each) * processes * 1000).toFixed(0)
+    console.log(
+      `overhead: ${processes} processes, ${FEW} and ${many} cells, medians of three: a cell takes ${(here.each * processes).toFixed(2)} s of a process locally and ${more} ms more by a worker (${((there.each / here.each - 1) * 100).toFixed(1)} %; to reach: 5); starting takes ${here.start.toFixed(1)} s and ${there.start.toFixed(1)} s`
+    )
   } finally {
     server.stop()
   }
@@ -136,7 +213,15 @@ const empty = async (cells: number): Promise<void> => {
     const recorded = await seconds(() =>
       Effect.runPromise(
         Fleet.record({
-          ...{ name: "empty", folder: experiment, plan, profiles, priority: 0, attempts: 5, inputs: undefined },
+          ...{
+            name: "empty",
+            folder: experiment,
+            plan,
+            profiles,
+            priority: 0,
+            attempts: 5,
+            inputs: undefined
+          },
           versions: { version: "bench", runtime: "none" }
         }).pipe(Effect.provide(Fleet.queue), Effect.provide(Database.layer(server.address("empty"))))
       )
@@ -146,23 +231,43 @@ const empty = async (cells: number): Promise<void> => {
         { length: WORKERS },
         (_, i) =>
           new Promise((resolve) =>
-            spawn(process.execPath, [path.join(here, "sweeps/empty.ts"), server.address("empty"), "8", path.join(folder, String(i))], {
-              stdio: "inherit"
-            }).on("exit", resolve)
+            spawn(
+              process.execPath,
+              [
+                path.join(here, "sweeps/empty.ts"),
+                server.address("empty"),
+                "8",
+                path.join(folder, String(i))
+              ],
+              {
+                stdio: "inherit"
+              }
+            ).on("exit", resolve)
           )
       )
     )
     const span = Number(server.sql("empty", "SELECT (max(atMs) - min(atMs)) / 1000.0 FROM sweepoutcomes"))
-    const bytes = Number(server.sql("empty", "SELECT pg_total_relation_size('sweep_queue') + pg_total_relation_size('sweepoutcomes')"))
-    console.log(`empty cells: ${cells} by ${WORKERS} workers of 8 jobs: ${(cells / span).toFixed(0)} a second (to reach: 200)`)
-    console.log(`  recorded ${(cells / recorded).toFixed(0)} a second; ${(bytes / cells).toFixed(0)} bytes of tables and indexes a cell`)
+    const bytes = Number(
+      server.sql(
+        "empty",
+        "SELECT pg_total_relation_size('sweep_queue') + pg_total_relation_size('sweepoutcomes')"
+      )
+    )
+    console.log(
+      `empty cells: ${cells} by ${WORKERS} workers of 8 jobs: ${(cells / span).toFixed(0)} a second (to reach: 200)`
+    )
+    console.log(
+      `  recorded ${(cells / recorded).toFixed(0)} a second; ${(bytes / cells).toFixed(0)} bytes of tables and indexes a cell`
+    )
   } finally {
     server.stop()
   }
 }
 
 const expand = (cells: number): void => {
-  const done = spawnSync(process.execPath, [path.join(here, "sweeps/expand.ts"), String(cells)], { encoding: "utf8" })
+  const done = spawnSync(process.execPath, [path.join(here, "sweeps/expand.ts"), String(cells)], {
+    encoding: "utf8"
+  })
   const told = JSON.parse(done.stdout) as { cells: number; seconds: number; beforeMB: number; mostMB: number }
   console.log(
     `expansion: ${told.cells} cells in ${told.seconds.toFixed(1)} s, at most ${told.mostMB.toFixed(0)} MB, ${told.beforeMB.toFixed(0)} before (to reach: 10 s, 500 MB)`

@@ -26,7 +26,12 @@ const lines = (text: string): ReadonlyArray<ReadonlyArray<string>> =>
 
 describe("launch", () => {
   it("holds what these tests read", () => {
-    expect(fs.readdirSync(folder).toSorted()).toEqual(["bitbudget-worker@.service", "kubernetes.yaml", "slurm-array.sh", "ssh.sh"])
+    expect(fs.readdirSync(folder).toSorted()).toEqual([
+      "bitbudget-worker@.service",
+      "kubernetes.yaml",
+      "slurm-array.sh",
+      "ssh.sh"
+    ])
   })
 
   it("systemd: sections and keys, one command", () => {
@@ -37,13 +42,22 @@ describe("launch", () => {
       expect(line).toMatch(/^[A-Z][A-Za-z]+=.+$/)
     check(/^ExecStart=(.*)$/m.exec(text)![1]!.split(" "))
     // Whoever has systemd has a checker, too.
-    const verified = spawnSync("systemd-analyze", ["verify", "--man=no", path.join(folder, "bitbudget-worker@.service")], { encoding: "utf8" })
+    const verified = spawnSync(
+      "systemd-analyze",
+      ["verify", "--man=no", path.join(folder, "bitbudget-worker@.service")],
+      { encoding: "utf8" }
+    )
     if (verified.error === undefined)
-      expect(verified.stderr.split("\n").filter((line) => /Unknown|Failed to parse|Invalid/.test(line))).toEqual([])
+      expect(
+        verified.stderr.split("\n").filter((line) => /Unknown|Failed to parse|Invalid/.test(line))
+      ).toEqual([])
   })
 
   it("Slurm and ssh: scripts a shell takes, and directives before the first command", () => {
-    for (const [name, shell] of [["slurm-array.sh", "bash"], ["ssh.sh", "sh"]] as const) {
+    for (const [name, shell] of [
+      ["slurm-array.sh", "bash"],
+      ["ssh.sh", "sh"]
+    ] as const) {
       const done = spawnSync(shell, ["-n", path.join(folder, name)], { encoding: "utf8" })
       expect([done.status, done.stderr]).toEqual([0, ""])
       const found = lines(read(name).replaceAll(/^#.*$/gm, ""))
@@ -53,7 +67,9 @@ describe("launch", () => {
     const script = read("slurm-array.sh").split("\n")
     const directives = script.filter((line) => line.startsWith("#SBATCH"))
     for (const line of directives) expect(line).toMatch(/^#SBATCH --[a-z-]+(=\S+)?$/)
-    expect(script.findIndex((line) => !line.startsWith("#"))).toBeGreaterThan(script.lastIndexOf(directives.at(-1)!))
+    expect(script.findIndex((line) => !line.startsWith("#"))).toBeGreaterThan(
+      script.lastIndexOf(directives.at(-1)!)
+    )
   })
 
   it("Kubernetes: a Deployment whose selector finds its pods, and a Job that ends", () => {
@@ -69,13 +85,19 @@ describe("launch", () => {
             spec: {
               restartPolicy?: string
               volumes: ReadonlyArray<{ name: string }>
-              containers: ReadonlyArray<{ command: ReadonlyArray<string>; volumeMounts: ReadonlyArray<{ name: string; mountPath: string }> }>
+              containers: ReadonlyArray<{
+                command: ReadonlyArray<string>
+                volumeMounts: ReadonlyArray<{ name: string; mountPath: string }>
+              }>
             }
           }
         }
       }
     })
-    expect(documents.map(({ kind, apiVersion }) => [kind, apiVersion])).toEqual([["Deployment", "apps/v1"], ["Job", "batch/v1"]])
+    expect(documents.map(({ kind, apiVersion }) => [kind, apiVersion])).toEqual([
+      ["Deployment", "apps/v1"],
+      ["Job", "batch/v1"]
+    ])
     const [deployment, job] = documents
     expect(deployment!.spec.template.metadata!.labels).toMatchObject(deployment!.spec.selector!.matchLabels)
     expect(job!.spec.template.spec.restartPolicy).toBe("OnFailure")

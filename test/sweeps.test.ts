@@ -14,7 +14,8 @@ import * as Faults from "../bench/sweeps/faults.ts"
 import { root, run } from "./bitbudget.ts"
 import * as Postgres from "./postgres.ts"
 
-if (!Postgres.isThere) console.warn("PostgreSQL is not installed: tests of sweeps over many machines are skipped")
+if (!Postgres.isThere)
+  console.warn("PostgreSQL is not installed: tests of sweeps over many machines are skipped")
 
 const scratch = (): string => fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-sweeps-"))
 
@@ -22,7 +23,12 @@ const filesIn = (folder: string): ReadonlyArray<readonly [string, string]> =>
   (fs.readdirSync(folder, { recursive: true }) as Array<string>)
     .toSorted()
     .filter((name) => fs.statSync(path.join(folder, name)).isFile())
-    .map((name) => [name, createHash("sha256").update(fs.readFileSync(path.join(folder, name))).digest("hex")])
+    .map((name) => [
+      name,
+      createHash("sha256")
+        .update(fs.readFileSync(path.join(folder, name)))
+        .digest("hex")
+    ])
 
 describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
   let server: Postgres.Server
@@ -61,13 +67,41 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       () => {}
     )
     expect(told.kills + told.restarts).toBeGreaterThan(0)
-    const fleet = run("run", experiment, "--queue", "--name", "faults", "--db", db, "--out", path.join(out, "fleet"), "--cache", scratch())
+    const fleet = run(
+      "run",
+      experiment,
+      "--queue",
+      "--name",
+      "faults",
+      "--db",
+      db,
+      "--out",
+      path.join(out, "fleet"),
+      "--cache",
+      scratch()
+    )
     expect([fleet.code, fleet.error]).toEqual([0, expect.any(String)])
-    const local = run("run", experiment, "--db", path.join(out, "local.db"), "--out", path.join(out, "local"), "--threads", "1")
+    const local = run(
+      "run",
+      experiment,
+      "--db",
+      path.join(out, "local.db"),
+      "--out",
+      path.join(out, "local"),
+      "--threads",
+      "1"
+    )
     expect(local.code).toBe(0)
     expect(filesIn(path.join(out, "fleet"))).toEqual(filesIn(path.join(out, "local")))
-    expect(server.sql(name, "SELECT count(*) || ' ' || count(DISTINCT cell) FROM sweepoutcomes WHERE status <> 'failed'")).toBe("10 10")
-    expect(status(db).sweeps).toMatchObject([{ sweep: "faults", status: "done", cells: 10, done: 10, failed: 0, setAside: 0 }])
+    expect(
+      server.sql(
+        name,
+        "SELECT count(*) || ' ' || count(DISTINCT cell) FROM sweepoutcomes WHERE status <> 'failed'"
+      )
+    ).toBe("10 10")
+    expect(status(db).sweeps).toMatchObject([
+      { sweep: "faults", status: "done", cells: 10, done: 10, failed: 0, setAside: 0 }
+    ])
   }, 300_000)
 
   it("takes only cells of the devices it is for; a pause, a cancellation and what undoes them", async () => {
@@ -116,7 +150,9 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
     expect(status(db, "poison").sweeps).toMatchObject([{ status: "done", done: 1, setAside: 0 }])
     expect(server.sql(name, "SELECT status FROM sweepoutcomes")).toBe("done")
     expect(run("runs", "drop", "poison", "--db", db).code).toBe(0)
-    expect(server.sql(name, "SELECT (SELECT count(*) FROM sweep_queue) + (SELECT count(*) FROM sweepfiles)")).toBe("0")
+    expect(
+      server.sql(name, "SELECT (SELECT count(*) FROM sweep_queue) + (SELECT count(*) FROM sweepfiles)")
+    ).toBe("0")
     expect(server.sql(name, "SELECT status FROM runs")).toBe("done")
   })
 
@@ -127,9 +163,14 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
     server.sql(name, "UPDATE sweeps SET version = '0.0.9', runtime = '1.29.0'")
     const refused = worker(db)
     expect(refused.code).toBe(1)
-    expect(refused.error).toMatch(/bitbudget 0\.0\.9 with ONNX Runtime 1\.29\.0.*this worker is bitbudget 0\.1\.0 with ONNX Runtime/)
+    expect(refused.error).toMatch(
+      /bitbudget 0\.0\.9 with ONNX Runtime 1\.29\.0.*this worker is bitbudget 0\.1\.0 with ONNX Runtime/
+    )
     const again = record(experiment, db, "--name", "old")
-    expect([again.code, again.error]).toEqual([1, expect.stringMatching(/recorded already.*0\.0\.9.*0\.1\.0.*--name/)])
+    expect([again.code, again.error]).toEqual([
+      1,
+      expect.stringMatching(/recorded already.*0\.0\.9.*0\.1\.0.*--name/)
+    ])
     expect(status(db).sweeps).toMatchObject([{ waiting: 10, done: 0 }])
   })
 
@@ -171,7 +212,10 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       for (const [db, why] of [
         ["runs.db", /need a store on PostgreSQL.*--db postgres/],
         ["postgres://lab:s3cret@127.0.0.1:1/none", /no server answers there/],
-        [server.address("missing").replace("postgres@", "lab:s3cret@"), /does not let this user in|no such database/]
+        [
+          server.address("missing").replace("postgres@", "lab:s3cret@"),
+          /does not let this user in|no such database/
+        ]
       ] as const)
         for (const done of [record(experiment, db), worker(db)]) {
           expect([done.code, done.error]).toEqual([1, expect.stringMatching(why)])
@@ -184,7 +228,10 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       const [name, db] = database()
       server.sql(name, "CREATE ROLE guest LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
       const done = record(await Experiment.make(10), db.replace("postgres@", "guest@"))
-      expect([done.code, done.error]).toEqual([1, expect.stringMatching(/may not write it.*permission denied/)])
+      expect([done.code, done.error]).toEqual([
+        1,
+        expect.stringMatching(/may not write it.*permission denied/)
+      ])
     })
 
     it("two sweeps of one name, and an input that changed since it was recorded", async () => {
@@ -192,10 +239,16 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       const [one, other] = [await Experiment.make(10), await Experiment.make(20)]
       record(one, db, "--name", "s")
       const refused = record(other, db, "--name", "s")
-      expect([refused.code, refused.error]).toEqual([1, expect.stringMatching(/"s" is recorded already, with another plan; .*--name/)])
+      expect([refused.code, refused.error]).toEqual([
+        1,
+        expect.stringMatching(/"s" is recorded already, with another plan; .*--name/)
+      ])
       fs.appendFileSync(path.join(one, "y.npy"), "\0")
       const changed = record(one, db, "--name", "s")
-      expect([changed.code, changed.error]).toEqual([1, expect.stringMatching(/its input y\.npy has changed/)])
+      expect([changed.code, changed.error]).toEqual([
+        1,
+        expect.stringMatching(/its input y\.npy has changed/)
+      ])
       expect(status(db).sweeps).toMatchObject([{ cells: 10, waiting: 10 }])
     })
 
@@ -204,7 +257,10 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       const [experiment, inputs] = [await Experiment.make(10), scratch()]
       fs.appendFileSync(path.join(experiment, "tokenizer.json"), Buffer.alloc(17e6))
       const unkept = record(experiment, db)
-      expect([unkept.code, unkept.error]).toEqual([1, expect.stringMatching(/tokenizer\.json has 17\.0 MB.*--inputs DIR/)])
+      expect([unkept.code, unkept.error]).toEqual([
+        1,
+        expect.stringMatching(/tokenizer\.json has 17\.0 MB.*--inputs DIR/)
+      ])
       expect(record(experiment, db, "--inputs", inputs).code).toBe(0)
       const [kept] = fs.readdirSync(inputs)
       // A worker that lacks something leaves the cells to others and goes on looking: it is stopped.
@@ -213,15 +269,28 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
         [path.join(root, "packages/cli/src/main.ts"), "worker", "--db", db, "--cache", scratch()],
         { encoding: "utf8", timeout: 8000 }
       )
-      expect(without.stderr).toMatch(/left to other workers for now: input tokenizer\.json .* start this worker with --inputs DIR/)
+      expect(without.stderr).toMatch(
+        /left to other workers for now: input tokenizer\.json .* start this worker with --inputs DIR/
+      )
       fs.writeFileSync(path.join(inputs, kept!), Buffer.alloc(17e6, 1))
       const wrong = spawnSync(
         process.execPath,
-        [path.join(root, "packages/cli/src/main.ts"), "worker", "--db", db, "--cache", scratch(), "--inputs", inputs],
+        [
+          path.join(root, "packages/cli/src/main.ts"),
+          "worker",
+          "--db",
+          db,
+          "--cache",
+          scratch(),
+          "--inputs",
+          inputs
+        ],
         { encoding: "utf8", timeout: 8000 }
       )
       expect(wrong.stderr).toMatch(/input tokenizer\.json has changed: it was recorded as/)
-      expect(server.sql(name, "SELECT count(*) FROM sweep_queue WHERE state = 'pending' AND attempts = 0")).toBe("10")
+      expect(
+        server.sql(name, "SELECT count(*) FROM sweep_queue WHERE state = 'pending' AND attempts = 0")
+      ).toBe("10")
     })
 
     it.skipIf(process.getuid?.() !== 0)("a full disk on one worker", async () => {
@@ -237,7 +306,9 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
           { encoding: "utf8", timeout: 10_000 }
         )
         expect(full.stderr).toMatch(/left to other workers for now: .*the disk is full/)
-        expect(server.sql(name, "SELECT count(*) FROM sweep_queue WHERE state = 'pending' AND attempts = 0")).toBe("10")
+        expect(
+          server.sql(name, "SELECT count(*) FROM sweep_queue WHERE state = 'pending' AND attempts = 0")
+        ).toBe("10")
       } finally {
         spawnSync("umount", [disk])
       }
@@ -252,7 +323,8 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       const stopped = record(experiment, db)
       expect([stopped.code, stopped.error]).toEqual([1, expect.stringContaining("sweepworkers")])
       expect(stopped.error.trim().split("\n")).toHaveLength(1)
-      const tables = "SELECT string_agg(table_name, ' ') FROM information_schema.tables WHERE table_name LIKE 'sweep%' AND table_name <> 'sweepmigrations'"
+      const tables =
+        "SELECT string_agg(table_name, ' ') FROM information_schema.tables WHERE table_name LIKE 'sweep%' AND table_name <> 'sweepmigrations'"
       expect(server.sql(name, tables)).toBe("sweepworkers")
       server.sql(name, "DROP TABLE sweepworkers")
       expect(record(experiment, db).code).toBe(0)
@@ -261,7 +333,10 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
     it("a sweep that is not there, and a change that makes no sense", () => {
       const [, db] = database()
       const missing = run("runs", "pause", "nothing", "--db", db)
-      expect([missing.code, missing.error]).toEqual([1, expect.stringMatching(/no sweep "nothing" is recorded: there is none/)])
+      expect([missing.code, missing.error]).toEqual([
+        1,
+        expect.stringMatching(/no sweep "nothing" is recorded: there is none/)
+      ])
     })
 
     it("tables of a newer version", async () => {
@@ -270,7 +345,10 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       record(experiment, db)
       server.sql(name, "INSERT INTO sweepmigrations (migration_id, name) VALUES (99, 'later')")
       const done = worker(db)
-      expect([done.code, done.error]).toEqual([1, expect.stringMatching(/newer version of bitbudget.*update bitbudget/)])
+      expect([done.code, done.error]).toEqual([
+        1,
+        expect.stringMatching(/newer version of bitbudget.*update bitbudget/)
+      ])
     })
   })
 })

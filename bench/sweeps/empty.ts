@@ -21,5 +21,10 @@ await Effect.runPromise(
           files: []
         })
       )
-  }).pipe(Effect.scoped, Effect.provide(Logger.layer([])), Effect.provide(Fleet.queue), Effect.provide(Database.layer(address!)))
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(Logger.layer([])),
+    Effect.provide(Fleet.queue),
+    Effect.provide(Database.layer(address!))
+  )
 )

@@ -30,7 +30,12 @@ const ip = (...args: ReadonlyArray<string>): boolean => spawnSync("ip", args).st
 export const HUB = "10.117.0.1"
 const BRIDGE = "bbhub"
 
-const machine = (n: number) => ({ name: `bb${n}`, outer: `bbv${n}`, inner: `bbi${n}`, address: `10.117.0.${10 + n}/24` })
+const machine = (n: number) => ({
+  name: `bb${n}`,
+  outer: `bbv${n}`,
+  inner: `bbi${n}`,
+  address: `10.117.0.${10 + n}/24`
+})
 
 /** Networks of their own for `count` machines; false where this user may not make them. */
 export const connect = (count: number): boolean => {
@@ -60,7 +65,8 @@ export const disconnect = (count: number): void => {
   ip("link", "del", BRIDGE)
 }
 
-const sleep = (seconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, seconds * 1000))
+const sleep = (seconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, seconds * 1000))
 
 /** Numbers that look random and are the same each time. */
 const dice = (seed: number) => () => {
@@ -88,7 +94,7 @@ export const run = async (
   cells: number,
   faults: Faults,
   networked: boolean,
-  progress: (text: string) => void
+  tell: (text: string) => void
 ): Promise<Told> => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-faults-"))
   const address = server.address(database, networked ? HUB : undefined)
@@ -117,16 +123,14 @@ export const run = async (
   for (let n = 0; n < faults.workers; n++) hire(n)
 
   const taken = new Map<string, number>()
-  let [settled, lastSettled, longestCell, longestSilence, longestStall] = [0, 0, 0, 0, 0]
+  const progress = { settled: 0, at: 0 }
+  let [longestCell, longestSilence, longestStall] = [0, 0, 0]
   const watch = async (): Promise<void> => {
-    while (settled < cells) {
+    while (progress.settled < cells) {
       await sleep(0.3)
       try {
         const [rows, count] = [
-          server.sql(
-            database,
-            "SELECT id FROM sweep_queue WHERE attempts > 0 AND state = 'pending'"
-          ),
+          server.sql(database, "SELECT id FROM sweep_queue WHERE attempts > 0 AND state = 'pending'"),
           Number(server.sql(database, "SELECT count(*) FROM sweepoutcomes"))
         ]
         const stall = server.sql(
@@ -141,9 +145,9 @@ export const run = async (
           longestCell = Math.max(longestCell, now() - since)
           if (!held.has(id)) taken.delete(id)
         }
-        if (count > settled) {
-          longestSilence = Math.max(longestSilence, now() - lastSettled)
-          ;[settled, lastSettled] = [count, now()]
+        if (count > progress.settled) {
+          longestSilence = Math.max(longestSilence, now() - progress.at)
+          Object.assign(progress, { settled: count, at: now() })
         }
       } catch {
         // The database is down for a moment.
@@ -155,18 +159,20 @@ export const run = async (
   const done = { kill: 0, restart: 0, cut: 0 }
   const harm = async (): Promise<void> => {
     // Nothing can be harmed before it works.
-    while (settled < Math.min(cells, faults.workers)) await sleep(0.3)
-    while (settled < cells) {
+    while (progress.settled < Math.min(cells, faults.workers)) await sleep(0.3)
+    while (progress.settled < cells) {
       await sleep(faults.everySeconds * (0.5 + random()))
       const kinds = (Object.keys(left) as Array<keyof typeof left>).flatMap((kind) =>
         Array.from({ length: left[kind] }, () => kind)
       )
       const kind = kinds[Math.floor(random() * kinds.length)]
-      if (kind === undefined || settled >= cells) return
+      if (kind === undefined || progress.settled >= cells) return
       left[kind]--
       done[kind]++
       const victim = Math.floor(random() * faults.workers)
-      progress(`${Math.round(now())} s: ${settled} of ${cells} cells; ${kind} ${kind === "restart" ? "" : victim}`)
+      tell(
+        `${Math.round(now())} s: ${progress.settled} of ${cells} cells; ${kind} ${kind === "restart" ? "" : victim}`
+      )
       if (kind === "kill") workers[victim]?.kill("SIGKILL")
       if (kind === "restart") server.restart()
       if (kind === "cut") {
@@ -194,7 +200,7 @@ export const run = async (
     )
   )
   if (process.env["BITBUDGET_BENCH_KEEP"] === undefined) fs.rmSync(folder, { recursive: true, force: true })
-  else progress(`logs in ${folder}`)
+  else tell(`logs in ${folder}`)
   return {
     seconds,
     kills: done.kill,

@@ -15,7 +15,4 @@ const collected = Layer.suspend(() => {
 
 /** Logs as lines of fields on stderr, too, unless told to be quiet. */
 export const telemetry = (quiet: boolean) =>
-  Layer.provideMerge(
-    collected,
-    Logger.layer(quiet ? [] : [Logger.withConsoleError(Logger.formatLogFmt)])
-  )
+  Layer.provideMerge(collected, Logger.layer(quiet ? [] : [Logger.withConsoleError(Logger.formatLogFmt)]))

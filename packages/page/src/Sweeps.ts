@@ -14,7 +14,11 @@ export const Sweeps: FunctionComponent<{ readonly found: Results.SweepsResult }>
   found: { sweeps, workers, setAside }
 }) =>
   sweeps.length === 0
-    ? element("p", { class: "faint", role: "status" }, "No sweep is recorded for workers; `bitbudget run EXPERIMENT --queue` records one.")
+    ? element(
+        "p",
+        { class: "faint", role: "status" },
+        "No sweep is recorded for workers; `bitbudget run EXPERIMENT --queue` records one."
+      )
     : element(
         "div",
         {},
@@ -22,22 +26,47 @@ export const Sweeps: FunctionComponent<{ readonly found: Results.SweepsResult }>
           "Sweeps",
           table(
             "Sweeps",
-            ["sweep", "status", "settled", "", "of", "running", "waiting", "failed", "set aside", "cells an hour", "minutes left"],
-            sweeps.map(({ sweep, status, done, failed, setAside: aside, cells, running, waiting, cellsPerHour, remainingSeconds }) => ({
-              cells: [
+            [
+              "sweep",
+              "status",
+              "settled",
+              "",
+              "of",
+              "running",
+              "waiting",
+              "failed",
+              "set aside",
+              "cells an hour",
+              "minutes left"
+            ],
+            sweeps.map(
+              ({
                 sweep,
                 status,
-                bar(done + failed + aside, cells, `${sweep}: ${done + failed + aside} of ${cells} cells`),
-                done + failed + aside,
+                done,
+                failed,
+                setAside: aside,
                 cells,
                 running,
                 waiting,
-                failed,
-                aside,
-                cellsPerHour === null ? "–" : figure(cellsPerHour),
-                minutes(remainingSeconds)
-              ]
-            })),
+                cellsPerHour,
+                remainingSeconds
+              }) => ({
+                cells: [
+                  sweep,
+                  status,
+                  bar(done + failed + aside, cells, `${sweep}: ${done + failed + aside} of ${cells} cells`),
+                  done + failed + aside,
+                  cells,
+                  running,
+                  waiting,
+                  failed,
+                  aside,
+                  cellsPerHour === null ? "–" : figure(cellsPerHour),
+                  minutes(remainingSeconds)
+                ]
+              })
+            ),
             new Set([0, 1, 2])
           )
         ),
@@ -47,9 +76,25 @@ export const Sweeps: FunctionComponent<{ readonly found: Results.SweepsResult }>
               "Workers",
               table(
                 "Workers",
-                ["host", "process", "bitbudget", "ONNX Runtime", "cells now", "at once", "seconds since seen"],
+                [
+                  "host",
+                  "process",
+                  "bitbudget",
+                  "ONNX Runtime",
+                  "cells now",
+                  "at once",
+                  "seconds since seen"
+                ],
                 workers.map(({ host, pid, version, runtime, busy, jobs, seenSecondsAgo }) => ({
-                  cells: [host, String(pid), version, runtime, busy, jobs, figure(Math.max(0, seenSecondsAgo))]
+                  cells: [
+                    host,
+                    String(pid),
+                    version,
+                    runtime,
+                    busy,
+                    jobs,
+                    figure(Math.max(0, seenSecondsAgo))
+                  ]
                 })),
                 new Set([0, 1, 2, 3])
               )

@@ -292,7 +292,10 @@ export const openDescribed = (
   )
 
 /** Every file that `spec` stands for, folders as what lies in them: what another machine needs to open it. */
-export const filesOf = (spec: string, options: Options = {}): Effect.Effect<ReadonlyArray<string>, DataFailure> =>
+export const filesOf = (
+  spec: string,
+  options: Options = {}
+): Effect.Effect<ReadonlyArray<string>, DataFailure> =>
   Effect.gen(function* () {
     const { file, confined, folder, descriptor } = yield* recognise(spec, options)
     const found = confined ? [file] : []

@@ -120,9 +120,7 @@ export const run = Command.make(
     ),
     attempts: countFlag("attempts").pipe(
       Flag.withDefault(Fleet.ATTEMPTS),
-      Flag.withDescription(
-        `With --queue: times a cell may take its worker down (default ${Fleet.ATTEMPTS})`
-      )
+      Flag.withDescription(`With --queue: times a cell may take its worker down (default ${Fleet.ATTEMPTS})`)
     ),
     inputs: inputsFlag,
     cache: cacheFlag

@@ -345,7 +345,9 @@ export const collect = Effect.fn("Runs.gc")(function* (dryRun: boolean) {
           untilMs: number
         }>`SELECT key, owner, untilMs FROM leases`
         const now = yield* nowMs(sql)
-        const dead = held.flatMap(({ key, owner, untilMs }) => (Owner.isGone(owner, untilMs, now) ? [key] : []))
+        const dead = held.flatMap(({ key, owner, untilMs }) =>
+          Owner.isGone(owner, untilMs, now) ? [key] : []
+        )
         if (!dryRun && dead.length > 0) yield* sql`DELETE FROM leases WHERE key IN ${sql.in(dead)}`
       })
     )

@@ -78,7 +78,11 @@ const onServer: ReadonlyArray<readonly [pattern: RegExp, why: string, mend: stri
     "wait until it is up"
   ],
   [/too many (clients|connections)|connection slots/, CROWDED, "raise its max_connections"],
-  [/No space left|could not extend file/, "the server's disk is full", "free some space; what was reported done is kept"],
+  [
+    /No space left|could not extend file/,
+    "the server's disk is full",
+    "free some space; what was reported done is kept"
+  ],
   [
     /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|[Tt]imed? ?out|[Cc]onnect/,
     UNREACHABLE,

@@ -44,10 +44,12 @@ const results = [
 ]
 
 const spelling: ReadonlyMap<string, string> = new Map(
-  [...results, ...[...tables, ...sweepTables, ...views].join(" ").matchAll(/\b[a-z][a-z0-9]*[A-Z]\w*/g)].map((found) => {
-    const name = typeof found === "string" ? found : found[0]
-    return [name.toLowerCase(), name]
-  })
+  [...results, ...[...tables, ...sweepTables, ...views].join(" ").matchAll(/\b[a-z][a-z0-9]*[A-Z]\w*/g)].map(
+    (found) => {
+      const name = typeof found === "string" ? found : found[0]
+      return [name.toLowerCase(), name]
+    }
+  )
 )
 
 const types = (() => {

@@ -85,7 +85,9 @@ export const make = Effect.fn("CellProcess.make")(function* (roots: string) {
         child = undefined
         done(
           Effect.fail(
-            new CellLost({ ended: signal === null ? `ended with exit code ${code}` : `was ended by ${signal}` })
+            new CellLost({
+              ended: signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`
+            })
           )
         )
       })
@@ -104,10 +106,9 @@ export const patiently = <A, E, R>(work: Effect.Effect<A, E, R>): Effect.Effect<
   })
 
 /** Files that a cell wrote, with their digests. */
-const written = Effect.fnUntraced(function* (folder: string): Effect.fn.Return<
-  ReadonlyArray<Inputs.Kept & { readonly source: string }>,
-  FileFailure
-> {
+const written = Effect.fnUntraced(function* (
+  folder: string
+): Effect.fn.Return<ReadonlyArray<Inputs.Kept & { readonly source: string }>, FileFailure> {
   const found = []
   for (const name of fs.existsSync(folder) ? fs.readdirSync(folder).toSorted() : []) {
     const source = path.join(folder, name)

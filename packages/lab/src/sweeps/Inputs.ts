@@ -50,7 +50,8 @@ const isWithin = (folder: string, file: string): boolean => file.startsWith(fold
 /** The nearest folder that all files lie in. */
 const above = (files: ReadonlyArray<string>, folder: string): string => {
   let root = folder
-  while (!files.every((file) => isWithin(root, file)) && path.dirname(root) !== root) root = path.dirname(root)
+  while (!files.every((file) => isWithin(root, file)) && path.dirname(root) !== root)
+    root = path.dirname(root)
   return root
 }
 
@@ -61,8 +62,15 @@ export const survey = Effect.fn("Inputs.survey")(function* (
   folder: string,
   plan: SweepPlan,
   profiles: string
-): Effect.fn.Return<{ readonly manifest: Manifest; readonly sources: ReadonlyMap<string, string> }, RequestFailure> {
-  const specs = [...plan.models, ...plan.data.split(","), ...plan.devices.filter((id) => id.endsWith(".json"))]
+): Effect.fn.Return<
+  { readonly manifest: Manifest; readonly sources: ReadonlyMap<string, string> },
+  RequestFailure
+> {
+  const specs = [
+    ...plan.models,
+    ...plan.data.split(","),
+    ...plan.devices.filter((id) => id.endsWith(".json"))
+  ]
   const absolute = specs.find((spec) => path.isAbsolute(spec))
   if (absolute !== undefined)
     return yield* refuse(
@@ -120,7 +128,9 @@ export const keep = Effect.fn("Inputs.keep")(function* (
       const [there] = yield* safe(sql`SELECT 1 AS one FROM sweepFiles WHERE sha256 = ${sha256}`)
       if (there !== undefined) continue
       const content = yield* attempt(source, () => fs.promises.readFile(source))
-      yield* safe(sql`INSERT INTO sweepFiles ${sql.insert({ sha256, bytes: content })} ON CONFLICT DO NOTHING`)
+      yield* safe(
+        sql`INSERT INTO sweepFiles ${sql.insert({ sha256, bytes: content })} ON CONFLICT DO NOTHING`
+      )
       continue
     }
     if (folder === undefined)
@@ -175,7 +185,9 @@ const fetched = Effect.fnUntraced(function* (
   }
   if (bytes <= SMALL_BYTES) {
     const { sql, safe, file } = yield* Database
-    const [row] = yield* safe(sql<{ bytes: Uint8Array }>`SELECT bytes FROM sweepFiles WHERE sha256 = ${sha256}`)
+    const [row] = yield* safe(
+      sql<{ bytes: Uint8Array }>`SELECT bytes FROM sweepFiles WHERE sha256 = ${sha256}`
+    )
     if (row === undefined)
       return yield* refuse(
         `input ${name} is not in the database any more; record the sweep again from a machine that has it`
@@ -229,7 +241,8 @@ export const materialise = Effect.fn("Inputs.materialise")(function* (
   yield* attempt(cache.folder, async () => fs.mkdirSync(cache.folder, { recursive: true }))
   for (const kept of files) {
     const to = path.resolve(folder, kept.path)
-    if (!isWithin(path.resolve(folder), to)) return yield* refuse(`input ${kept.path} leads out of its folder`)
+    if (!isWithin(path.resolve(folder), to))
+      return yield* refuse(`input ${kept.path} leads out of its folder`)
     const from = yield* fetched(kept, cache)
     yield* attempt(to, async () => linked(from, to))
   }

@@ -58,7 +58,9 @@ const statusOf = Effect.fnUntraced(function* (row: Sweeps.SweepRow) {
       min(atMs - (seconds * 1000)::bigint) FILTER (WHERE atMs > ${now} - ${RATE_MS}) AS sinceMs,
       ${now} AS nowMs
     FROM sweepOutcomes WHERE sweep = ${row.name}`)
-  const [queued] = yield* safe(sql<{ running: number }>`SELECT count(*) AS running FROM ${sql.literal(TABLE)} e
+  const [queued] = yield* safe(sql<{
+    running: number
+  }>`SELECT count(*) AS running FROM ${sql.literal(TABLE)} e
     JOIN sweepQueues q ON q.queue = e.queue_name WHERE q.sweep = ${row.name} AND e.state = 'pending'
     AND e.acquired_at > now() - INTERVAL '${sql.literal(String(HOLD_SECONDS))} seconds'
     AND NOT EXISTS (SELECT 1 FROM sweepOutcomes o WHERE o.sweep = q.sweep AND o.cell = split_part(e.id, '~', 1))`)
@@ -66,7 +68,8 @@ const statusOf = Effect.fnUntraced(function* (row: Sweeps.SweepRow) {
   const { done, failed, recent, sinceMs, nowMs } = counts!
   const left = Math.max(0, row.cells - done - failed - aside)
   const running = Math.min(queued!.running, left)
-  const perMs = recent === 0 || sinceMs === null ? null : recent / Math.max(1, nowMs - Math.max(sinceMs, nowMs - RATE_MS))
+  const perMs =
+    recent === 0 || sinceMs === null ? null : recent / Math.max(1, nowMs - Math.max(sinceMs, nowMs - RATE_MS))
   const status: SweepStatus = {
     sweep: row.name,
     status: left === 0 && row.status !== "recording" ? "done" : row.status,

@@ -118,7 +118,12 @@ const offer = Effect.fnUntraced(function* (
       Effect.catchTags({
         PersistedQueueError: ({ message }) =>
           Effect.fail(
-            new StoreFailure({ file, why: message, mend: "wait until it is up, and run the same again", passing: true })
+            new StoreFailure({
+              file,
+              why: message,
+              mend: "wait until it is up, and run the same again",
+              passing: true
+            })
           ),
         SchemaError: Effect.die
       })
@@ -141,7 +146,9 @@ export const record = Effect.fn("Sweeps.record")(function* (
   const before = yield* byName(name)
   const isOther = before !== undefined && (before.identity !== identity || both(before) !== both(versions))
   if (isOther)
-    return yield* refuse(`a sweep "${name}" is recorded already, ${difference(before, recording, manifest)}; give this one another --name`)
+    return yield* refuse(
+      `a sweep "${name}" is recorded already, ${difference(before, recording, manifest)}; give this one another --name`
+    )
   if (before === undefined) {
     const row = {
       name,
@@ -160,7 +167,7 @@ export const record = Effect.fn("Sweeps.record")(function* (
   }
   if (before === undefined || before.status === "recording") {
     yield* Inputs.keep(
-      manifest.files.map((kept) => ({ ...kept, source: sources.get(kept.path)! })),
+      manifest.files.map(({ path, sha256, bytes }) => ({ path, sha256, bytes, source: sources.get(path)! })),
       inputs
     )
     yield* offer({ name, identity, attempts: before?.attempts ?? attempts }, cells)
@@ -172,7 +179,9 @@ export const record = Effect.fn("Sweeps.record")(function* (
   const recorded = yield* byName(name)
   return recorded?.identity === identity
     ? recorded
-    : yield* refuse(`a sweep "${name}" was recorded by another process just now; give this one another --name`)
+    : yield* refuse(
+        `a sweep "${name}" was recorded by another process just now; give this one another --name`
+      )
 })
 
 /** In what a recorded sweep differs from one of its name. */
@@ -236,7 +245,9 @@ export const change = Effect.fn("Sweeps.change")(function* (name: string, kind: 
   const { from, to } = changes[kind]
   const row = yield* find(name)
   if (!(from as ReadonlyArray<string>).includes(row.status))
-    return yield* refuse(`sweep "${name}" is ${row.status}: only one that is ${from.join(" or ")} can be ${to}`)
+    return yield* refuse(
+      `sweep "${name}" is ${row.status}: only one that is ${from.join(" or ")} can be ${to}`
+    )
   yield* safe(sql`UPDATE sweeps SET status = ${to} WHERE name = ${name}`)
 })
 
@@ -335,7 +346,13 @@ export const isSettled = Effect.fn("Sweeps.isSettled")(function* (sweep: string,
 /** What became of every cell so far, with the files that each wrote. */
 export const outcomes = Effect.fn("Sweeps.outcomes")(function* (row: SweepRow) {
   const { sql, safe } = yield* Database
-  const rows = yield* safe(sql<{ cell: string; status: Outcome["status"]; run: string | null; why: string | null; files: string }>`
+  const rows = yield* safe(sql<{
+    cell: string
+    status: Outcome["status"]
+    run: string | null
+    why: string | null
+    files: string
+  }>`
     SELECT cell, status, run, why, files FROM sweepOutcomes WHERE sweep = ${row.name}`)
   const aside = yield* setAside(row.name)
   const plan = Schema.decodeUnknownSync(Schema.fromJsonString(SweepPlan))(row.plan)
@@ -347,7 +364,12 @@ export const outcomes = Effect.fn("Sweeps.outcomes")(function* (row: SweepRow) {
     })
   for (const { cell, attempts, error } of aside)
     known.set(cell.key, {
-      outcome: { key: cell.key, status: "failed", run: null, why: `set aside after ${attempts} attempts: ${error}` },
+      outcome: {
+        key: cell.key,
+        status: "failed",
+        run: null,
+        why: `set aside after ${attempts} attempts: ${error}`
+      },
       files: []
     })
   return cellsOf(plan).flatMap(({ key }) => known.get(key) ?? [])

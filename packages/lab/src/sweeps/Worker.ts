@@ -4,7 +4,7 @@
  * Taking, holding, trying again and setting aside are the queue's; here is only which queue comes next (by priority, of
  * devices that the worker may do, of its own versions) and what a machine needs for a sweep. Without the database it waits.
  */
-import { Cause, Duration, Effect, Metric, type Scope, Semaphore } from "effect"
+import { Duration, Effect, Metric, type Scope, Semaphore } from "effect"
 import type { PersistedQueue } from "effect/persistence"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
@@ -40,8 +40,13 @@ export interface Options {
   ) => Effect.Effect<(task: Task) => Effect.Effect<Answer, CellLost>, never, Scope.Scope>
 }
 
-const settledCells = Metric.counter("bitbudget.cells", { description: "Cells that were settled", incremental: true })
-const cellSeconds = Metric.timer("bitbudget.cell.duration", { description: "From taking a cell until it was settled" })
+const settledCells = Metric.counter("bitbudget.cells", {
+  description: "Cells that were settled",
+  incremental: true
+})
+const cellSeconds = Metric.timer("bitbudget.cell.duration", {
+  description: "From taking a cell until it was settled"
+})
 
 /** Between two looks at what there is to do; every so many of them the worker tells that it lives. */
 const LOOK_MS = 1000
@@ -169,10 +174,12 @@ export const work = Effect.fn("Worker.work")(function* (
     Effect.suspend(() =>
       seen.active.has(sweep)
         ? Effect.andThen(Effect.sleep(LOOK_MS), givenUp(sweep))
-        : Effect.flatMap(Effect.option(Effect.provideService(Sweeps.find(sweep), Database, database)), (row) =>
-            row._tag === "Some" && row.value.status === "cancelled"
-              ? Effect.void
-              : Effect.andThen(Effect.sleep(LOOK_MS), givenUp(sweep))
+        : Effect.flatMap(
+            Effect.option(Effect.provideService(Sweeps.find(sweep), Database, database)),
+            (row) =>
+              row._tag === "Some" && row.value.status === "cancelled"
+                ? Effect.void
+                : Effect.andThen(Effect.sleep(LOOK_MS), givenUp(sweep))
           )
     )
 
@@ -249,9 +256,7 @@ export const work = Effect.fn("Worker.work")(function* (
           yield* takeFrom(next, execute).pipe(
             // The queue knows of what went wrong with a cell, and a database that is away is waited for below.
             Effect.catchCause((cause) =>
-              Cause.hasInterruptsOnly(cause)
-                ? Effect.void
-                : Effect.andThen(Effect.logDebug("a cell was given back", cause), Effect.sleep(POLL_MS))
+              Effect.andThen(Effect.logDebug("a cell was given back", cause), Effect.sleep(POLL_MS))
             )
           )
       }

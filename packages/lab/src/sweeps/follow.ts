@@ -39,7 +39,7 @@ export const follow = Effect.fn("Fleet.follow")(function* (
   const settled = yield* patiently(Sweeps.outcomes(row))
   for (const { outcome, files } of settled) {
     const folder = path.join(out, outcome.key)
-    if (files.length === 0 || files.every(({ path: name }) => fs.existsSync(path.join(folder, name)))) continue
+    if (files.every(({ path: name }) => fs.existsSync(path.join(folder, name)))) continue
     yield* patiently(Inputs.materialise(files, folder, cache))
   }
   return settled.map(({ outcome }) => outcome)

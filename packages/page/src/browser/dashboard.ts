@@ -76,9 +76,9 @@ const Dashboard: FunctionComponent<{ readonly path: string }> = ({ path }) => {
           : page === "sweeps"
             ? h(SweepsPage, {})
             : [
-              h(Running, { running: told?.found.running ?? [] }),
-              h(RunList, { stamp: String(told?.changes ?? 0) })
-            ]
+                h(Running, { running: told?.found.running ?? [] }),
+                h(RunList, { stamp: String(told?.changes ?? 0) })
+              ]
     )
   )
 }

@@ -8,19 +8,16 @@ import { withQueue } from "../fleet.ts"
 
 const sweepArgument = Argument.String("sweep").pipe(Argument.withDescription("Name of the sweep"))
 
-export const status = Command.make(
-  "status",
-  { sweep: sweepArgument.pipe(Argument.optional) },
-  ({ sweep }) =>
-    withQueue(
-      Effect.gen(function* () {
-        const name = Option.getOrUndefined(sweep)
-        const found = yield* Fleet.status(name)
-        const aside = name === undefined ? [] : yield* Fleet.setAside(name)
-        const setAside = aside.map(({ cell, error }) => ({ cell: cell.key, error }))
-        yield* print(Results.SweepsResult, { ...found, setAside }, Tables.sweeps)
-      })
-    )
+export const status = Command.make("status", { sweep: sweepArgument.pipe(Argument.optional) }, ({ sweep }) =>
+  withQueue(
+    Effect.gen(function* () {
+      const name = Option.getOrUndefined(sweep)
+      const found = yield* Fleet.status(name)
+      const aside = name === undefined ? [] : yield* Fleet.setAside(name)
+      const setAside = aside.map(({ cell, error }) => ({ cell: cell.key, error }))
+      yield* print(Results.SweepsResult, { ...found, setAside }, Tables.sweeps)
+    })
+  )
 ).pipe(Command.withDescription("Sweeps over many machines: cells, workers, rate, remaining time"))
 
 const changing = (kind: Fleet.Change, does: string, became: string) =>

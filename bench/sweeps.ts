@@ -31,13 +31,21 @@ const seconds = async (work: () => Promise<unknown>): Promise<number> => {
   return (performance.now() - started) / 1000
 }
 
-const cli = (...args: ReadonlyArray<string>): Promise<void> =>
+/** Runs a command; gives the processor's seconds that it and its children took. */
+const timed = (script: string, ...args: ReadonlyArray<string>): Promise<number> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "ignore", "pipe"] })
+    const words = ["-c", 'TIMEFORMAT="%U %S"; time "$@"', "time", process.execPath, script, ...args]
+    const child = spawn("bash", words, { stdio: ["ignore", "ignore", "pipe"] })
     let error = ""
     child.stderr.on("data", (chunk) => (error += String(chunk)))
-    child.on("exit", (code) => (code === 0 ? resolve() : reject(new Error(`${args.join(" ")}: ${error}`))))
+    child.on("exit", (code) => {
+      const [user, system] = error.trim().split("\n").at(-1)!.split(" ").map(Number)
+      if (code === 0) resolve(user! + system!)
+      else reject(new Error(`${args.join(" ")}: ${error}`))
+    })
   })
+
+const cli = (...args: ReadonlyArray<string>): Promise<number> => timed(main, ...args)
 
 /** Digest of all files of the cells, by their names. */
 const digestOf = (folder: string): string => {
@@ -49,25 +57,28 @@ const digestOf = (folder: string): string => {
   return hash.digest("hex").slice(0, 16)
 }
 
+interface Taken {
+  readonly seconds: number
+  /** Of the processor, by all processes. */
+  readonly processor: number
+}
+
+const taken = async (works: ReadonlyArray<() => Promise<number>>): Promise<Taken> => {
+  const started = performance.now()
+  const each = await Promise.all(works.map((work) => work()))
+  return { seconds: (performance.now() - started) / 1000, processor: each.reduce((sum, one) => sum + one, 0) }
+}
+
 /** As many processes on this machine, one file, the cells shared out beforehand. */
-const locally = async (experiment: string, processes: number, folder: string): Promise<number> =>
-  seconds(() =>
-    Promise.all(
-      Array.from({ length: processes }, (_, i) =>
+const locally = (experiment: string, processes: number, folder: string): Promise<Taken> =>
+  taken(
+    Array.from(
+      { length: processes },
+      (_, i) => () =>
         cli(
-          "run",
-          experiment,
-          "--quiet",
-          "--threads",
-          "1",
-          "--shard",
-          `${i + 1}/${processes}`,
-          "--db",
-          path.join(folder, "local.db"),
-          "--out",
-          path.join(folder, "local")
+          ...["run", experiment, "--quiet", "--threads", "1", "--shard", `${i + 1}/${processes}`],
+          ...["--db", path.join(folder, "local.db"), "--out", path.join(folder, "local")]
         )
-      )
     )
   )
 
@@ -139,63 +150,54 @@ const faults = async (cells: number): Promise<void> => {
   }
 }
 
-const median = (values: ReadonlyArray<number>): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1]!
-
-/** Few and many cells, so that what starting takes is told apart from what a cell takes. */
+/** The same cells by processes with a file and by workers: few and many, to tell what starting takes from what a cell takes. */
 const overhead = async (many: number): Promise<void> => {
   const server = await Postgres.start()
   try {
     const processes = os.availableParallelism()
     const FEW = 10
-    const local = new Map<number, Array<number>>([
-      [FEW, []],
-      [many, []]
-    ])
-    const fleet = new Map<number, Array<number>>([
-      [FEW, []],
-      [many, []]
-    ])
-    for (const turn of [1, 2, 3])
-      for (const cells of [FEW, many]) {
-        const experiment = await Experiment.make(cells)
-        const folder = folderFor("overhead")
-        const database = `overhead${turn}_${cells}`
-        server.createDatabase(database)
-        const db = server.address(database)
-        local.get(cells)!.push(await locally(experiment, processes, folder))
-        await cli("run", experiment, "--queue", "--detach", "--name", "overhead", "--db", db)
-        const taken = await seconds(() =>
-          Promise.all(
-            Array.from({ length: processes }, (_, i) =>
-              cli(
-                "worker",
-                "--drain",
-                "--quiet",
-                "--threads",
-                "1",
-                "--db",
-                db,
-                "--cache",
-                path.join(folder, `cache${i}`)
-              )
+    const times: Record<"local" | "fleet", Array<Taken>> = { local: [], fleet: [] }
+    for (const cells of [FEW, many]) {
+      const experiment = await Experiment.make(cells)
+      const folder = folderFor("overhead")
+      const database = `overhead${cells}`
+      server.createDatabase(database)
+      const db = server.address(database)
+      times.local.push(await locally(experiment, processes, folder))
+      await cli("run", experiment, "--queue", "--detach", "--name", "overhead", "--db", db)
+      const before = server.processorSeconds()
+      const fleet = await taken(
+        Array.from(
+          { length: processes },
+          (_, i) => () =>
+            cli(
+              "worker",
+              "--drain",
+              "--quiet",
+              "--threads",
+              "1",
+              "--db",
+              db,
+              "--cache",
+              path.join(folder, `cache${i}`)
             )
-          )
         )
-        fleet.get(cells)!.push(taken)
-        say(
-          `${cells} cells, ${processes} processes: local ${local.get(cells)!.at(-1)!.toFixed(1)} s, workers ${taken.toFixed(1)} s`
+      )
+      const ofServer = server.processorSeconds() - before
+      times.fleet.push({ ...fleet, processor: fleet.processor + ofServer })
+      for (const kind of ["local", "fleet"] as const) {
+        const { seconds, processor } = times[kind].at(-1)!
+        console.log(
+          `  ${cells} cells, ${processes} processes, ${kind}: ${seconds.toFixed(1)} s, ${processor.toFixed(1)} s of the processor${kind === "fleet" ? ` (${ofServer.toFixed(1)} s the server's)` : ""}`
         )
       }
-    const lines = (times: ReadonlyMap<number, ReadonlyArray<number>>) => {
-      const [few, most] = [median(times.get(FEW)!), median(times.get(many)!)]
-      const each = (most - few) / (many - FEW)
-      return { each, start: few - FEW * each }
     }
-    const [here, there] = [lines(local), lines(fleet)]
-    const more = ((there.each - here.each) * processes * 1000).toFixed(0)
+    const each = ([few, most]: ReadonlyArray<Taken>, of: keyof Taken) => (most![of] - few![of]) / (many - FEW)
+    const share = (of: keyof Taken) =>
+      `${((each(times.fleet, of) / each(times.local, of) - 1) * 100).toFixed(1)} %`
+    const more = (each(times.fleet, "processor") - each(times.local, "processor")) * 1000
     console.log(
-      `overhead: ${processes} processes, ${FEW} and ${many} cells, medians of three: a cell takes ${(here.each * processes).toFixed(2)} s of a process locally and ${more} ms more by a worker (${((there.each / here.each - 1) * 100).toFixed(1)} %; to reach: 5); starting takes ${here.start.toFixed(1)} s and ${there.start.toFixed(1)} s`
+      `overhead: a cell takes ${each(times.local, "processor").toFixed(2)} s of the processor locally and ${more.toFixed(0)} ms more by a worker and the server, ${share("processor")}; ${share("seconds")} by the clock (to reach: 5)`
     )
   } finally {
     server.stop()
@@ -226,26 +228,20 @@ const empty = async (cells: number): Promise<void> => {
         }).pipe(Effect.provide(Fleet.queue), Effect.provide(Database.layer(server.address("empty"))))
       )
     )
-    await Promise.all(
+    const before = server.processorSeconds()
+    const { processor } = await taken(
       Array.from(
         { length: WORKERS },
-        (_, i) =>
-          new Promise((resolve) =>
-            spawn(
-              process.execPath,
-              [
-                path.join(here, "sweeps/empty.ts"),
-                server.address("empty"),
-                "8",
-                path.join(folder, String(i))
-              ],
-              {
-                stdio: "inherit"
-              }
-            ).on("exit", resolve)
+        (_, i) => () =>
+          timed(
+            path.join(here, "sweeps/empty.ts"),
+            server.address("empty"),
+            "8",
+            path.join(folder, String(i))
           )
       )
     )
+    const ms = ((processor + server.processorSeconds() - before) / cells) * 1000
     const span = Number(server.sql("empty", "SELECT (max(atMs) - min(atMs)) / 1000.0 FROM sweepoutcomes"))
     const bytes = Number(
       server.sql(
@@ -254,7 +250,7 @@ const empty = async (cells: number): Promise<void> => {
       )
     )
     console.log(
-      `empty cells: ${cells} by ${WORKERS} workers of 8 jobs: ${(cells / span).toFixed(0)} a second (to reach: 200)`
+      `empty cells: ${cells} by ${WORKERS} workers of 8 jobs: ${(cells / span).toFixed(0)} a second (to reach: 200), ${ms.toFixed(1)} ms of the processor each`
     )
     console.log(
       `  recorded ${(cells / recorded).toFixed(0)} a second; ${(bytes / cells).toFixed(0)} bytes of tables and indexes a cell`

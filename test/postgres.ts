@@ -44,6 +44,8 @@ export interface Server {
   readonly address: (database: string, host?: string) => string
   readonly createDatabase: (name: string) => void
   readonly sql: (database: string, text: string) => string
+  /** Of the processor, by connections that were closed. */
+  readonly processorSeconds: () => number
   /** At once, as in a crash; then again. */
   readonly restart: () => void
   readonly stop: () => void
@@ -71,6 +73,12 @@ export const start = async (hosts: ReadonlyArray<string> = []): Promise<Server> 
   return {
     address,
     sql,
+    processorSeconds: () => {
+      const [pid] = fs.readFileSync(path.join(data, "postmaster.pid"), "utf8").split("\n")
+      const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+      return (Number(fields[13]) + Number(fields[14])) / 100
+    },
     createDatabase: (name) => void sql("postgres", `CREATE DATABASE ${name}`),
     restart: () => {
       down()

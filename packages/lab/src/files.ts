@@ -13,8 +13,11 @@ export class FileFailure extends Schema.TaggedError<FileFailure>()("FileFailure"
   }
 }
 
+const MISSING = "no such file or folder"
 const DISK_FULL = "the disk is full"
 const DISK_READ_ONLY = "the disk is read-only"
+
+export const isMissing = ({ why }: FileFailure): boolean => why.endsWith(MISSING)
 
 /** Whether another machine might well do what failed here. */
 export const isOfThisMachine = ({ why }: FileFailure): boolean =>
@@ -26,7 +29,7 @@ export const reason = (cause: unknown): string => {
   const { code } = cause as NodeJS.ErrnoException
   return (
     {
-      ENOENT: "no such file or folder",
+      ENOENT: MISSING,
       EACCES: "permission denied",
       EPERM: "permission denied",
       EISDIR: "it is a folder",

@@ -13,7 +13,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { pipeline } from "node:stream/promises"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
-import { FileFailure, reason } from "../files.ts"
+import { FileFailure, isMissing, reason } from "../files.ts"
 import { Database } from "../store/Database.ts"
 import type { StoreFailure } from "../store/failures.ts"
 import type { SweepPlan } from "../Sweep.ts"
@@ -173,7 +173,7 @@ const trim = (folder: string, atMostBytes: number): void => {
 /** A file by its digest, in the cache: found there, or fetched, and in either case of the content it should have. */
 const fetched = Effect.fnUntraced(function* (
   { path: name, sha256, bytes }: Kept,
-  { folder, inputs, atMostBytes }: Cache
+  { folder, inputs }: Cache
 ): Effect.fn.Return<string, RequestFailure | StoreFailure, Database> {
   const cached = path.join(folder, sha256)
   if (fs.existsSync(cached)) {
@@ -217,7 +217,6 @@ const fetched = Effect.fnUntraced(function* (
     if (found !== sha256) return yield* changed(name, sha256, found, source)
     yield* copyWhole(source, cached)
   }
-  yield* attempt(folder, async () => trim(folder, atMostBytes))
   return cached
 })
 
@@ -243,7 +242,10 @@ export const materialise = Effect.fn("Inputs.materialise")(function* (
     const to = path.resolve(folder, kept.path)
     if (!isWithin(path.resolve(folder), to))
       return yield* refuse(`input ${kept.path} leads out of its folder`)
-    const from = yield* fetched(kept, cache)
-    yield* attempt(to, async () => linked(from, to))
+    yield* Effect.flatMap(fetched(kept, cache), (from) => attempt(to, async () => linked(from, to))).pipe(
+      // Another process may have trimmed the cache just now.
+      Effect.retry({ times: 3, while: (error) => error._tag === "FileFailure" && isMissing(error) })
+    )
   }
+  yield* attempt(cache.folder, async () => trim(cache.folder, cache.atMostBytes))
 })

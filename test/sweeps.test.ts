@@ -200,8 +200,7 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
     )
     expect(await new Promise((resolve) => child.on("exit", resolve))).toBe(0)
     collector.close()
-    const spans = JSON.parse(sent.get("/v1/traces") ?? "{}") as unknown
-    expect(JSON.stringify(spans)).toContain('"name":"cell"')
+    expect(sent.get("/v1/traces")).toContain('"name":"cell"')
     expect(sent.get("/v1/metrics")).toContain("bitbudget.cells")
     expect(sent.get("/v1/logs")).toContain("cell settled")
   })

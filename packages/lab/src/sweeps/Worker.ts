@@ -212,8 +212,11 @@ export const work = Effect.fn("Worker.work")(function* (
       const { outcome, files } = answer
       const seconds = (performance.now() - startedMs) / 1000
       yield* patiently(Sweeps.settle(name, { ...outcome, files, worker: id, seconds }))
-      yield* Effect.log("cell settled").pipe(Effect.annotateLogs({ sweep: name, cell: cell.key, ...outcome }))
-      yield* Metric.update(Metric.withAttributes(settledCells, { status: outcome.status }), 1)
+      const { status, run, why } = outcome
+      yield* Effect.log("cell settled").pipe(
+        Effect.annotateLogs({ sweep: name, cell: cell.key, status, run, why })
+      )
+      yield* Metric.update(Metric.withAttributes(settledCells, { status }), 1)
       yield* Metric.update(cellSeconds, Duration.seconds(seconds))
     }).pipe(Effect.withSpan("cell", { attributes: { sweep: name, cell: cell.key, device: cell.device } }))
 

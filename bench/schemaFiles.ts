@@ -29,6 +29,8 @@ const documents = {
   "runs-repeat": Results.RepeatResult,
   "runs-rm": Results.RemoveResult,
   "runs-show": Results.RunResult,
+  "runs-status": Results.SweepsResult,
+  "runs-pause": Results.SweepChangeResult,
   "runs-tag": Results.AnnotateResult,
   search: Results.SearchResult,
   sensitivity: Results.SensitivityResult,

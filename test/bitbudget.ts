@@ -16,7 +16,11 @@ const documents: Readonly<Record<string, string>> = {
   "runs best": "runs-list",
   "runs pareto": "runs-list",
   "runs merge": "runs-import",
-  "runs note": "runs-tag"
+  "runs note": "runs-tag",
+  "runs resume": "runs-pause",
+  "runs cancel": "runs-pause",
+  "runs retry": "runs-pause",
+  "runs drop": "runs-pause"
 }
 
 const documentOf = ([command = "", subcommand = "", ...flags]: ReadonlyArray<string>): string => {
@@ -24,6 +28,7 @@ const documentOf = ([command = "", subcommand = "", ...flags]: ReadonlyArray<str
   if (name === "devices validate" && !flags.includes("--against")) return "devices-check"
   if (name === "solve" && flags.includes("--verify")) return "solve-verify"
   if (name === "run" && flags.includes("--dry-run")) return "run-cells"
+  if (name === "run" && flags.includes("--detach")) return "runs-pause"
   return documents[name] ?? name.replace(" ", "-")
 }
 

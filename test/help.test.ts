@@ -3,9 +3,10 @@ import { spawn, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { npy } from "../packages/runtime/test/support/files.ts"
 import { root, run } from "./bitbudget.ts"
+import * as Postgres from "./postgres.ts"
 
 const main = path.join(root, "packages/cli/src/main.ts")
 
@@ -157,12 +158,21 @@ describe("examples of the help and the README run", () => {
     const [run] = JSON.parse(listed.stdout).map((row: { run: string }) => row.run)
     return words.map((word) => (/^[0-9a-f]{4}$/.test(word) ? run : word))
   }
+  let server: Postgres.Server | undefined
+  beforeAll(async () => {
+    server = Postgres.isThere ? await Postgres.start() : undefined
+    server?.createDatabase("bitbudget")
+  })
+  afterAll(() => server?.stop())
+  /** The team's server is one of the test's own. */
+  const here = (word: string) => (word === onServer ? server!.address("bitbudget") : word)
+  const onServer = "postgres://lab@db/bitbudget"
   for (const line of new Set([...inHelp, ...inReadme]))
-    it(line, async () => {
+    it.skipIf(line.includes(onServer) && !Postgres.isThere)(line, async () => {
       // The dashboard goes on until it is interrupted.
       if (line.split(" ")[0] === "ui")
         return expect(await dashboardAt(folder, wordsOf(line))).toMatch(/^http:\/\//)
-      const done = spawnSync(process.execPath, [main, ...ids(wordsOf(line)), "--quiet"], {
+      const done = spawnSync(process.execPath, [main, ...ids(wordsOf(line)).map(here), "--quiet"], {
         cwd: folder,
         encoding: "utf8"
       })

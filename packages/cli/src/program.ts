@@ -73,6 +73,10 @@ const catalogue = {
     "A sweep: every cell of an experiment that the store lacks",
     async () => (await import("./commands/run.ts")).run
   ),
+  worker: entry(
+    "Cells of sweeps that `run --queue` recorded, until it is stopped",
+    async () => (await import("./commands/worker.ts")).worker
+  ),
   report: entry(
     "Past runs as a page, as Markdown or as a drawing",
     async () => (await import("./commands/report.ts")).report

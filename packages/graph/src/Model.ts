@@ -17,7 +17,7 @@ import { Refusal, refuse } from "./ir/Refusal.ts"
 import type { DType } from "./ir/Tensor.ts"
 import { isFill, isFloat } from "./ir/Tensor.ts"
 import { isFolder, positionsOf as positionsIn, read as readFolder } from "./folder/folder.ts"
-import { externalLoader } from "./onnx/external.ts"
+import { externalIn, externalLoader } from "./onnx/external.ts"
 import { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
 import type { UnsupportedNode } from "./onnx/errors.ts"
 import { readModel } from "./onnx/read.ts"
@@ -153,6 +153,32 @@ export const decode = (
 /** Tokens that a language model was made for, where its folder says; a model read before has a sound one. */
 export const positionsOf = ({ file }: Model): number | undefined =>
   isFolder(file) ? positionsIn(file) : undefined
+
+/**
+ * The files that a model is: its own and those that it keeps weights in, or all in its folder. A file that is named and is
+ * not there is left out; reading the model tells of it.
+ */
+export const filesOf = Effect.fn("Model.filesOf")(function* (
+  file: string
+): Effect.fn.Return<ReadonlyArray<string>, ModelFileError | MalformedModel> {
+  if (isFolder(file))
+    return fs
+      .readdirSync(file, { withFileTypes: true })
+      .flatMap((entry) => (entry.isFile() ? [path.join(file, entry.name)] : []))
+  const bytes = yield* readBytes(file)
+  return yield* Effect.try({
+    try: () => [
+      file,
+      ...[...externalIn(parseProto(bytes))]
+        .map((location) => path.join(path.dirname(file), location))
+        .filter((part) => fs.existsSync(part))
+    ],
+    catch: (cause) => {
+      if (cause instanceof Refusal) return new MalformedModel({ file, why: cause.message })
+      throw cause
+    }
+  })
+})
 
 const readBytes = (file: string): Effect.Effect<Uint8Array, ModelFileError> =>
   Effect.try({

@@ -13,13 +13,15 @@ import { Effect, Schema } from "effect"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { InvalidBudget, parseBudget } from "./Budget.ts"
-import { UnusableRequest } from "./errors.ts"
-import { readJson } from "./files.ts"
+import { type RequestFailure, UnusableRequest } from "./errors.ts"
+import { type FileFailure, isOfThisMachine, readJson } from "./files.ts"
 import { additive } from "./job/losses.ts"
 import type { Request } from "./job/Request.ts"
 import * as Plan from "./Plan.ts"
 import { Database } from "./store/Database.ts"
+import type { StoreFailure } from "./store/failures.ts"
 import { sha256 } from "./store/identity.ts"
+import type { RunStore } from "./store/RunStore.ts"
 import { withData } from "./tasks/data.ts"
 import { readFloatModel } from "./tasks/model.ts"
 
@@ -45,36 +47,45 @@ export const SweepPlan = Schema.Struct({
 export type SweepPlan = typeof SweepPlan.Type
 
 /** One combination, as words. */
-export interface Cell {
+export const Cell = Schema.Struct({
   /** Digest of the words: names the cell, and its folder of results. */
-  readonly key: string
-  readonly model: string
-  readonly device: string
-  readonly budgets: ReadonlyArray<string>
-  readonly weights: string | null
-  readonly activations: string | null
-  readonly metric: "auto" | (typeof additive)[number]
-  readonly seed: number
-}
+  key: Schema.String,
+  model: Schema.String,
+  device: Schema.String,
+  budgets: Schema.Array(Schema.String),
+  weights: Schema.NullOr(Schema.String),
+  activations: Schema.NullOr(Schema.String),
+  metric: Metric,
+  seed: Schema.Int
+})
+export type Cell = typeof Cell.Type
 
-/** All combinations, the model varying slowest, so that what one model needs is measured once and then found. */
-export const cellsOf = (plan: SweepPlan): ReadonlyArray<Cell> =>
-  plan.models.flatMap((model) =>
-    plan.devices.flatMap((device) =>
-      (plan.weights ?? [null]).flatMap((weights) =>
-        (plan.activations ?? [null]).flatMap((activations) =>
-          (plan.metrics ?? (["auto"] as const)).flatMap((metric) =>
-            (plan.seeds ?? [0]).flatMap((seed) =>
-              plan.budgets.map((budgets): Cell => {
+/** Each value once, in the order they have. */
+const once = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> => [
+  ...new Map(values.map((value) => [JSON.stringify(value), value])).values()
+]
+
+/**
+ * All combinations, each once, the model varying slowest, so that what one model needs is measured once and then found.
+ * Loops and one list: a plan may have a million of them.
+ */
+export const cellsOf = (plan: SweepPlan): ReadonlyArray<Cell> => {
+  const cells: Array<Cell> = []
+  const budgetLists = once(plan.budgets)
+  const seeds = once(plan.seeds ?? [0])
+  for (const model of once(plan.models))
+    for (const device of once(plan.devices))
+      for (const weights of once(plan.weights ?? [null]))
+        for (const activations of once(plan.activations ?? [null]))
+          for (const metric of once(plan.metrics ?? (["auto"] as const)))
+            for (const seed of seeds)
+              for (const budgets of budgetLists) {
                 const words = { model, device, budgets, weights, activations, metric, seed }
-                return { key: sha256(JSON.stringify(words)).slice(0, 12), ...words }
-              })
-            )
-          )
-        )
-      )
-    )
-  )
+                const key = sha256(JSON.stringify(words)).slice(0, 12)
+                cells.push({ key, model, device, budgets, weights, activations, metric, seed })
+              }
+  return cells
+}
 
 export interface Shard {
   /** From 1. */
@@ -89,9 +100,9 @@ export const parseShard = (text: string): Shard | undefined => {
   return shard.index >= 1 && shard.index <= shard.of ? shard : undefined
 }
 
-/** Cells of a shard; repeated ones once. */
+/** Cells of a shard. */
 export const shardOf = (cells: ReadonlyArray<Cell>, { index, of }: Shard): ReadonlyArray<Cell> =>
-  [...new Map(cells.map((cell) => [cell.key, cell])).values()].filter((_, i) => i % of === index - 1)
+  cells.filter((_, i) => i % of === index - 1)
 
 const refuse = (why: string) => new UnusableRequest({ why })
 
@@ -176,8 +187,16 @@ export interface Outcome {
   readonly why: string | null
 }
 
-/** One cell: found in the store, or done now. What goes wrong with it is its own, and the sweep goes on. */
-const runCell = (cell: Cell, setting: Setting) =>
+const failed = (cell: Cell, why: string): Outcome => ({ key: cell.key, status: "failed", run: null, why })
+
+/**
+ * One cell: found in the store, or done now. What goes wrong with it is its own; a database or a disk that cannot be used is
+ * not, and fails.
+ */
+export const runCell = (
+  cell: Cell,
+  setting: Setting
+): Effect.Effect<Outcome, StoreFailure | FileFailure, RunStore | Database> =>
   Effect.gen(function* () {
     const { sql, safe } = yield* Database
     const request = yield* requestOf(cell, setting)
@@ -188,10 +207,10 @@ const runCell = (cell: Cell, setting: Setting) =>
     yield* Plan.search(request)
     return { key: cell.key, status: "done" as const, run, why: null }
   }).pipe(
-    Effect.catchIf(
-      // A database that cannot be used ends the sweep; a cell that cannot be met or read does not.
-      (error) => error._tag !== "StoreFailure",
-      ({ message }) => Effect.succeed({ key: cell.key, status: "failed" as const, run: null, why: message })
+    Effect.catch((error: StoreFailure | RequestFailure | InvalidBudget) =>
+      error._tag === "StoreFailure" || (error._tag === "FileFailure" && isOfThisMachine(error))
+        ? Effect.fail(error)
+        : Effect.succeed(failed(cell, error.message))
     )
   )
 
@@ -214,7 +233,9 @@ export const run = Effect.fn("Sweep.run")(function* (
     (cell, index) =>
       Effect.gen(function* () {
         yield* follow({ cell, index, of: cells.length, outcome: undefined })
-        const outcome: Outcome = yield* runCell(cell, setting)
+        const outcome = yield* runCell(cell, setting).pipe(
+          Effect.catchTag("FileFailure", ({ message }) => Effect.succeed(failed(cell, message)))
+        )
         yield* follow({ cell, index, of: cells.length, outcome })
         return outcome
       }),

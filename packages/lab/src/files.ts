@@ -13,19 +13,29 @@ export class FileFailure extends Schema.TaggedError<FileFailure>()("FileFailure"
   }
 }
 
+const MISSING = "no such file or folder"
+const DISK_FULL = "the disk is full"
+const DISK_READ_ONLY = "the disk is read-only"
+
+export const isMissing = ({ why }: FileFailure): boolean => why.endsWith(MISSING)
+
+/** Whether another machine might well do what failed here. */
+export const isOfThisMachine = ({ why }: FileFailure): boolean =>
+  why.endsWith(DISK_FULL) || why.endsWith(DISK_READ_ONLY)
+
 /** Node's messages repeat the path and the system call; the common ones are said in words. */
-const reason = (cause: unknown): string => {
+export const reason = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
   const { code } = cause as NodeJS.ErrnoException
   return (
     {
-      ENOENT: "no such file or folder",
+      ENOENT: MISSING,
       EACCES: "permission denied",
       EPERM: "permission denied",
       EISDIR: "it is a folder",
       ENOTDIR: "a part of its path is a file",
-      ENOSPC: "the disk is full",
-      EROFS: "the disk is read-only"
+      ENOSPC: DISK_FULL,
+      EROFS: DISK_READ_ONLY
     }[code ?? ""] ?? cause.message
   )
 }

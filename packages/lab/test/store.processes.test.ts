@@ -109,17 +109,17 @@ describe("several processes", () => {
 
 describe("owners", () => {
   it("this process is alive, a dead one is gone, one far away is believed until its lease ends", async () => {
-    expect(isGone(self, 0)).toBe(false)
+    expect(isGone(self, 0, Date.now())).toBe(false)
     const child = spawn(process.execPath, ["-e", ""])
     await new Promise((resolve) => child.on("exit", resolve))
     const [place, , start] = JSON.parse(self) as [string, number, string]
-    expect(isGone(JSON.stringify([place, child.pid, start]), Date.now() + 1e6)).toBe(true)
+    expect(isGone(JSON.stringify([place, child.pid, start]), Date.now() + 1e6, Date.now())).toBe(true)
     // The number lives on in another process.
-    expect(isGone(JSON.stringify([place, process.pid, "1"]), Date.now() + 1e6)).toBe(start !== "")
-    expect(isGone(JSON.stringify(["elsewhere", 1, ""]), Date.now() + 1000)).toBe(false)
-    expect(isGone(JSON.stringify(["elsewhere", 1, ""]), Date.now() - 1000)).toBe(true)
-    expect(isGone("not JSON", null)).toBe(true)
-    expect(isGone(null, null)).toBe(true)
+    expect(isGone(JSON.stringify([place, process.pid, "1"]), Date.now() + 1e6, Date.now())).toBe(start !== "")
+    expect(isGone(JSON.stringify(["elsewhere", 1, ""]), Date.now() + 1000, Date.now())).toBe(false)
+    expect(isGone(JSON.stringify(["elsewhere", 1, ""]), Date.now() - 1000, Date.now())).toBe(true)
+    expect(isGone("not JSON", null, Date.now())).toBe(true)
+    expect(isGone(null, null, Date.now())).toBe(true)
   })
 
   it("a run whose owner died is interrupted, also for those who only ask", async () => {

@@ -92,6 +92,8 @@ describe("on loopback", () => {
       status: 400,
       text: expect.stringContaining("aa11")
     })
+    const sweeps = JSON.parse((await ask(address, "/api/sweeps")).text)
+    expect(sweeps).toEqual({ sweeps: [], workers: [], setAside: [] })
     expect(await ask(address, "/api/run/cc")).toMatchObject({ status: 404 })
     expect(await ask(address, "/api/runs?where=devise%20%3D%201")).toMatchObject({
       status: 400,

@@ -291,6 +291,25 @@ export const openDescribed = (
     })
   )
 
+/** Every file that `spec` stands for, folders as what lies in them: what another machine needs to open it. */
+export const filesOf = (
+  spec: string,
+  options: Options = {}
+): Effect.Effect<ReadonlyArray<string>, DataFailure> =>
+  Effect.gen(function* () {
+    const { file, confined, folder, descriptor } = yield* recognise(spec, options)
+    const found = confined ? [file] : []
+    for (const source of Object.values(descriptor.sources))
+      for (const name of Descriptor.filesOf(withPaths(source, against(folder)))) {
+        const info = yield* Blob.attempt(name, () => stat(name))
+        if (!info.isDirectory()) found.push(name)
+        else
+          for (const entry of yield* Blob.attempt(name, () => readdir(name, { withFileTypes: true })))
+            if (entry.isFile()) found.push(join(name, entry.name))
+      }
+    return found
+  })
+
 // Identity -----------------------------------------------------------------------------------------------
 
 const hashInto = (hash: Hash, file: string) =>

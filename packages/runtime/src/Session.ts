@@ -60,6 +60,12 @@ const ports = (metadata: ReadonlyArray<ort.InferenceSession.ValueMetadata>): Rea
 /** The native library takes a while to load, and most commands run no network. */
 const runtime = (): Promise<typeof ort> => import("onnxruntime-node")
 
+/** The version of ONNX Runtime that sessions run on. */
+export const version: Effect.Effect<string> = Effect.promise(async () => {
+  const { versions } = (await runtime()).env
+  return versions.node ?? versions.common
+})
+
 const fromOrt = (name: string, tensor: ort.OnnxValue): Value.Value => {
   if (!Value.isDType(tensor.type) || Array.isArray(tensor.data))
     throw new Error(

@@ -1,12 +1,13 @@
 /** `run`: a sweep, every cell of its plan.json that the store lacks. */
 import { Printable } from "@bitbudget/words"
-import { Results, Sweep, UnusableRequest } from "@bitbudget/lab"
+import { Fleet, Results, Sweep, UnusableRequest } from "@bitbudget/lab"
 import { Tables } from "@bitbudget/report"
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import * as path from "node:path"
 import { shared } from "../root.ts"
-import { countFlag, print, profiles, threadsFlag, withServices } from "../shared.ts"
+import { countFlag, print, profiles, textFlag, threadsFlag, withServices } from "../shared.ts"
+import { cacheFlag, cacheOf, inputsFlag, versions, withQueue } from "./fleet.ts"
 
 /** Time left, from what the cells that were worked on took. */
 const remaining = (startedMs: number, worked: number, left: number): string => {
@@ -14,6 +15,72 @@ const remaining = (startedMs: number, worked: number, left: number): string => {
   const seconds = ((Date.now() - startedMs) / 1000 / worked) * left
   return seconds < 90 ? `, about ${Math.ceil(seconds)} s left` : `, about ${Math.ceil(seconds / 60)} min left`
 }
+
+interface Queued {
+  readonly experiment: string
+  readonly folder: string
+  readonly plan: Sweep.SweepPlan
+  readonly out: string
+  readonly detach: boolean
+  readonly name: Option.Option<string>
+  readonly priority: number
+  readonly attempts: number
+  readonly inputs: Option.Option<string>
+  readonly cache: Option.Option<string>
+}
+
+/** The experiment's folder, or the file of a plan. */
+const nameOf = (experiment: string): string => {
+  const resolved = path.resolve(experiment)
+  return path.basename(resolved) === "plan.json"
+    ? path.basename(path.dirname(resolved))
+    : path.basename(resolved, ".json")
+}
+
+/** How far it is, as a line. */
+const progressOf = ({ sweep, workers }: Fleet.Followed): string => {
+  const { done, failed, setAside, cells, running, waiting, remainingSeconds } = sweep
+  const left = remainingSeconds === null ? "" : `, about ${Tables.spell(remainingSeconds)} left`
+  const hands = workers.length === 0 ? ", no worker is there" : `, ${workers.length} workers`
+  const state = sweep.status === "paused" ? ", paused" : ""
+  return `${done + failed + setAside} of ${cells} cells, ${running} running, ${waiting} waiting${hands}${state}${left}`
+}
+
+/** Records the cells for workers on any machine and, unless detached, follows them. */
+const byWorkers = (queued: Queued) =>
+  withQueue(
+    Effect.gen(function* () {
+      const { quiet } = yield* shared
+      const say = (text: string) =>
+        Effect.sync(() => {
+          if (!quiet) process.stderr.write(`${Printable.line(text)}\n`)
+        })
+      const recorded = yield* Fleet.record({
+        ...queued,
+        name: Option.getOrElse(queued.name, () => nameOf(queued.experiment)),
+        profiles,
+        versions: yield* versions,
+        inputs: Option.getOrUndefined(queued.inputs)
+      })
+      const { name, status, cells } = recorded
+      if (queued.detach)
+        return yield* print(
+          Results.SweepChangeResult,
+          { sweep: name, status, cells },
+          () => `sweep ${name} has ${cells} cells; \`bitbudget runs status ${name}\` tells how far it is`
+        )
+      yield* say(`sweep ${name}: its cells are for workers; stopping this does not stop them`)
+      let last = ""
+      const outcomes = yield* Fleet.follow(recorded, queued.out, cacheOf(queued), (followed) => {
+        const line = progressOf(followed)
+        if (line === last) return Effect.void
+        last = line
+        return say(line)
+      })
+      yield* print(Results.SweepResult, { cells: outcomes }, Tables.sweep)
+      if (outcomes.some(({ status }) => status === "failed")) process.exitCode = 1
+    })
+  )
 
 export const run = Command.make(
   "run",
@@ -34,9 +101,31 @@ export const run = Command.make(
       Flag.optional,
       Flag.withDescription("Folder for the cells' files (default out/ in the experiment)")
     ),
-    threads: threadsFlag
+    threads: threadsFlag,
+    queue: Flag.Boolean("queue").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("Leave the cells to `bitbudget worker`, on this and other machines")
+    ),
+    detach: Flag.Boolean("detach").pipe(
+      Flag.withDefault(false),
+      Flag.withDescription("With --queue: do not wait for them")
+    ),
+    name: textFlag("name").pipe(
+      Flag.optional,
+      Flag.withDescription("With --queue: name of the sweep (default the experiment's)")
+    ),
+    priority: Flag.Int("priority").pipe(
+      Flag.withDefault(0),
+      Flag.withDescription("With --queue: higher comes first (default 0)")
+    ),
+    attempts: countFlag("attempts").pipe(
+      Flag.withDefault(Fleet.ATTEMPTS),
+      Flag.withDescription(`With --queue: times a cell may take its worker down (default ${Fleet.ATTEMPTS})`)
+    ),
+    inputs: inputsFlag,
+    cache: cacheFlag
   },
-  ({ experiment, shard, jobs, dryRun, out, threads }) =>
+  ({ experiment, shard, jobs, dryRun, out, threads, ...queued }) =>
     Effect.gen(function* () {
       const { folder, plan } = yield* Sweep.read(experiment)
       const part = Option.isSome(shard) ? Sweep.parseShard(shard.value) : { index: 1, of: 1 }
@@ -46,6 +135,14 @@ export const run = Command.make(
         })
       const cells = Sweep.shardOf(Sweep.cellsOf(plan), part)
       if (dryRun) return yield* print(Results.CellsResult, { cells }, Tables.cells)
+      const folderOut = Option.getOrElse(out, () => path.join(folder, "out"))
+      if (queued.queue) {
+        if (Option.isSome(shard))
+          return yield* new UnusableRequest({
+            why: "--shard and --queue are two ways to share cells out: give one of them"
+          })
+        return yield* byWorkers({ experiment, folder, plan, out: folderOut, ...queued })
+      }
       const { quiet } = yield* shared
       const startedMs = Date.now()
       let [finished, worked] = [0, 0]
@@ -56,7 +153,7 @@ export const run = Command.make(
             folder,
             plan,
             profiles,
-            out: Option.getOrElse(out, () => path.join(folder, "out")),
+            out: folderOut,
             threads: Option.getOrUndefined(threads)
           },
           jobs,
@@ -83,6 +180,10 @@ export const run = Command.make(
     {
       command: "bitbudget run experiments/04-sweep --shard 3/16 --db shard3.db",
       description: "one of 16 jobs"
+    },
+    {
+      command: "bitbudget run experiments/my-sweep --queue --detach --db postgres://lab@db/bitbudget",
+      description: "cells for workers on any machine"
     }
   ])
 )

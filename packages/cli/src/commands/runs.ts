@@ -2,6 +2,7 @@
 import { Command } from "effect/cli"
 import { best, diff, list, pareto, query, show } from "./runs/read.ts"
 import { repeat } from "./runs/repeat.ts"
+import { cancel, drop, pause, resume, retry, status } from "./runs/sweeps.ts"
 import { exportRuns, gc, importRuns, merge, note, rm, tag } from "./runs/write.ts"
 
 export const runs = Command.make("runs").pipe(
@@ -19,6 +20,12 @@ export const runs = Command.make("runs").pipe(
     note,
     rm,
     repeat,
-    gc
+    gc,
+    status,
+    pause,
+    resume,
+    cancel,
+    retry,
+    drop
   ])
 )

@@ -2,9 +2,11 @@
  * External data: parts of files in the model's own folder. Links are followed before the folder is checked, and
  * nothing is allocated that the file does not hold.
  */
+import type { GraphProto, ModelProto, TensorProto } from "onnx-buf"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Refusal, refuse } from "../ir/Refusal.ts"
+import { subgraphsOf } from "./scope.ts"
 import type { LoadExternal } from "./tensorProto.ts"
 
 const isOutside = (folder: string, file: string): boolean => {
@@ -33,6 +35,22 @@ const readPart = (file: string, location: string, offset: number, length: number
   }
   return bytes
 }
+
+const tensorsIn = (graph: GraphProto): ReadonlyArray<TensorProto> => [
+  ...graph.initializer,
+  ...graph.node.flatMap((node) => [
+    ...node.attribute.flatMap(({ t, tensors }) => (t === undefined ? tensors : [t, ...tensors])),
+    ...subgraphsOf(node).flatMap(tensorsIn)
+  ])
+]
+
+/** Names of the files that a model keeps weights in, as it has them. */
+export const externalIn = ({ graph }: ModelProto): ReadonlySet<string> =>
+  new Set(
+    (graph === undefined ? [] : tensorsIn(graph)).flatMap(({ externalData }) =>
+      externalData.flatMap(({ key, value }) => (key === "location" ? [value] : []))
+    )
+  )
 
 /** `seen` is given every part read, in order. */
 export const externalLoader = (modelFile: string, seen: (bytes: Uint8Array) => void): LoadExternal => {

@@ -4,6 +4,7 @@ import { Known, same } from "./common.ts"
 import { additive } from "../job/losses.ts"
 import type { Row, show } from "../store/Runs.ts"
 import type { Cell, Outcome } from "../Sweep.ts"
+import type { SweepStatus as Status, WorkerStatus } from "../sweeps/Status.ts"
 
 const Text = Schema.NullOr(Schema.String)
 const Value = Schema.NullOr(Schema.Union([Schema.String, Schema.Finite]))
@@ -269,7 +270,58 @@ const SweepOutcome = Schema.Struct({
 export const SweepResult = Schema.Struct({ cells: Schema.Array(SweepOutcome) })
 export type SweepResult = typeof SweepResult.Type
 
+const SweepStatus = Schema.Struct({
+  sweep: Schema.String,
+  status: Schema.Literals(["recording", "active", "paused", "cancelled", "done"]),
+  priority: Schema.Finite,
+  /** Of bitbudget and ONNX Runtime: no others take its cells. */
+  version: Schema.String,
+  runtime: Schema.String,
+  cells: Schema.Finite,
+  done: Schema.Finite,
+  /** Cells that cannot be met or read. */
+  failed: Schema.Finite,
+  /** Cells that took their workers down too often. */
+  setAside: Schema.Finite,
+  running: Schema.Finite,
+  waiting: Schema.Finite,
+  /** Of the last ten minutes. */
+  cellsPerHour: Known,
+  remainingSeconds: Known
+})
+
+const SweepWorker = Schema.Struct({
+  worker: Schema.String,
+  host: Schema.String,
+  pid: Schema.Finite,
+  version: Schema.String,
+  runtime: Schema.String,
+  /** Cells at once, and now. */
+  jobs: Schema.Finite,
+  busy: Schema.Finite,
+  seenSecondsAgo: Schema.Finite
+})
+
+/** What `runs status` prints. */
+export const SweepsResult = Schema.Struct({
+  sweeps: Schema.Array(SweepStatus),
+  workers: Schema.Array(SweepWorker),
+  /** Cells that were set aside, of the sweep that was asked for. */
+  setAside: Schema.Array(Schema.Struct({ cell: Schema.String, error: Schema.String }))
+})
+export type SweepsResult = typeof SweepsResult.Type
+
+/** What `runs pause|resume|cancel|retry` and `run --queue --detach` print. */
+export const SweepChangeResult = Schema.Struct({
+  sweep: Schema.String,
+  status: Schema.String,
+  /** Cells that this put into the queue. */
+  cells: Schema.Finite
+})
+
 same<typeof RowResult.Type, Row>()
 same<RunResult, Effect.Success<ReturnType<typeof show>>>()
 same<typeof SweepOutcome.Type, Outcome>()
 same<typeof SweepCell.Type, Cell>()
+same<typeof SweepStatus.Type, Status>()
+same<typeof SweepWorker.Type, WorkerStatus>()

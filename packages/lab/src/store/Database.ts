@@ -9,6 +9,7 @@ import * as fs from "node:fs"
 import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { isAddress, withoutPassword } from "./address.ts"
+import { nowMs } from "./clock.ts"
 import { inWords, StoreFailure } from "./failures.ts"
 import { LATEST, migrations } from "./migrations.ts"
 import * as Owner from "./owner.ts"
@@ -72,8 +73,14 @@ const newer = (file: string, version: number) =>
     "update bitbudget, or choose another with --db"
   )
 
-const migrate = (file: string, sql: SqlClient.SqlClient, loader: Migrator.Loader = migrations) =>
-  Migrator.make({})({ loader, table: "migrations" }).pipe(
+/** Runs what migrations are missing; on a server all of them or none. */
+export const migrate = (
+  file: string,
+  sql: SqlClient.SqlClient,
+  loader: Migrator.Loader = migrations,
+  table = "migrations"
+) =>
+  Migrator.make({})({ loader, table }).pipe(
     Effect.provideService(SqlClient.SqlClient, sql),
     Effect.catchTag("MigrationError", (error) => {
       const { cause } = error
@@ -145,7 +152,7 @@ const reap = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   const rows = yield* dead(sql)
   for (const { id, owner } of rows)
     yield* sql`UPDATE runs SET status = 'interrupted', finishedAt = ${new Date().toISOString()}
-      WHERE id = ${id} AND status = 'running' AND owner IS ${owner}`
+      WHERE id = ${id} AND status = 'running' AND owner IS NOT DISTINCT FROM ${owner}`
 })
 
 interface Running {
@@ -154,10 +161,12 @@ interface Running {
   readonly leaseUntilMs: number | null
 }
 
-const dead = (sql: SqlClient.SqlClient) =>
-  Effect.map(sql<Running>`SELECT id, owner, leaseUntilMs FROM runs WHERE status = 'running'`, (rows) =>
-    rows.filter(({ owner, leaseUntilMs }) => Owner.isGone(owner, leaseUntilMs))
-  )
+const dead = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
+  const rows = yield* sql<Running>`SELECT id, owner, leaseUntilMs FROM runs WHERE status = 'running'`
+  if (rows.length === 0) return []
+  const now = yield* nowMs(sql)
+  return rows.filter(({ owner, leaseUntilMs }) => Owner.isGone(owner, leaseUntilMs, now))
+})
 
 /** Tables are rebuilt with foreign keys off, on a connection of its own. */
 const broughtUpToDate = (file: string, at: string) =>

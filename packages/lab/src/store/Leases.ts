@@ -5,11 +5,15 @@
 import { Effect } from "effect"
 import type { SqlClient } from "effect/sql"
 import { randomUUID } from "node:crypto"
+import { nowMs } from "./clock.ts"
 import * as Owner from "./owner.ts"
 
-/** How long a lease is believed from another machine without being renewed. Exact solvers block for a minute. */
-export const LEASE_MS = 180_000
-const RENEW_MS = 20_000
+/**
+ * How long a lease is believed from another machine without being renewed. A process that computes for longer than this
+ * without a pause may lose its lease while it works: then two make the same result, and either is right.
+ */
+export const LEASE_MS = 45_000
+const RENEW_MS = 10_000
 
 interface Held {
   readonly token: string
@@ -17,17 +21,29 @@ interface Held {
   readonly untilMs: number
 }
 
+/** Leases this process works under; one it gave up while the database was away is still written there as its own. */
+const held = new Set<string>()
+
+const isFree = (lease: Held, nowMs: number): boolean =>
+  lease.owner === Owner.self ? !held.has(lease.token) : Owner.isGone(lease.owner, lease.untilMs, nowMs)
+
 /** A token where the lease is now ours, undefined where somebody works on it. One statement decides between two who try. */
 const tryTake = (sql: SqlClient.SqlClient, key: string) =>
   Effect.gen(function* () {
-    const [held] = yield* sql<Held>`SELECT token, owner, untilMs FROM leases WHERE key = ${key}`
-    if (held !== undefined && !Owner.isGone(held.owner, held.untilMs)) return undefined
+    const [before] = yield* sql<Held>`SELECT token, owner, untilMs FROM leases WHERE key = ${key}`
+    const now = yield* nowMs(sql)
+    if (before !== undefined && !isFree(before, now)) return undefined
     const token = randomUUID()
-    const lease = { key, token, owner: Owner.self, untilMs: Date.now() + LEASE_MS }
+    held.add(token)
+    const lease = { key, token, owner: Owner.self, untilMs: now + LEASE_MS }
     const taken = yield* sql`INSERT INTO leases ${sql.insert(lease)} ON CONFLICT (key) DO UPDATE
       SET token = excluded.token, owner = excluded.owner, untilMs = excluded.untilMs
-      WHERE leases.token = ${held?.token ?? ""} RETURNING token`
-    return taken.length === 1 ? token : undefined
+      WHERE leases.token = ${before?.token ?? ""} RETURNING token`.pipe(
+      Effect.onError(() => Effect.sync(() => held.delete(token)))
+    )
+    if (taken.length === 1) return token
+    held.delete(token)
+    return undefined
   })
 
 export const release = (sql: SqlClient.SqlClient, key: string, token: string) =>
@@ -40,7 +56,7 @@ const renewing = (sql: SqlClient.SqlClient, key: string, token: string, run: str
       Effect.sleep(RENEW_MS),
       Effect.ignore(
         Effect.gen(function* () {
-          const until = Date.now() + LEASE_MS
+          const until = (yield* nowMs(sql)) + LEASE_MS
           yield* sql`UPDATE leases SET untilMs = ${until} WHERE key = ${key} AND token = ${token}`
           yield* sql`UPDATE runs SET leaseUntilMs = ${until} WHERE id = ${run} AND owner = ${Owner.self}`
         })
@@ -72,7 +88,10 @@ export const once = <A, E, R, F, S>(
             if (stored !== undefined) return { value: stored }
             return { value: yield* Effect.raceFirst(make(token), renewing(sql, key, token, run)) }
           })
-          return Effect.onExit(restore(work), () => Effect.ignore(release(sql, key, token)))
+          return Effect.onExit(restore(work), () => {
+            held.delete(token)
+            return Effect.ignore(release(sql, key, token))
+          })
         })
       )
       if (made !== undefined) return made.value

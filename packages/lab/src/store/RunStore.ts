@@ -8,6 +8,7 @@
 import { Array as Arr, Cause, Context, Effect, Exit, Layer } from "effect"
 import type { SqlError } from "effect/sql"
 import { hostname } from "node:os"
+import { nowMs as clockMs } from "./clock.ts"
 import { Database, type Options as Opening } from "./Database.ts"
 import type { StoreFailure } from "./failures.ts"
 import { sha256 } from "./identity.ts"
@@ -191,6 +192,7 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
         sql.withTransaction(
           Effect.gen(function* () {
             const { sha256: digest, name, file } = model
+            const nowMs = yield* clockMs(sql)
             yield* sql`INSERT INTO models ${sql.insert({ sha256: digest, name, file })}
               ON CONFLICT (sha256) DO UPDATE SET file = excluded.file`
             if (profile !== undefined)
@@ -207,7 +209,7 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
               folder: process.cwd(),
               commandLine: call === undefined ? null : JSON.stringify(call.commandLine.map(withoutPassword)),
               owner: Owner.self,
-              leaseUntilMs: Date.now() + LEASE_MS
+              leaseUntilMs: nowMs + LEASE_MS
             }
             const before = yield* byId(id)
             if (before === undefined)
@@ -224,7 +226,7 @@ const make = Effect.fnUntraced(function* (call: Call | undefined) {
               })} ON CONFLICT DO NOTHING`
             else if (
               before.status !== "done" &&
-              (before.status !== "running" || Owner.isGone(before.owner, before.leaseUntilMs))
+              (before.status !== "running" || Owner.isGone(before.owner, before.leaseUntilMs, nowMs))
             )
               yield* sql`UPDATE runs SET ${sql.update(start)} WHERE id = ${id}`
             return before ?? (yield* byId(id))!

@@ -5,6 +5,7 @@ import { columnNamed, columns, suggestion } from "./columns.ts"
 import { Database } from "./Database.ts"
 import { AmbiguousRun, RunNotFound, UnusableQuery } from "./failures.ts"
 import { parseFilter, parseSort, type Sql } from "./filter.ts"
+import { nowMs } from "./clock.ts"
 import * as Owner from "./owner.ts"
 import type {
   Artefact,
@@ -215,8 +216,9 @@ export const running = Effect.fn("Runs.running")(function* () {
       }>`SELECT runs.id AS run, runs.kind, models.name AS model, runs.device, runs.startedAt, runs.owner, runs.leaseUntilMs
         FROM runs JOIN models ON models.sha256 = runs.model WHERE runs.status = 'running'`
       // Ordered here: the database would go through all runs in their order, to find the few.
+      const now = yield* nowMs(sql)
       const alive = rows
-        .filter(({ owner, leaseUntilMs }) => !Owner.isGone(owner, leaseUntilMs))
+        .filter(({ owner, leaseUntilMs }) => !Owner.isGone(owner, leaseUntilMs, now))
         .toSorted((a, b) => (a.startedAt < b.startedAt ? -1 : 1))
       const stages =
         alive.length === 0

@@ -16,6 +16,7 @@ import { asked } from "./asked.ts"
 import { Database } from "./Database.ts"
 import { StoreFailure, UnusableQuery } from "./failures.ts"
 import { LATEST } from "./migrations.ts"
+import { nowMs } from "./clock.ts"
 import * as Owner from "./owner.ts"
 import { filterOf, find } from "./Runs.ts"
 
@@ -343,7 +344,10 @@ export const collect = Effect.fn("Runs.gc")(function* (dryRun: boolean) {
           owner: string
           untilMs: number
         }>`SELECT key, owner, untilMs FROM leases`
-        const dead = held.filter(({ owner, untilMs }) => Owner.isGone(owner, untilMs)).map(({ key }) => key)
+        const now = yield* nowMs(sql)
+        const dead = held.flatMap(({ key, owner, untilMs }) =>
+          Owner.isGone(owner, untilMs, now) ? [key] : []
+        )
         if (!dryRun && dead.length > 0) yield* sql`DELETE FROM leases WHERE key IN ${sql.in(dead)}`
       })
     )

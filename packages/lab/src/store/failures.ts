@@ -7,7 +7,9 @@ import { isAddress } from "./address.ts"
 export class StoreFailure extends Schema.TaggedError<StoreFailure>()("StoreFailure", {
   file: Schema.String,
   why: Schema.String,
-  mend: Schema.String
+  mend: Schema.String,
+  /** Whether it may pass by itself: a server that starts anew, a cut network. */
+  passing: Schema.optionalKey(Schema.Boolean)
 }) {
   override get message() {
     return `database ${this.file}: ${this.why}; ${this.mend}`
@@ -64,10 +66,26 @@ const saidByServer = ({ reason }: SqlError.SqlError): string | undefined => {
   return below instanceof Error ? `${cause.message}: ${below.message}` : cause.message
 }
 
+const SHUTTING = "the server ended the connection"
+const CROWDED = "the server has no connection left"
+const UNREACHABLE = "no server answers there"
+const passing: ReadonlySet<string> = new Set([SHUTTING, CROWDED, UNREACHABLE])
+
 const onServer: ReadonlyArray<readonly [pattern: RegExp, why: string, mend: string]> = [
   [
+    /terminating connection|database system is|[Cc]onnection (was )?(closed|lost|reset|terminated|ended)|ECONNRESET|EPIPE/,
+    SHUTTING,
+    "wait until it is up"
+  ],
+  [/too many (clients|connections)|connection slots/, CROWDED, "raise its max_connections"],
+  [
+    /No space left|could not extend file/,
+    "the server's disk is full",
+    "free some space; what was reported done is kept"
+  ],
+  [
     /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|[Tt]imed? ?out|[Cc]onnect/,
-    "no server answers there",
+    UNREACHABLE,
     `start it, or ${elsewhere}`
   ],
   [
@@ -85,7 +103,12 @@ export const inWords = (file: string, error: SqlError.SqlError): StoreFailure =>
     const meant = onServer.find(([pattern]) => pattern.test(said))
     return meant === undefined
       ? new StoreFailure({ file, why: said, mend: `look at the server's log, or ${elsewhere}` })
-      : new StoreFailure({ file, why: `${meant[1]} (${said})`, mend: meant[2] })
+      : new StoreFailure({
+          file,
+          why: `${meant[1]} (${said})`,
+          mend: meant[2],
+          ...(passing.has(meant[1]) ? { passing: true } : {})
+        })
   }
   const { message } = error.reason
   const found = known.find(([code]) => message.startsWith(code))

@@ -43,7 +43,7 @@ const exists = (pid: number): boolean => {
 }
 
 /** Whether an owner has died; `untilMs` decides for one on another machine. */
-export const isGone = (owner: string | null, untilMs: number | null, nowMs: number = Date.now()): boolean => {
+export const isGone = (owner: string | null, untilMs: number | null, nowMs: number): boolean => {
   const expired = untilMs === null || untilMs < nowMs
   if (owner === null) return expired
   const [where, pid, start] = attemptParse(owner)

@@ -7,6 +7,7 @@ import { element } from "../element.ts"
 import { Running } from "../Running.ts"
 import { RunList } from "../RunList.ts"
 import { Story } from "../Story.ts"
+import { Sweeps } from "../Sweeps.ts"
 import { type Loaded, useJson } from "./load.ts"
 
 /** What is told while there is nothing to show. */
@@ -23,6 +24,18 @@ const DiffPage: FunctionComponent<{ readonly a: string; readonly b: string }> = 
     useJson<Results.DiffResult>(`/api/diff/${encodeURIComponent(a)}/${encodeURIComponent(b)}`),
     difference
   )
+
+/** Milliseconds between two looks at the sweeps. */
+const LOOK_MS = 2000
+
+const SweepsPage: FunctionComponent = () => {
+  const [looks, setLooks] = useState(0)
+  useEffect(() => {
+    const timer = setInterval(() => setLooks((n) => n + 1), LOOK_MS)
+    return () => clearInterval(timer)
+  }, [])
+  return waiting(useJson<Results.SweepsResult>("/api/sweeps", String(looks)), (found) => h(Sweeps, { found }))
+}
 
 /** What the server says of itself, as it comes, and how often that has changed since the page was opened. */
 const useRunning = () => {
@@ -50,6 +63,7 @@ const Dashboard: FunctionComponent<{ readonly path: string }> = ({ path }) => {
       "nav",
       {},
       element("a", { href: "/" }, "all runs"),
+      element("a", { href: "/sweeps" }, "sweeps"),
       element("span", { class: "faint" }, "bitbudget")
     ),
     element(
@@ -59,10 +73,12 @@ const Dashboard: FunctionComponent<{ readonly path: string }> = ({ path }) => {
         ? h(RunPage, { id: first })
         : page === "diff"
           ? h(DiffPage, { a: first, b: second })
-          : [
-              h(Running, { running: told?.found.running ?? [] }),
-              h(RunList, { stamp: String(told?.changes ?? 0) })
-            ]
+          : page === "sweeps"
+            ? h(SweepsPage, {})
+            : [
+                h(Running, { running: told?.found.running ?? [] }),
+                h(RunList, { stamp: String(told?.changes ?? 0) })
+              ]
     )
   )
 }

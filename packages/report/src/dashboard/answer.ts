@@ -1,8 +1,8 @@
 /**
- * What the dashboard answers: three pages that are one and the same, its script and style sheet, and the store's answers as
+ * What the dashboard answers: four pages that are one and the same, its script and style sheet, and the store's answers as
  * JSON. Everything is in memory or in the database: no part of a request becomes a path.
  */
-import { Database, Results, Runs, type StoreFailure } from "@bitbudget/lab"
+import { Database, Fleet, Results, Runs, type StoreFailure } from "@bitbudget/lab"
 import { style } from "@bitbudget/page"
 import { Effect, Schedule, Schema, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
@@ -88,6 +88,7 @@ export const answer = (path: string, query: URLSearchParams, script: string): An
   const isDeeper = more.length > 0
   if (
     path === "/" ||
+    path === "/sweeps" ||
     (first === "run" && second !== "" && third === "") ||
     (first === "diff" && third !== "" && !isDeeper)
   )
@@ -101,6 +102,8 @@ export const answer = (path: string, query: URLSearchParams, script: string): An
   const said = <E extends { readonly message: string }>({ message }: E) => Effect.succeed(told(400, message))
   const missing = <E extends { readonly message: string }>({ message }: E) =>
     Effect.succeed(told(404, message))
+  if (path === "/api/sweeps")
+    return Effect.map(Fleet.overview(), (found) => asJson(Results.SweepsResult, found))
   if (path === "/api/runs") return list(query).pipe(Effect.catchTag("UnusableQuery", said))
   if (first === "api" && second === "run" && third !== "" && !isDeeper)
     return Runs.show(third).pipe(

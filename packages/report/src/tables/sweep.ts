@@ -1,5 +1,5 @@
 /** `run` as tables: the cells of a sweep, and what became of them. */
-import type { Sweep } from "@bitbudget/lab"
+import type { Results, Sweep } from "@bitbudget/lab"
 import { middle, table, tableOfKnown } from "./table.ts"
 
 export const cells = ({ cells }: { readonly cells: ReadonlyArray<Sweep.Cell> }): string =>
@@ -29,3 +29,55 @@ export const sweep = ({ cells }: { readonly cells: ReadonlyArray<Sweep.Outcome> 
     ...cells.flatMap(({ key, why }) => (why === null ? [] : [`${key}: ${why}`]))
   ].join("\n")
 }
+
+/** `90 s`, `12 min`, `3.5 h`. */
+export const spell = (seconds: number): string =>
+  seconds < 100
+    ? `${Math.ceil(seconds)} s`
+    : seconds < 6000
+      ? `${Math.ceil(seconds / 60)} min`
+      : `${(seconds / 3600).toFixed(1)} h`
+
+const rate = (cellsPerHour: number | null): string | null =>
+  cellsPerHour === null
+    ? null
+    : cellsPerHour >= 7200
+      ? `${(cellsPerHour / 3600).toFixed(1)}/s`
+      : `${cellsPerHour.toFixed(cellsPerHour < 10 ? 1 : 0)}/h`
+
+/** `runs status`. */
+export const sweeps = ({ sweeps, workers, setAside }: Results.SweepsResult): string =>
+  [
+    sweeps.length === 0
+      ? "no sweep is recorded; `bitbudget run EXPERIMENT --queue` records one"
+      : table(
+          ["sweep", "status", "done", "of", "running", "waiting", "failed", "set aside", "rate", "left"],
+          sweeps.map((sweep) => [
+            sweep.sweep,
+            sweep.status,
+            sweep.done,
+            sweep.cells,
+            sweep.running,
+            sweep.waiting,
+            sweep.failed,
+            sweep.setAside,
+            rate(sweep.cellsPerHour),
+            sweep.remainingSeconds === null ? null : spell(sweep.remainingSeconds)
+          ])
+        ),
+    "",
+    workers.length === 0
+      ? "no worker is there"
+      : table(
+          ["worker", "bitbudget", "ONNX Runtime", "cells", "at once", "seen"],
+          workers.map(({ host, pid, version, runtime, busy, jobs, seenSecondsAgo }) => [
+            `${host}/${pid}`,
+            version,
+            runtime,
+            busy,
+            jobs,
+            `${spell(Math.max(0, seenSecondsAgo))} ago`
+          ])
+        ),
+    ...setAside.map(({ cell, error }) => `${cell} was set aside: ${error}`)
+  ].join("\n")

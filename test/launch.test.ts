@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest"
 import { parseAllDocuments } from "yaml"
 import { root, run } from "./bitbudget.ts"
 
-const folder = path.join(root, "launch")
+const folder = path.join(root, "docs/launch")
 const read = (name: string): string => fs.readFileSync(path.join(folder, name), "utf8")
 
 const help = run("worker", "--help").out

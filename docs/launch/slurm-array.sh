@@ -1,5 +1,5 @@
 #!/bin/bash
-# Sixteen workers that end when no cell is left: sbatch launch/slurm-array.sh
+# Sixteen workers that end when no cell is left: sbatch docs/launch/slurm-array.sh
 # ~/.config/bitbudget/db holds the address, readable by you alone: postgres://you@db/bitbudget
 #SBATCH --job-name=bitbudget
 #SBATCH --array=1-16

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A worker on each machine of a list, one name a line: launch/ssh.sh machines.txt
+# A worker on each machine of a list, one name a line: docs/launch/ssh.sh machines.txt
 # They end when no cell is left. Each machine has bitbudget, and the address in ~/.config/bitbudget/db.
 set -eu
 while read -r machine; do

@@ -6,7 +6,7 @@
  * plans are chosen on the second; `test.txt` judges. Bits count scales. Plans are paired window by window with the
  * best uniform format of the same bits or fewer, the best being that of the text for judging.
  *
- * `node bench/language-plans.ts FOLDER [--budgets 2.5,3,3.5,4.25] [--weights w2.g32,…] [--store FOLDER]`
+ * `node bench/language-plans.ts FOLDER [--budgets 2.5,3,3.5,4.25] [--weights w2.g32,…] [--recipe best] [--store FOLDER]`
  */
 import { type Graph, Layer, Model } from "@bitbudget/graph"
 import { Choice, FakeQuant, FileBytes, PlanFile, QuantizedNetwork, Recipe } from "@bitbudget/quant"
@@ -27,6 +27,9 @@ const { positionals, values: flags } = parseArgs({
     weights: { type: "string", default: "w2.g64,w2.g32,w2.g16,w3.g64,w3.g32,w4.g64,w4.g32,w6.g64" },
     windows: { type: "string", default: "417" },
     samples: { type: "string", default: "32" },
+    calibration: { type: "string", default: "224" },
+    recipe: { type: "string", default: "best" },
+    metric: { type: "string", default: "auto" },
     tools: { type: "boolean", default: false },
     store: { type: "string" }
   }
@@ -37,10 +40,15 @@ const window = 128
 const store = flags.store ?? fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-language-"))
 const root = path.resolve(import.meta.dirname, "..")
 const here = path.resolve(folder)
+// The descriptor lies in the store, the texts where the model is.
+process.env["BITBUDGET_DATA"] = here
 const tokenizer = path.join(here, "hf/tokenizer.json")
 
-/** Samples that recipes learn from; the rest of the text chooses. */
-const CALIBRATION = 224
+/** Recipes learn from the first windows of this half of the calibration text; the other half chooses. */
+const HALF = 224
+const calibrationSamples = Math.min(HALF, Number(flags.calibration))
+const recipe = flags.recipe
+if (!Recipe.isRecipe(recipe)) throw new Error(`"${recipe}" is not a recipe`)
 
 const text = (file: string, stride: number) => ({
   kind: "text",
@@ -57,8 +65,8 @@ fs.writeFileSync(
     version: 1,
     sources: { calib: text("calib.txt", window), test: text("test.txt", window + 1) },
     splits: {
-      calibration: { source: "calib", to: CALIBRATION },
-      sensitivity: { source: "calib", from: CALIBRATION },
+      calibration: { source: "calib", to: HALF },
+      sensitivity: { source: "calib", from: HALF },
       test: { source: "test", to: Number(flags.windows) }
     }
   })
@@ -73,8 +81,19 @@ const searched = ({ graph, sha256 }: Model.Model, bits: number, method: string) 
       [
         ...[path.join(root, "packages/cli/src/main.ts"), "search", path.join(here, "llama.onnx")],
         ...["--device", "rpi4-a72", "--ignore-capacity", "--data", descriptor, "--budget", `bits<=${bits}`],
-        ...["--weights", flags.weights, "--activations", "af32", "--recipe", "best", "--method", method],
-        ...["--samples", flags.samples, "--calibration", `${CALIBRATION}`],
+        ...[
+          "--weights",
+          flags.weights,
+          "--activations",
+          "af32",
+          "--recipe",
+          recipe,
+          "--metric",
+          flags.metric,
+          "--method",
+          method
+        ],
+        ...["--samples", flags.samples, "--calibration", `${calibrationSamples}`],
         ...["--out", out, "--db", path.join(store, "runs.db"), "--quiet"]
       ],
       { encoding: "utf8", maxBuffer: 2 ** 28 }
@@ -124,7 +143,7 @@ const program = Effect.gen(function* () {
   const dataset = yield* Data.open(descriptor)
   const test = yield* dataset.split("test")
   const calibration = yield* calibrationOf(yield* dataset.split("calibration"), {
-    samples: CALIBRATION,
+    samples: calibrationSamples,
     batchSize: 32,
     classAxis: 1
   })
@@ -138,15 +157,15 @@ const program = Effect.gen(function* () {
       ({ classification }) => classification!.labelled!.loss
     )
   const measured = new Map<string, Row>()
-  const row = (name: string, plan: Choice.Choices, recipe: Recipe.RecipeName = "best") =>
+  const row = (name: string, plan: Choice.Choices, by: Recipe.RecipeName = recipe) =>
     Effect.gen(function* () {
-      const key = JSON.stringify([recipe, [...plan].map(([id, choice]) => [id, Choice.show(choice)])])
+      const key = JSON.stringify([by, [...plan].map(([id, choice]) => [id, Choice.show(choice)])])
       const known = measured.get(key)
       if (known !== undefined) return { ...known, name }
       const network =
-        recipe === "plain"
+        by === "plain"
           ? QuantizedNetwork.plain(graph, plan, new Map())
-          : (yield* Recipe.cook(recipe, graph, plan, calibration)).network
+          : (yield* Recipe.cook(by, graph, plan, calibration)).network
       const simulated = FakeQuant.simulate(network)
       const { outputs } = yield* Compare.run(Model.encode(graph), Model.encode(simulated), test, {
         outputs: { [graph.outputs[0]!]: { kind: "classes", axis: 2 } }

@@ -197,13 +197,10 @@ export const feederOf = (
   split: Split,
   options: Options = {}
 ): Effect.Effect<(batch: Batch) => Readonly<Record<string, Value.Value>>, Failure> =>
-  Effect.map(
-    feedingsOf(session, split, options),
-    (feedings) => (batch) => ({
-      ...Cache.empty(Cache.cachesOf(session), batch.to - batch.from),
-      ...Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch)]))
-    })
-  )
+  Effect.map(feedingsOf(session, split, options), (feedings) => (batch) => ({
+    ...Cache.empty(Cache.cachesOf(session), batch.to - batch.from),
+    ...Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch)]))
+  }))
 
 /** Runs the model on every batch and hands on the named outputs. */
 export const eachBatch = <E>(

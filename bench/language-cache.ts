@@ -51,7 +51,7 @@ const program = Effect.gen(function* () {
       const decoder = Cache.decoder(session, rows)
       const classes = whole.values.get(whole.outputs[0]!)!.shape.at(-1)! as number
       const logits = new Float32Array(rows * window * classes)
-      for (let from = 0; from < window; ) {
+      for (let from = 0; from < window;) {
         const count = from === 0 ? window / 2 : 1
         const piece = BigInt64Array.from(
           { length: rows * count },

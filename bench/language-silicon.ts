@@ -20,10 +20,7 @@ const workloadOf = (onnx: string, batch: number): Work.Workload => {
   const key = `${onnx}@${batch}`
   const known =
     workloads.get(key) ??
-    Batch.workloadAt(
-      Effect.runSync(Model.read(`${root}hw-profiles/validation/models/${onnx}`)).graph,
-      batch
-    )
+    Batch.workloadAt(Effect.runSync(Model.read(`${root}hw-profiles/validation/models/${onnx}`)).graph, batch)
   workloads.set(key, known)
   return known
 }

@@ -5,9 +5,10 @@
  * itself makes, and the network is the one without a cache.
  */
 import type { GraphProto, ValueInfoProto } from "onnx-buf"
+import type { RawNode } from "./rawNode.ts"
 
 /** One cached value: what is fed, what comes out, and the axis that tokens lie along. */
-export interface Cached {
+interface Cached {
   readonly past: string
   readonly present: string
   readonly axis: number
@@ -43,20 +44,47 @@ const openAxes = ({ name, type }: ValueInfoProto): ReadonlyArray<readonly [numbe
       )
     : []
 
-/** The caches of a file whose inputs leave exactly one length open, with the names of those lengths. */
-export const cachesOf = (
-  graph: GraphProto
-): { readonly cached: ReadonlyArray<Cached>; readonly lengths: ReadonlySet<string> } => {
-  const infos = new Map(graph.input.map((info) => [info.name, info]))
-  const lengths = new Set<string>()
-  const cached = pairs(
-    graph.input.map(({ name }) => name),
-    graph.output.map(({ name }) => name)
-  ).flatMap((pair): ReadonlyArray<Cached> => {
-    const [length, ...others] = openAxes(infos.get(pair.past)!)
-    if (length === undefined || others.length > 0) return []
-    lengths.add(length[1])
-    return [{ ...pair, axis: length[0] }]
-  })
-  return { cached, lengths }
+/** What a reader says of the file's lengths. */
+interface Lengths {
+  readonly window: number | undefined
+  readonly dims: ReadonlyMap<string, number>
+}
+
+/** The caches of a file that is read with nothing in them: where a window of text is, and nobody gave their length. */
+export class EmptyCaches {
+  readonly #cached: ReadonlyArray<Cached>
+  readonly pasts: ReadonlySet<string>
+  readonly presents: ReadonlySet<string>
+  /** Names of the lengths that are 0. */
+  readonly lengths: ReadonlySet<string>
+
+  constructor(graph: GraphProto, { window, dims }: Lengths) {
+    const infos = new Map(graph.input.map((info) => [info.name, info]))
+    const lengths = new Set<string>()
+    const cached = pairs(
+      graph.input.map(({ name }) => name),
+      graph.output.map(({ name }) => name)
+    ).flatMap((pair): ReadonlyArray<Cached> => {
+      const [length, ...others] = openAxes(infos.get(pair.past)!)
+      if (length === undefined || others.length > 0) return []
+      lengths.add(length[1])
+      return [{ ...pair, axis: length[0] }]
+    })
+    const isEmpty = window !== undefined && ![...lengths].some((name) => dims.has(name))
+    this.#cached = isEmpty ? cached : []
+    this.lengths = new Set(isEmpty ? lengths : [])
+    this.pasts = new Set(this.#cached.map(({ past }) => past))
+    this.presents = new Set(this.#cached.map(({ present }) => present))
+  }
+
+  /** The one value that a node passes on: an Identity's, or what a Concat joins to an empty cache. */
+  passed({ opType, inputs, attributes, valueOf }: RawNode): string | undefined {
+    if (opType === "Identity") return inputs[0] ?? ""
+    const cached = this.#cached.find(({ past }) => past === inputs[0])
+    if (opType !== "Concat" || cached === undefined || inputs.length !== 2) return undefined
+    const axis = attributes.int("axis", 0)
+    return (axis < 0 ? axis + valueOf(cached.past).shape.length : axis) === cached.axis
+      ? inputs[1]
+      : undefined
+  }
 }

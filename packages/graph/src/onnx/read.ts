@@ -17,7 +17,7 @@ import type { Result } from "../ir/shapeRule.ts"
 import { inferNode } from "../ir/shapes.ts"
 import { type FloatType, isFloat, type Tensor } from "../ir/Tensor.ts"
 import { AttributeReader } from "./attributes.ts"
-import { type Cached, cachesOf } from "./cache.ts"
+import { EmptyCaches } from "./cache.ts"
 import { carry, type Surroundings, Unshaped } from "./carry.ts"
 import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
@@ -73,7 +73,7 @@ class Reader {
   /** Every value something reads. */
   readonly #read = new Set<string>()
   /** Caches that are read with nothing in them. */
-  readonly #caches: ReadonlyArray<Cached>
+  readonly #caches: EmptyCaches
   /** Constants that are outputs, with the names they go by inside. */
   readonly #constantOutputs = new Map<string, string>()
 
@@ -90,11 +90,8 @@ class Reader {
       keepOpen: options.keepOpen
     }
     this.#names = new FileNames(proto)
-    const { cached, lengths } = cachesOf(proto)
-    // A length that the caller gave is that of a cache with something in it.
-    const isEmpty = options.window !== undefined && ![...lengths].some((name) => options.dims.has(name))
-    this.#caches = isEmpty ? cached : []
-    if (isEmpty) this.#around.symbols.empty(lengths)
+    this.#caches = new EmptyCaches(proto, options)
+    this.#around.symbols.empty(this.#caches.lengths)
   }
 
   read(): ReadResult {
@@ -116,14 +113,13 @@ class Reader {
       return this.#value(value.name, value)
     })
     nodes.forEach((proto, i) => this.#node(proto, i))
-    const presents = new Set(this.#caches.map(({ present }) => present))
-    const names = this.#proto.output.map(({ name }) => name).filter((name) => !presents.has(name))
+    const names = this.#proto.output.flatMap(({ name }) => (this.#caches.presents.has(name) ? [] : [name]))
     if (new Set(names).size < names.length)
       refuse(`lists the output ${names.find((name, i) => names.indexOf(name) < i)} twice`)
     const outputs = names.filter((name) => this.#output(name))
     return {
       graph: this.#graph(analysed, outputs),
-      emptied: new Set(this.#caches.map(({ past }) => past)),
+      emptied: this.#caches.pasts,
       opset: this.#opset,
       unsupported: this.#unsupported,
       unshaped: this.#unshaped,
@@ -245,10 +241,8 @@ class Reader {
       this.#constant(raw.outputs[0] ?? refuse("makes nothing"), raw.attributes.constant())
       return
     }
-    if (isStandard(domain) && opType === "Identity")
-      return this.#pass(raw.inputs[0] ?? "", raw.outputs[0] ?? "")
-    const joined = isStandard(domain) && opType === "Concat" ? this.#joinedToNothing(raw) : undefined
-    if (joined !== undefined) return this.#pass(joined, raw.outputs[0] ?? "")
+    const passed = isStandard(domain) ? this.#caches.passed(raw) : undefined
+    if (passed !== undefined) return this.#pass(passed, raw.outputs[0] ?? "")
     const row = rewriteOf(domain, opType)
     const formula = row === undefined ? undefined : new Formula(targetOf(raw, this.#sink))
     if (row !== undefined && formula !== undefined && row.when?.(formula) !== false)
@@ -259,15 +253,6 @@ class Reader {
     if (!isOp(op)) return unsupported("no such operator is known")
     const parsed = (parsers[op] as Parse<Op>)(raw)
     this.#emit(op, raw.name, raw.inputs.slice(0, parsed.inputs), raw.outputs, parsed.attributes)
-  }
-
-  /** What an empty cache is joined with, where that is all the node does. */
-  #joinedToNothing({ inputs, attributes }: RawNode): string | undefined {
-    const cached = this.#caches.find(({ past }) => past === inputs[0])
-    if (cached === undefined || inputs.length !== 2) return undefined
-    const { shape } = this.#values.get(cached.past)!
-    const axis = attributes.int("axis", 0)
-    return (axis < 0 ? axis + shape.length : axis) === cached.axis ? inputs[1] : undefined
   }
 
   #pass(from: string, to: string): void {

@@ -3,10 +3,9 @@
  * ½·tr(G Δ H Δᵀ) for a change Δ [outputs, inputs], where GPTQ's XᵀX knows the inputs only.
  *
  * With x the inputs at a position (token) and g the gradient there of a random direction of the output's curvature,
- * the Gauss–Newton matrix is E ggᵀ ⊗ xxᵀ; G = E ggᵀ and H = E ‖g‖² xxᵀ (Martens & Grosse, K-FAC, 2015, which takes g and x to
- * be independent; the weight ‖g‖² keeps that some positions matter more). What positions have in common is left
- * out: with whole samples' gradients Σ g xᵀ in place of positions' there are too few of them, and rounding by those was worse
- * than by XᵀX.
+ * the Gauss–Newton matrix is E ggᵀ ⊗ xxᵀ; G = E ggᵀ and H = E xxᵀ, as if g and x were independent and positions too
+ * (Martens & Grosse, K-FAC, 2015). Nearer products, of whole samples' gradients Σ g xᵀ or with xxᵀ weighted by ‖g‖², lose less
+ * on the samples and more on other text: they ask for more samples than there are.
  */
 import { Dim, Gradient, type Graph, GraphBuilder, Layer, Tensor } from "@bitbudget/graph"
 import { Random } from "@bitbudget/numerics"
@@ -85,9 +84,8 @@ const measured = <E>(
       )
       own.forEach((layer, l) => {
         const [x, g] = [rowsOf(e, layer.input), rowsOf(e, slopes[l]!)]
-        const weighted = e.mul(x, e.sum(e.square(g), [1], true))
         names.set(layer.id, {
-          inputs: e.matmul(e.transposeLast(x), weighted),
+          inputs: e.matmul(e.transposeLast(x), x),
           outputs: e.matmul(e.transposeLast(g), g)
         })
       })

@@ -6,7 +6,8 @@
  * plans are chosen on the second; `test.txt` judges. Bits count scales. Plans are paired window by window with the
  * best uniform format of the same bits or fewer, the best being that of the text for judging.
  *
- * `node bench/language-plans.ts FOLDER [--budgets 2.5,3,3.5,4.25] [--weights w2.g32,…] [--recipe best] [--store FOLDER]`
+ * `node bench/language-plans.ts FOLDER [--budgets 2.5,3,3.5,4.25] [--weights w2.g32,…] [--recipe best] [--store FOLDER] [--tools]`,
+ * or another network with a descriptor of its own: `node bench/language-plans.ts --model M.onnx --data D.json`
  */
 import { type Graph, Layer, Model } from "@bitbudget/graph"
 import { Choice, FakeQuant, FileBytes, PlanFile, QuantizedNetwork, Recipe } from "@bitbudget/quant"
@@ -30,16 +31,20 @@ const { positionals, values: flags } = parseArgs({
     calibration: { type: "string", default: "224" },
     recipe: { type: "string", default: "best" },
     metric: { type: "string", default: "auto" },
+    model: { type: "string" },
+    data: { type: "string" },
     tools: { type: "boolean", default: false },
     store: { type: "string" }
   }
 })
 const [folder] = positionals
-if (folder === undefined) throw new Error("name the folder of the model")
+if ((folder === undefined) === (flags.model === undefined || flags.data === undefined))
+  throw new Error("name the folder of the model, or --model and --data")
 const window = 128
 const store = flags.store ?? fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-language-"))
 const root = path.resolve(import.meta.dirname, "..")
-const here = path.resolve(folder)
+const here = path.resolve(folder ?? path.dirname(flags.data!))
+const modelFile = flags.model ?? path.join(here, "llama.onnx")
 // The descriptor lies in the store, the texts where the model is.
 process.env["BITBUDGET_DATA"] = here
 const tokenizer = path.join(here, "hf/tokenizer.json")
@@ -57,20 +62,21 @@ const text = (file: string, stride: number) => ({
   stride,
   tokenizer
 })
-const descriptor = path.join(store, "text.json")
+const descriptor = flags.data ?? path.join(store, "text.json")
 fs.mkdirSync(store, { recursive: true })
-fs.writeFileSync(
-  descriptor,
-  JSON.stringify({
-    version: 1,
-    sources: { calib: text("calib.txt", window), test: text("test.txt", window + 1) },
-    splits: {
-      calibration: { source: "calib", to: HALF },
-      sensitivity: { source: "calib", from: HALF },
-      test: { source: "test", to: Number(flags.windows) }
-    }
-  })
-)
+if (flags.data === undefined)
+  fs.writeFileSync(
+    descriptor,
+    JSON.stringify({
+      version: 1,
+      sources: { calib: text("calib.txt", window), test: text("test.txt", window + 1) },
+      splits: {
+        calibration: { source: "calib", to: HALF },
+        sensitivity: { source: "calib", from: HALF },
+        test: { source: "test", to: Number(flags.windows) }
+      }
+    })
+  )
 
 /** The plan that a search within a budget takes. */
 const searched = ({ graph, sha256 }: Model.Model, bits: number, method: string) =>
@@ -79,7 +85,7 @@ const searched = ({ graph, sha256 }: Model.Model, bits: number, method: string) 
     const { status, stderr } = spawnSync(
       process.execPath,
       [
-        ...[path.join(root, "packages/cli/src/main.ts"), "search", path.join(here, "llama.onnx")],
+        ...[path.join(root, "packages/cli/src/main.ts"), "search", modelFile],
         ...["--device", "rpi4-a72", "--ignore-capacity", "--data", descriptor, "--budget", `bits<=${bits}`],
         ...[
           "--weights",
@@ -138,7 +144,7 @@ interface Row {
 }
 
 const program = Effect.gen(function* () {
-  const model = yield* Model.read(path.join(here, "llama.onnx"), { window })
+  const model = yield* Model.read(modelFile, { window })
   const { graph } = model
   const dataset = yield* Data.open(descriptor)
   const test = yield* dataset.split("test")
@@ -147,13 +153,14 @@ const program = Effect.gen(function* () {
     batchSize: 32,
     classAxis: 1
   })
+  const limit = { limit: Math.min(test.size, Number(flags.windows)) }
   const layers = Layer.layersOf(graph)
   const weights = layers.reduce((sum, { weightElements }) => sum + weightElements, 0)
   const bitsOf = (plan: Choice.Choices) =>
     layers.reduce((sum, layer) => sum + 8 * FileBytes.weightBytes(layer, plan.get(layer.id)!), 0) / weights
   const lossesOf = (measured: Graph.Graph) =>
     Effect.map(
-      Evaluate.run(Model.encode(measured), test, { metrics: ["perplexity"] }),
+      Evaluate.run(Model.encode(measured), test, { metrics: ["loss"], ...limit }),
       ({ classification }) => classification!.labelled!.loss
     )
   const measured = new Map<string, Row>()
@@ -168,6 +175,7 @@ const program = Effect.gen(function* () {
           : (yield* Recipe.cook(by, graph, plan, calibration)).network
       const simulated = FakeQuant.simulate(network)
       const { outputs } = yield* Compare.run(Model.encode(graph), Model.encode(simulated), test, {
+        ...limit,
         outputs: { [graph.outputs[0]!]: { kind: "classes", axis: 2 } }
       })
       const found: Row = {
@@ -196,7 +204,7 @@ const program = Effect.gen(function* () {
       `| ${budget} | ${found.name} | ${found.bits.toFixed(3)} | ${perplexity(found.losses).toFixed(4)} | ${percent(perplexity(found.losses) / perplexity(float) - 1)} | ${found.kl.toFixed(5)} | ${found === reference ? "" : against(found, reference)} |`
     )
 
-  console.log(`float: perplexity ${perplexity(float).toFixed(4)} on ${test.size} windows`)
+  console.log(`float: perplexity ${perplexity(float).toFixed(4)} on ${limit.limit} windows`)
   console.log("| bits ≤ | plan | bits | perplexity | above float | KL | against the best uniform |")
   console.log("|---|---|---|---|---|---|---|")
   const formats = flags.weights.split(",").map((id) => Choice.parse(id)!)

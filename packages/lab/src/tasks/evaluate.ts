@@ -4,7 +4,13 @@
  * are held against the float network's.
  */
 import { type Graph, Model, Phases } from "@bitbudget/graph"
-import { CacheRounding, FakeQuant, IntegerArithmetic, type QuantizedNetwork, type Recipe } from "@bitbudget/quant"
+import {
+  CacheRounding,
+  FakeQuant,
+  IntegerArithmetic,
+  type QuantizedNetwork,
+  type Recipe
+} from "@bitbudget/quant"
 import { Compare, type Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
 import { Names } from "@bitbudget/words"
 import { Effect } from "effect"

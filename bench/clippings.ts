@@ -39,7 +39,7 @@ const rowsOf = (name: string) =>
     const dataset = yield* Data.open(here("data/fashion-mnist/fashion-mnist.json"))
     const size = { samples: 256, batchSize: 64 }
     const calibration = yield* calibrationOf(yield* dataset.split("calibration"), size)
-    const errorOf = yield* outputErrorOf(
+    const { errorOf } = yield* outputErrorOf(
       graph,
       yield* calibrationOf(yield* dataset.split("sensitivity"), size)
     )

@@ -16,10 +16,12 @@ import { calibrationOf } from "./quantizers/calibration.ts"
 
 const { positionals, values: flags } = parseArgs({
   allowPositionals: true,
+  allowNegative: true,
   options: {
     plans: { type: "string", default: "w4.g32,w4.g32.asym,w3.g32,w3.g32.asym,w2.g16,w2.g16.asym" },
     recipes: { type: "string", default: "plain,fast,best" },
     calibration: { type: "string", default: "128" },
+    divergence: { type: "boolean", default: true },
     windows: { type: "string", default: "417" }
   }
 })
@@ -34,7 +36,8 @@ const program = Effect.gen(function* () {
   const test = (yield* text("test.txt", window + 1)).whole!
   const calibration = yield* calibrationOf((yield* text("calib.txt", window)).whole!, {
     samples: Number(flags.calibration),
-    batchSize: 16
+    batchSize: 16,
+    ...(flags.divergence ? { classAxis: 1 } : {})
   })
   const perplexityOf = (measured: typeof graph) =>
     Effect.map(

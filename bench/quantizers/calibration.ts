@@ -10,8 +10,15 @@ export const calibrationOf = (
   {
     samples,
     batchSize,
-    from = 0
-  }: { readonly samples: number; readonly batchSize: number; readonly from?: number }
+    from = 0,
+    classAxis
+  }: {
+    readonly samples: number
+    readonly batchSize: number
+    readonly from?: number
+    /** Of one sample's output, where it is scores of classes. */
+    readonly classAxis?: number
+  }
 ): Effect.Effect<Calibration<Evaluate.Failure>, Evaluate.Failure> =>
   Effect.gen(function* () {
     const size = Math.min(batchSize, split.size)
@@ -22,6 +29,7 @@ export const calibrationOf = (
     return {
       batches,
       batchSize: size,
+      classAxis,
       open: (graph) =>
         Effect.map(Session.make(Model.encode(graph), { name: graph.name }), (session) => (batch, feeds) => {
           const fed = [...(feeds ?? new Map<string, Tensor.Tensor>())].map(

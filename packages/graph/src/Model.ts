@@ -90,6 +90,12 @@ const checkFinite = (graph: Graph): void => {
   }
 }
 
+/** The graph without those of some inputs that nothing reads. */
+const withoutUnread = (graph: Graph, candidates: ReadonlySet<string>): Graph => {
+  const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs))
+  return { ...graph, inputs: graph.inputs.filter(({ name }) => read.has(name) || !candidates.has(name)) }
+}
+
 /** The carried nodes, with why. */
 const carriedOf = (graph: Graph): ReadonlyArray<UnsupportedNode> =>
   graph.nodes.flatMap(({ op, name, attributes }) => {
@@ -127,7 +133,8 @@ export const decode = (
         keepOpen: options.keepOpen ?? false,
         observed: options.observed ?? new Map()
       })
-      const graph = read.unsupported.length === 0 ? normalize(read.graph) : read.graph
+      const whole = read.unsupported.length === 0 ? normalize(read.graph) : read.graph
+      const graph = read.emptied.size === 0 ? whole : withoutUnread(whole, read.emptied)
       checkFinite(graph)
       return {
         name: path.basename(file).replace(/\.onnx$/, ""),

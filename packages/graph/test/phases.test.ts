@@ -53,6 +53,10 @@ const block = (length: number) => {
 }
 
 describe("phases of a language model", () => {
+  it("keys and values are those before heads are repeated, a head's numbers last", () => {
+    expect(Phases.keptValues(block(61))).toEqual(["ks/r", "vs/r"])
+  })
+
   const phases = Phases.phasesOf(block(61), 61)!
 
   it("a prompt read at once is the graph at that length", () => {

@@ -1,5 +1,5 @@
 /** Calibration samples of a data set as recipes want them: batches of one size, each read once, run by ONNX Runtime. */
-import { Dim, type Graph, Model, type Tensor } from "@bitbudget/graph"
+import { Dim, Gradient, type Graph, Model, type Tensor } from "@bitbudget/graph"
 import type { Calibration } from "@bitbudget/quant"
 import { type Data, Evaluate, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
@@ -31,6 +31,14 @@ type Inputs = Readonly<Record<string, Value.Value>>
 /** Those that a graph made of the network still reads. */
 const needed = ({ inputs }: Graph.Graph, all: Inputs): Inputs =>
   Object.fromEntries(Object.entries(all).filter(([name]) => inputs.some((input) => input.name === name)))
+
+/** Where one sample has many targets, such as the tokens of a text: the axis of their classes in its output. */
+const classAxisOf = ({ outputs, values }: Graph.Graph, { labels }: Data.Split): number | undefined => {
+  if (outputs.length !== 1 || labels?.kind !== "classes" || labels.shape.length === 0) return undefined
+  const { shape } = values.get(outputs[0]!)!
+  const axis = Gradient.classAxisOf(shape, [shape[0]!, ...labels.shape])
+  return axis === undefined ? undefined : axis - 1
+}
 
 /** Whole batches of the split's first samples, of the network's own batch size where that is fixed. */
 export const calibrationSamples = (
@@ -71,6 +79,7 @@ export const calibrationSamples = (
     const found: Calibration<Evaluate.Failure> = {
       batches,
       batchSize,
+      classAxis: classAxisOf(graph, split),
       open: (opened) =>
         Effect.map(session(opened), ({ run }) => (batch, feeds = new Map<string, Tensor.Tensor>()) => {
           const fed = [...feeds].map(([name, tensor]) => [name, Value.fromTensor(tensor)] as const)

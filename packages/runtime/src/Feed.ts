@@ -8,6 +8,7 @@
 import { Dim } from "@bitbudget/graph"
 import { Effect, Schema } from "effect"
 import type { Batch, DataFailure, Split } from "./Data.ts"
+import * as Cache from "./Cache.ts"
 import * as Progress from "./Progress.ts"
 import type { Port, RuntimeFailure, Session } from "./Session.ts"
 import * as Value from "./Value.ts"
@@ -112,7 +113,9 @@ const feedingsOf = (
   Effect.gen(function* () {
     const mismatch = (problem: string, mend: string) =>
       new Mismatch({ model: session.name, file: split.file, problem, mend })
-    const names = session.inputs.map((input) => input.name).join(", ")
+    const cached = new Set(Cache.cachesOf(session).map(({ past }) => past.name))
+    const inputs = session.inputs.filter(({ name }) => !cached.has(name))
+    const names = inputs.map((input) => input.name).join(", ")
     const feedingOf = (port: Port, field: Field, of: Feeding["of"]): Effect.Effect<Feeding, Mismatch> => {
       if (!Value.isDType(port.dtype))
         return mismatch(
@@ -126,23 +129,23 @@ const feedingsOf = (
         : mismatch(problem, mendOf(port, field))
     }
     const whole: Field = { name: undefined, dtype: split.dtype, shape: split.inputShape }
-    const [only, ...others] = session.inputs
+    const [only, ...others] = inputs
     const fed =
       wanted === undefined
         ? others.length === 0
           ? only
           : undefined
-        : session.inputs.find(({ name }) => name === wanted)
+        : inputs.find(({ name }) => name === wanted)
     if (wanted !== undefined && fed === undefined)
       return yield* mismatch(`the model has no input '${wanted}'`, `Name one of ${names}`)
     if (fed !== undefined && !split.named.some(({ name }) => name === fed.name))
       return [yield* feedingOf(fed, whole, ({ inputs }) => inputs)]
     if (feeds === undefined && split.named.length === 0)
       return yield* mismatch(
-        `the model has ${session.inputs.length} inputs (${names}), and these data have one array a sample`,
+        `the model has ${inputs.length} inputs (${names}), and these data have one array a sample`,
         "Give an .npz file whose arrays have the names of the inputs, or make the others constants of the model"
       )
-    const ports = fed === undefined ? session.inputs : [fed]
+    const ports = fed === undefined ? inputs : [fed]
     return yield* Effect.forEach(ports, (port) => {
       const field = split.named.find(({ name }) => name === port.name)
       return field === undefined
@@ -194,10 +197,10 @@ export const feederOf = (
   split: Split,
   options: Options = {}
 ): Effect.Effect<(batch: Batch) => Readonly<Record<string, Value.Value>>, Failure> =>
-  Effect.map(
-    feedingsOf(session, split, options),
-    (feedings) => (batch) => Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch)]))
-  )
+  Effect.map(feedingsOf(session, split, options), (feedings) => (batch) => ({
+    ...Cache.empty(Cache.cachesOf(session), batch.to - batch.from),
+    ...Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch)]))
+  }))
 
 /** Runs the model on every batch and hands on the named outputs. */
 export const eachBatch = <E>(
@@ -210,6 +213,7 @@ export const eachBatch = <E>(
   Effect.gen(function* () {
     const feedings = yield* feedingsOf(session, split, options)
     const total = Math.min(split.size, options.limit ?? split.size)
+    const caches = Cache.cachesOf(session)
     const fixed = feedings.map(({ port }) => port.shape[0]).find((rows) => typeof rows === "number")
     const batchSize = fixed ?? options.batchSize ?? batchSizeFor(session, split, outputs)
     if (!(batchSize >= 1)) throw new Error(`eachBatch: a batch of ${batchSize} samples`)
@@ -224,7 +228,11 @@ export const eachBatch = <E>(
       const fed = feedings.map(
         ({ port, of }) => [port.name, short ? padded(of(batch), fixed) : of(batch)] as const
       )
-      const feeds = { ...options.feeds?.(batch), ...Object.fromEntries(fed) }
+      const feeds = {
+        ...Cache.empty(caches, fixed ?? samples),
+        ...options.feeds?.(batch),
+        ...Object.fromEntries(fed)
+      }
       const results = yield* session.run(feeds, outputs)
       if (!short || options.filling === "keep") {
         yield* use(results, batch)

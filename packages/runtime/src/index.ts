@@ -1,3 +1,4 @@
+export * as Cache from "./Cache.ts"
 export * as Value from "./Value.ts"
 export * as Session from "./Session.ts"
 export * as Data from "./Data.ts"

@@ -14,7 +14,6 @@ import type { Scope } from "effect"
 import { Effect } from "effect"
 import { bySample, responseTo, result } from "./Directional.ts"
 import type { Target } from "./gaussnewton/curvature.ts"
-import { curvatureOf } from "./gaussnewton/curvature.ts"
 import { units } from "./gaussnewton/directions.ts"
 import { passesFor } from "./Memory.ts"
 import * as Samples from "./Samples.ts"
@@ -71,7 +70,7 @@ const productGraph = ({ graph, samples, lossy, layers, target }: Options, direct
     const weights = layers.map(({ node, weightInput }) => node.inputs[weightInput]!)
     return finish(Gradient.reverse(e, new Map([[slope, one]]), weights), undefined)
   }
-  const curvature = curvatureOf(e, target)
+  const curvature = Gradient.curvatureOf(e, target)
   const fed = builder.fresh("block/direction")
   const direction = builder.input(fed, "float32", [batch, directions, ...target.shape])
   let energy = e.number(0)

@@ -16,7 +16,7 @@ import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { bySample, responseTo, result } from "./Directional.ts"
 import type { Target } from "./gaussnewton/curvature.ts"
-import { curvatureOf, targetOf } from "./gaussnewton/curvature.ts"
+import { targetOf } from "./gaussnewton/curvature.ts"
 import { signs, units } from "./gaussnewton/directions.ts"
 import { named } from "./Loss.ts"
 import * as Rounding from "./Rounding.ts"
@@ -121,7 +121,7 @@ const projectionGraph = (
   const { graph, layers } = options
   const builder = GraphBuilder.from(Gradient.bindBatch(lossy.graph, batch))
   const e = new Gradient.Algebra(builder, "projection/")
-  const curvature = curvatureOf(e, target)
+  const curvature = Gradient.curvatureOf(e, target)
   const fed = builder.fresh("projection/direction")
   const direction = builder.input(fed, "float32", [batch, directions, ...target.shape])
   const values = [...layers.map(({ output }) => output), ...layers.map(({ input }) => input)]

@@ -69,6 +69,10 @@ export const evaluate = Command.make(
       Flag.optional,
       Flag.withDescription("Shorthand or plan.json (default: as the file is)")
     ),
+    cacheBits: countFlag("cache-bits", 2).pipe(
+      Flag.optional,
+      Flag.withDescription("With --plan: bits of keys and values in the cache (default as computed)")
+    ),
     output: textFlag("output").pipe(
       Flag.optional,
       Flag.withDescription("The one output to judge (default all)")
@@ -99,7 +103,21 @@ export const evaluate = Command.make(
     threads: threadsFlag,
     dim: dimFlag
   },
-  ({ model, data, plan, output, samples, metrics, recipe, calibration, explain, threads, dim, ...more }) =>
+  ({
+    model,
+    data,
+    plan,
+    cacheBits,
+    output,
+    samples,
+    metrics,
+    recipe,
+    calibration,
+    explain,
+    threads,
+    dim,
+    ...more
+  }) =>
     withProgress(
       Effect.gen(function* () {
         const result = yield* Tasks.evaluate({
@@ -109,6 +127,7 @@ export const evaluate = Command.make(
           text: textOf(more),
           target: targetOf(more),
           plan: Option.getOrUndefined(plan),
+          cacheBits: Option.getOrUndefined(cacheBits),
           output: Option.getOrUndefined(output),
           recipe: Option.getOrUndefined(recipe),
           calibration: Option.getOrUndefined(calibration),

@@ -1,5 +1,7 @@
 /** Losses and derivatives of networks, as graphs. */
 export { freeConstants } from "../passes/freeConstants.ts"
+export { curvatureOf, freePositions } from "./curvature.ts"
+export type { Scored } from "./curvature.ts"
 export { classAxisOf, scoredOutput, withLoss } from "./loss.ts"
 export type { LossKind, Lossy } from "./loss.ts"
 export { bindBatch } from "../passes/bindBatch.ts"

@@ -33,6 +33,11 @@ export class Symbols {
     this.#sizes = new Map(options.dims)
   }
 
+  /** Lengths that are 0 where a window of text is read: those of caches, but for the ones the caller gave a size. */
+  empty(lengths: Iterable<string>): void {
+    for (const name of lengths) if (!this.#sizes.has(name)) this.#sizes.set(name, 0)
+  }
+
   /** Shape and dtype of a graph input; a symbolic or missing first dimension is the batch. */
   input(info: ValueInfoProto): Value {
     const type = info.type?.value

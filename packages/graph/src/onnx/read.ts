@@ -17,6 +17,7 @@ import type { Result } from "../ir/shapeRule.ts"
 import { inferNode } from "../ir/shapes.ts"
 import { type FloatType, isFloat, type Tensor } from "../ir/Tensor.ts"
 import { AttributeReader } from "./attributes.ts"
+import { EmptyCaches } from "./cache.ts"
 import { carry, type Surroundings, Unshaped } from "./carry.ts"
 import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
@@ -71,6 +72,8 @@ class Reader {
   }
   /** Every value something reads. */
   readonly #read = new Set<string>()
+  /** Caches that are read with nothing in them. */
+  readonly #caches: EmptyCaches
   /** Constants that are outputs, with the names they go by inside. */
   readonly #constantOutputs = new Map<string, string>()
 
@@ -87,6 +90,8 @@ class Reader {
       keepOpen: options.keepOpen
     }
     this.#names = new FileNames(proto)
+    this.#caches = new EmptyCaches(proto, options)
+    this.#around.symbols.empty(this.#caches.lengths)
   }
 
   read(): ReadResult {
@@ -108,12 +113,13 @@ class Reader {
       return this.#value(value.name, value)
     })
     nodes.forEach((proto, i) => this.#node(proto, i))
-    const names = this.#proto.output.map(({ name }) => name)
+    const names = this.#proto.output.flatMap(({ name }) => (this.#caches.presents.has(name) ? [] : [name]))
     if (new Set(names).size < names.length)
       refuse(`lists the output ${names.find((name, i) => names.indexOf(name) < i)} twice`)
     const outputs = names.filter((name) => this.#output(name))
     return {
       graph: this.#graph(analysed, outputs),
+      emptied: this.#caches.pasts,
       opset: this.#opset,
       unsupported: this.#unsupported,
       unshaped: this.#unshaped,
@@ -235,8 +241,8 @@ class Reader {
       this.#constant(raw.outputs[0] ?? refuse("makes nothing"), raw.attributes.constant())
       return
     }
-    if (isStandard(domain) && opType === "Identity")
-      return this.#pass(raw.inputs[0] ?? "", raw.outputs[0] ?? "")
+    const passed = isStandard(domain) ? this.#caches.passed(raw) : undefined
+    if (passed !== undefined) return this.#pass(passed, raw.outputs[0] ?? "")
     const row = rewriteOf(domain, opType)
     const formula = row === undefined ? undefined : new Formula(targetOf(raw, this.#sink))
     if (row !== undefined && formula !== undefined && row.when?.(formula) !== false)

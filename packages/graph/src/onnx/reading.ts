@@ -28,6 +28,8 @@ export interface ReadOptions {
 
 export interface ReadResult {
   readonly graph: Graph
+  /** Inputs of caches that were read with nothing in them, which then have nothing to bring. */
+  readonly emptied: ReadonlySet<string>
   readonly opset: number
   /** Nodes that could not be read; the graph lacks them and everything that depends on them. */
   readonly unsupported: ReadonlyArray<UnsupportedNode>

@@ -71,18 +71,44 @@ const PASSES: ReadonlySet<AnyNode["op"]> = new Set([
   "Flatten"
 ])
 
-/** Elements of a product's second operand before heads are repeated and shown otherwise: what a cache keeps of it. */
-const keptElements = (graph: Graph, makers: ReadonlyMap<string, AnyNode>, operand: string): number => {
-  let name = operand
-  let least = elementsAt(shapeOf(graph, name), 1)
+/** A product's second operand, back through what only shows, repeats or scales it. */
+const chainOf = (
+  graph: Graph,
+  makers: ReadonlyMap<string, AnyNode>,
+  operand: string
+): ReadonlyArray<string> => {
+  const chain = [operand]
   for (;;) {
-    const maker = makers.get(name)
-    if (maker === undefined) return least
+    const maker = makers.get(chain.at(-1)!)
+    if (maker === undefined) return chain
     const isScaling = (maker.op === "Mul" || maker.op === "Div") && graph.constants.has(maker.inputs[1]!)
-    if (!isScaling && !PASSES.has(maker.op)) return least
-    name = maker.inputs[0]!
-    least = Math.min(least, elementsAt(shapeOf(graph, name), 1))
+    if (!isScaling && !PASSES.has(maker.op)) return chain
+    chain.push(maker.inputs[0]!)
   }
+}
+
+/** Elements of a product's second operand before heads are repeated and shown otherwise: what a cache keeps of it. */
+const keptElements = (graph: Graph, makers: ReadonlyMap<string, AnyNode>, operand: string): number =>
+  Math.min(...chainOf(graph, makers, operand).map((name) => elementsAt(shapeOf(graph, name), 1)))
+
+/** Products of two values, of which attention keeps the second. */
+const isAttention = (graph: Graph, makers: ReadonlyMap<string, AnyNode>, node: AnyNode): boolean =>
+  node.op === "MatMul" &&
+  node.inputs.every((input) => chainOf(graph, makers, input).every((name) => !graph.constants.has(name)))
+
+/**
+ * Keys and values as a cache keeps them: values of the graph of rank 4 whose last axis is a head's width, before heads are
+ * repeated. Keys and values of one attention layer stand one after the other.
+ */
+export const keptValues = (graph: Graph): ReadonlyArray<string> => {
+  const makers = producers(graph)
+  return graph.nodes.flatMap((node) => {
+    if (!isAttention(graph, makers, node)) return []
+    const heads = chainOf(graph, makers, node.inputs[1]!).filter((name) => shapeOf(graph, name).length === 4)
+    const least = Math.min(...heads.map((name) => elementsAt(shapeOf(graph, name), 1)))
+    // The nearest to the source: there a head's numbers of one token still lie together.
+    return heads.findLast((name) => elementsAt(shapeOf(graph, name), 1) === least) ?? []
+  })
 }
 
 /** The phases of a graph that was read at `length` tokens; undefined where it attends to nothing. */

@@ -3,8 +3,14 @@
  * labels do not say how good the outputs are (there are none, or they are of one output of several), the plan's outputs
  * are held against the float network's.
  */
-import { type Graph, Model } from "@bitbudget/graph"
-import { FakeQuant, IntegerArithmetic, type QuantizedNetwork, type Recipe } from "@bitbudget/quant"
+import { type Graph, Model, Phases } from "@bitbudget/graph"
+import {
+  CacheRounding,
+  FakeQuant,
+  IntegerArithmetic,
+  type QuantizedNetwork,
+  type Recipe
+} from "@bitbudget/quant"
 import { Compare, type Data, Evaluate, Metrics, Session } from "@bitbudget/runtime"
 import { Names } from "@bitbudget/words"
 import { Effect } from "effect"
@@ -27,6 +33,8 @@ interface Request {
   readonly output?: string | undefined
   /** What the packed file is written for. */
   readonly target?: Target | undefined
+  /** Bits of keys and values in a language model's cache, with `plan`; as the network computes them when absent. */
+  readonly cacheBits?: number | undefined
   readonly samples: number | undefined
   readonly recipe?: Recipe.RecipeName | undefined
   /** Samples to calibrate on; all there are when absent. */
@@ -98,14 +106,23 @@ const runOnly = (
     })
   )
 
+/** Bits of a cache are part of a plan, and of a network that attends to what came before. */
+const requireCache = Effect.fnUntraced(function* ({ model, plan }: Request, graph: Graph.Graph) {
+  const refuse = (why: string) => new UnusableRequest({ why: `--cache-bits: ${why}` })
+  if (plan === undefined) return yield* refuse("give a plan too; --plan f32 leaves the weights as they are")
+  if (Phases.keptValues(graph).length === 0)
+    return yield* refuse(`${model} keeps no keys and values; leave it out`)
+})
+
 export const evaluate = Effect.fn("evaluate")(function* (
   request: Request
 ): Effect.fn.Return<EvaluateResult, RequestFailure> {
   const start = performance.now()
-  const { output, samples, threads } = request
+  const { cacheBits, output, samples, threads } = request
   const read = request.plan === undefined ? readModel : readFloatModel
   const { model, data } = yield* withData(request, read)
   const { graph } = model
+  if (cacheBits !== undefined) yield* requireCache(request, graph)
   if (output !== undefined && !graph.outputs.includes(output))
     return yield* new UnusableRequest({
       why: `${request.model} has no output "${output}"; its outputs are ${graph.outputs.join(", ")}`
@@ -160,7 +177,8 @@ export const evaluate = Effect.fn("evaluate")(function* (
   const plan = yield* planFor(model, request.plan)
   const { network, notes: rounding } = yield* quantizedFor(model, plan, data, request)
   const { graph: rounded, notes: arithmeticNotes } = computed(network, request.arithmetic)
-  const planned = Model.encode(rounded)
+  const cached = cacheBits === undefined ? rounded : CacheRounding.withCacheBits(rounded, cacheBits)
+  const planned = Model.encode(cached)
   const { bytes: packed, notes: formNotes } = writtenFor(network, request.target)
   const compared = { ...limits, outputs, output, probabilities: probabilitiesOf(graph) }
   const against = (reference: Uint8Array, other: Uint8Array, stage: string) =>
@@ -174,7 +192,19 @@ export const evaluate = Effect.fn("evaluate")(function* (
   const common = {
     ...(layers === undefined ? {} : { layers }),
     ...(toFloat === undefined ? {} : { outputs: toFloat.outputs }),
-    notes: [...notes, ...(toFloat?.notes ?? []), ...rounding, ...arithmeticNotes, ...formNotes, ...plan.notes]
+    notes: [
+      ...notes,
+      ...(cacheBits === undefined
+        ? []
+        : [
+            `keys and values are simulated in ${cacheBits} bits; the packed file keeps them as it computes them`
+          ]),
+      ...(toFloat?.notes ?? []),
+      ...rounding,
+      ...arithmeticNotes,
+      ...formNotes,
+      ...plan.notes
+    ]
   }
   if (ofFloat === undefined) {
     const toPacked = yield* against(planned, packed, "comparing packed")

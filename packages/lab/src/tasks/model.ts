@@ -83,11 +83,14 @@ export const readFitting = Effect.fn(function* (
   data: Data.Dataset,
   read: typeof readModel = readFloatModel
 ): Effect.fn.Return<Model.Model, RequestFailure> {
+  // A window of text has nothing before it: caches are empty.
+  const [window] = data.inputShape
+  const text: Model.ReadOptions = data.tokens === undefined ? options : { ...options, window }
   const open = yield* Model.survey(file, { ...options, keepOpen: true })
   if (open.openDims.length === 0) return yield* read(file, options)
   const { named } = data.whole ?? (yield* data.split("calibration"))
   const dims = new Map([...sizesIn(open.graph, data, named), ...(options.dims ?? [])])
-  const model = yield* read(file, { ...options, dims })
+  const model = yield* read(file, { ...text, dims })
   const sizes = open.openDims.flatMap((name) => (dims.has(name) ? [`${name}=${dims.get(name)}`] : []))
   return { ...model, notes: [...model.notes, `open sizes are those of the samples: ${sizes.join(", ")}`] }
 })

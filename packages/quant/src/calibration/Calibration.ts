@@ -20,6 +20,11 @@ export interface Calibration<E = never> {
   readonly batches: number
   /** Samples a batch. */
   readonly batchSize: number
+  /**
+   * Axis of the classes in one sample's output, where the one output is scores of classes: what counts is then how far their
+   * probabilities move. None where the outputs are values.
+   */
+  readonly classAxis?: number | undefined
   /** Opens a graph that reads the network's input. It is closed with the scope. */
   readonly open: (graph: Graph.Graph) => Effect.Effect<Run<E>, E, Scope.Scope>
 }

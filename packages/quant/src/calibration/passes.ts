@@ -1,19 +1,27 @@
 /** Passes over the calibration samples: one graph, all batches in order, their results handed to a reducer. */
-import type { Graph } from "@bitbudget/graph"
+import type { Graph, Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
 import type { Calibration, Results } from "./Calibration.ts"
 
-/** Runs every batch (or the first `limit`) and hands on its results. */
+export interface PassOptions {
+  /** The first so many batches; all when absent. */
+  readonly limit?: number
+  /** What a batch is fed besides the network's own input. */
+  readonly feedsOf?: (batch: number) => ReadonlyMap<string, Tensor.Tensor>
+}
+
+/** Runs the batches and hands on their results. */
 export const eachBatch = <E>(
   calibration: Calibration<E>,
   graph: Graph.Graph,
   use: (results: Results, batch: number) => void,
-  limit = Number.POSITIVE_INFINITY
+  { limit = Number.POSITIVE_INFINITY, feedsOf }: PassOptions = {}
 ): Effect.Effect<void, E> =>
   Effect.scoped(
     Effect.gen(function* () {
       const run = yield* calibration.open(graph)
-      for (let batch = 0; batch < Math.min(calibration.batches, limit); batch++) use(yield* run(batch), batch)
+      for (let batch = 0; batch < Math.min(calibration.batches, limit); batch++)
+        use(yield* run(batch, feedsOf?.(batch)), batch)
     })
   )
 
@@ -21,7 +29,7 @@ export const eachBatch = <E>(
 export const sums = <E>(
   calibration: Calibration<E>,
   graph: Graph.Graph,
-  limit = Number.POSITIVE_INFINITY
+  options: PassOptions = {}
 ): Effect.Effect<ReadonlyMap<string, Float64Array>, E> => {
   const totals = new Map<string, Float64Array>()
   const add = (results: Results): void => {
@@ -32,5 +40,5 @@ export const sums = <E>(
       totals.set(name, total)
     }
   }
-  return Effect.as(eachBatch(calibration, graph, add, limit), totals)
+  return Effect.as(eachBatch(calibration, graph, add, options), totals)
 }

@@ -1,7 +1,9 @@
 /**
- * Second-order rounding of all layers (`gptq.ts` does one channel). Scales are those of the extreme values, or fitted
- * with the diagonal of XᵀX as importance: whichever leaves a layer's output nearer once its codes are chosen. Layers
- * without XᵀX (transposed convolutions), and formats with too many values to choose among, keep their rounding.
+ * Second-order rounding of all layers. Matrices of a network whose outputs are scores of classes are rounded by the curvature of
+ * their probabilities' divergence (`kronecker.ts`), with scales that follow. The others by what their own output loses (`gptq.ts`
+ * does one channel), with scales of the extreme values, or fitted with the diagonal of XᵀX as importance: whichever
+ * leaves a layer's output nearer once its codes are chosen. Layers without XᵀX (transposed convolutions), and formats with too many values to choose among, keep
+ * their rounding.
  */
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Effect } from "effect"
@@ -11,7 +13,10 @@ import { encodeLayers, type QuantizedNetwork, roundedLayers } from "../Quantized
 import { type Encoded, levels, quantize, recode } from "../weights/kinds.ts"
 import { extremes, type Fitting } from "../weights/Fitting.ts"
 import { weightsOf } from "../Weights.ts"
+import { curvatures } from "../calibration/curvature.ts"
 import { prepare, roundChannel } from "./gptq.ts"
+import { gridOf } from "./grid.ts"
+import { prepareSides, Rounding, type Sides } from "./kronecker.ts"
 
 /** Σ δᵀHδ over a layer's channels, after and before. */
 export interface Bought {
@@ -51,21 +56,49 @@ export const roundLayer = (
   return { encoded: recode(encoded, fromRows(layer, rounded)), bought: { objective, nearest } }
 }
 
+/** Turns of moving codes and scales: more change little. */
+const TURNS = 3
+
+/** A matrix's codes and scales by the curvature of the divergence, from the scales of `encoded`. */
+const roundMatrix = (
+  graph: Graph.Graph,
+  layer: Layer.Layer,
+  encoded: Encoded,
+  sides: Sides
+): Encoded | undefined => {
+  const grid = gridOf(layer, encoded)
+  if (grid === undefined) return undefined
+  const rounding = new Rounding(sides, rowsOf(layer, weightsOf(graph, layer)), grid)
+  for (let turn = 0; turn < TURNS; turn++) {
+    rounding.refit()
+    if (!rounding.sweep()) break
+  }
+  return recode(grid.encoded(), fromRows(layer, rounding.values()))
+}
+
 /** Widths that have something to gain: above 8 bits rounding is not what costs. */
 const isCoarse = ({ format }: Encoded): boolean => format.kind !== "int" || format.bits <= 8
 
+/** `original` is the float network that `network` came from. */
 export const secondOrder = <E>(
+  original: Graph.Graph,
   network: QuantizedNetwork,
   calibration: Calibration<E>
 ): Effect.Effect<QuantizedNetwork, E> =>
   Effect.gen(function* () {
     const { graph, choices } = network
     const layers = roundedLayers(graph, choices).map(({ layer }) => layer)
-    const seen = yield* grams(graph, layers, calibration)
+    const known = yield* curvatures(original, calibration)
+    const sides = new Map([...known].map(([id, factors]) => [id, prepareSides(factors)]))
+    const others = layers.filter(({ id }) => sides.get(id) === undefined)
+    const seen = yield* grams(graph, others, calibration)
     const encoded = encodeLayers(graph, choices, (layer, { weights }) => {
-      const gram = seen.get(layer.id)
       const own = network.encoded.get(layer.id)!
-      if (gram === undefined || !isCoarse(own)) return own
+      if (!isCoarse(own)) return own
+      const both = sides.get(layer.id)
+      if (both !== undefined) return roundMatrix(graph, layer, own, both) ?? own
+      const gram = seen.get(layer.id)
+      if (gram === undefined) return own
       const importance = importanceOf(layer, gram)
       const fittings: ReadonlyArray<Fitting> = [extremes, { objective: "leastSquares", importance }]
       return fittings

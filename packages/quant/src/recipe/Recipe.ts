@@ -18,7 +18,7 @@ import { encodeLayers, plain, type QuantizedNetwork, roundedLayers } from "../Qu
 import type { Ranges } from "../Ranges.ts"
 import { quantize } from "../weights/kinds.ts"
 import { weightsOf } from "../Weights.ts"
-import { outputErrorOf } from "./outputError.ts"
+import { type OutputErrors, outputErrorOf } from "./outputError.ts"
 import { type PassName, type RecipeName, recipes } from "./recipes.ts"
 
 export { isRecipe, recipeNames, recipes } from "./recipes.ts"
@@ -51,12 +51,17 @@ const clippings: ReadonlyArray<Clipping> = [
   { by: "percentile", share: 0.999 }
 ]
 
+const readsIntegers = (choices: Choices): boolean =>
+  [...choices.values()].some(({ activations }) => activations.kind === "int")
+
 const passes = {
   /** Bounds of activations for their width. */
   ranges: (original, network, calibration) =>
-    Effect.map(activationRanges(original, network.choices, calibration, clippings), (found) =>
-      found.map((ranges) => ({ ...network, ranges }))
-    ),
+    readsIntegers(network.choices)
+      ? Effect.map(activationRanges(original, network.choices, calibration, clippings), (found) =>
+          found.map((ranges) => ({ ...network, ranges }))
+        )
+      : Effect.succeed(network),
   /** Scales of weights, of least squared error weighted by what the inputs carry. */
   scales: (_, network, calibration) => {
     const { graph, choices } = network
@@ -72,7 +77,7 @@ const passes = {
     }))
   },
   /** Second-order rounding. */
-  rounding: (_, network, calibration) => secondOrder(network, calibration),
+  rounding: (original, network, calibration) => secondOrder(original, network, calibration),
   /** Analytic bias correction. */
   bias: (_, network, calibration) => BiasCorrection.analytic(network, calibration),
   /** Measured bias correction, layer by layer. */
@@ -82,7 +87,9 @@ const passes = {
 /** What one pass did. */
 export interface Step {
   readonly pass: PassName
-  /** Σ(z − ẑ)² / Σz² of the outputs with it and without it. */
+  /** What the errors are: a share Σ(z − ẑ)² / Σz², or nats of divergence from the float network. */
+  readonly unit: OutputErrors["unit"]
+  /** Error of the outputs with it and without it. */
   readonly outputError: number
   readonly before: number
   /** A pass that does not lower the error is undone. */
@@ -107,26 +114,26 @@ export const cook = <E>(
   Effect.gen(function* () {
     const unusable = (why: string) => new UnusableCalibration({ network: graph.name, why })
     if (calibration.batches === 0) return yield* unusable("there are no calibration samples")
-    const needsRanges = [...choices.values()].some(({ activations }) => activations.kind === "int")
-    const ranges = needsRanges ? yield* extremesOver(graph, calibration) : new Map()
+    const ranges = readsIntegers(choices) ? yield* extremesOver(graph, calibration) : new Map()
     const broken = notFinite(ranges)
     if (broken !== undefined)
       return yield* unusable(`the activation ${broken} is infinite or no number on the calibration samples`)
     let network = plain(graph, choices, ranges)
     const steps: Array<Step> = []
     if (recipes[recipe].length === 0) return { network, steps }
-    const errorOf = yield* outputErrorOf(graph, calibration)
+    const { errorOf, unit } = yield* outputErrorOf(graph, calibration)
     let before = yield* errorOf(network)
     for (const pass of recipes[recipe]) {
       const made = yield* passes[pass](graph, network, calibration)
       let best: { readonly network: QuantizedNetwork; readonly outputError: number } | undefined
       for (const candidate of [made].flat()) {
-        const outputError = yield* errorOf(candidate)
+        // A pass that has nothing to do gives the network back.
+        const outputError = candidate === network ? before : yield* errorOf(candidate)
         if (best === undefined || outputError < best.outputError) best = { network: candidate, outputError }
       }
       const { outputError } = best!
       const kept = outputError < before
-      steps.push({ pass, outputError, before, kept })
+      steps.push({ pass, unit, outputError, before, kept })
       if (!kept) continue
       network = best!.network
       before = outputError
@@ -135,9 +142,10 @@ export const cook = <E>(
   })
 
 /** A step for people: `rounding: output error 4.1 % → 1.3 %`. */
-export const show = ({ pass, outputError, before, kept }: Step): string => {
-  const percent = (x: number) => `${(100 * x).toPrecision(3)} %`
+export const show = ({ pass, unit, outputError, before, kept }: Step): string => {
+  const shown = (x: number) =>
+    unit === "share" ? `${(100 * x).toPrecision(3)} %` : `${x.toPrecision(3)} nats`
   return kept
-    ? `${pass}: output error ${percent(before)} → ${percent(outputError)}`
-    : `${pass}: undone, output error would be ${percent(outputError)} instead of ${percent(before)}`
+    ? `${pass}: output error ${shown(before)} → ${shown(outputError)}`
+    : `${pass}: undone, output error would be ${shown(outputError)} instead of ${shown(before)}`
 }

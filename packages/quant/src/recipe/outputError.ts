@@ -1,8 +1,9 @@
 /**
- * What quantization does to a network as a whole, without labels: Σ(z − ẑ)² / Σz² over its outputs z on some calibration
- * samples. Recipes decide by it whether a pass is kept.
+ * What quantization does to a network as a whole, without labels, on some calibration samples: Σ(z − ẑ)² / Σz² over its outputs
+ * z; where these are scores of classes, the divergence KL(softmax(z) ‖ softmax(ẑ)), since what all scores have in common
+ * does not matter. Recipes decide by it whether a pass is kept.
  */
-import type { Graph } from "@bitbudget/graph"
+import { Gradient, type Graph, Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
 import type { Calibration } from "../calibration/Calibration.ts"
 import { eachBatch } from "../calibration/passes.ts"
@@ -12,12 +13,70 @@ import type { QuantizedNetwork } from "../QuantizedNetwork.ts"
 /** Enough to tell passes apart, few enough to be cheap. */
 const SAMPLES = 256
 
+/** Samples with many targets each, of which fewer are enough. */
+const LONG_SAMPLES = 64
+
+export interface OutputErrors<E = never> {
+  readonly unit: "share" | "nats"
+  readonly errorOf: (network: QuantizedNetwork) => Effect.Effect<number, E>
+}
+
 export const outputErrorOf = <E>(
   graph: Graph.Graph,
   calibration: Calibration<E>
-): Effect.Effect<(network: QuantizedNetwork) => Effect.Effect<number, E>, E> =>
+): Effect.Effect<OutputErrors<E>, E> => {
+  const rank = graph.values.get(graph.outputs[0]!)!.shape.length
+  return calibration.classAxis === rank - 2 ? divergence(graph, calibration, rank) : share(graph, calibration)
+}
+
+const batchesFor = ({ batchSize }: Pick<Calibration, "batchSize">, samples: number) => ({
+  limit: Math.max(1, Math.floor(samples / batchSize))
+})
+
+/** Mean divergence of a target's probabilities, in nats. */
+const divergence = <E>(
+  graph: Graph.Graph,
+  calibration: Calibration<E>,
+  rank: number
+): Effect.Effect<OutputErrors<E>, E> =>
   Effect.gen(function* () {
-    const batches = Math.max(1, Math.floor(SAMPLES / calibration.batchSize))
+    const limit = batchesFor(calibration, rank > 2 ? LONG_SAMPLES : SAMPLES)
+    const output = Gradient.scoredOutput(graph, "klDivergence")
+    const shape = Gradient.bindBatch(graph, calibration.batchSize).values.get(output)!.shape
+    const exact: Array<Tensor.Tensor> = []
+    yield* eachBatch(
+      calibration,
+      { ...graph, outputs: [output] },
+      (results) => exact.push(Tensor.float32(shape.map(Number), Float32Array.from(results.get(output)!))),
+      limit
+    )
+    return {
+      unit: "nats",
+      errorOf: (network) => {
+        const lossy = Gradient.withLoss(simulate(network), "klDivergence")
+        let [sum, count] = [0, 0]
+        return Effect.map(
+          eachBatch(
+            calibration,
+            { ...lossy.graph, outputs: [lossy.losses] },
+            (results) => {
+              for (const loss of results.get(lossy.losses)! as Float32Array) {
+                sum += loss
+                count++
+              }
+            },
+            { ...limit, feedsOf: (batch) => new Map([[lossy.target, exact[batch]!]]) }
+          ),
+          () => sum / count
+        )
+      }
+    }
+  })
+
+/** Squared error over signal, of all outputs. */
+const share = <E>(graph: Graph.Graph, calibration: Calibration<E>): Effect.Effect<OutputErrors<E>, E> =>
+  Effect.gen(function* () {
+    const limit = batchesFor(calibration, SAMPLES)
     const exact: Array<ReadonlyArray<Float64Array>> = []
     let signal = 0
     yield* eachBatch(
@@ -28,23 +87,26 @@ export const outputErrorOf = <E>(
         for (const values of outputs) for (const z of values) signal += z * z
         exact.push(outputs)
       },
-      batches
+      limit
     )
-    return (network) => {
-      const simulated = simulate(network)
-      let noise = 0
-      return Effect.map(
-        eachBatch(
-          calibration,
-          simulated,
-          (results, batch) =>
-            simulated.outputs.forEach((name, o) => {
-              const [z, values] = [exact[batch]![o]!, results.get(name)!]
-              for (let i = 0; i < z.length; i++) noise += (z[i]! - values[i]!) ** 2
-            }),
-          batches
-        ),
-        () => noise / Math.max(signal, Number.MIN_VALUE)
-      )
+    return {
+      unit: "share",
+      errorOf: (network) => {
+        const simulated = simulate(network)
+        let noise = 0
+        return Effect.map(
+          eachBatch(
+            calibration,
+            simulated,
+            (results, batch) =>
+              simulated.outputs.forEach((name, o) => {
+                const [z, values] = [exact[batch]![o]!, results.get(name)!]
+                for (let i = 0; i < z.length; i++) noise += (z[i]! - values[i]!) ** 2
+              }),
+            limit
+          ),
+          () => noise / Math.max(signal, Number.MIN_VALUE)
+        )
+      }
     }
   })

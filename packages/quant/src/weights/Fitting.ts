@@ -42,8 +42,8 @@ export interface FittedScale {
 }
 
 /**
- * The scale with the least error among `candidates`, each improved once, the best one further: codes for the scale,
- * then the scale for the codes, s = Σhwq / Σhq², which can only lower the error. `level` is the nearest level to w/s, `held`
+ * The scale with the least error among `candidates`, the best one improved: codes for the scale, then the scale for the
+ * codes, s = Σhwq / Σhq², which can only lower the error. `level` is the nearest level to w/s, `held`
  * the scale as the format keeps it, by which alone candidates are judged. Undefined where every candidate is 0 or no number.
  */
 export const fitScale = (
@@ -53,28 +53,30 @@ export const fitScale = (
   held: (scale: number) => number = Math.fround
 ): FittedScale | undefined => {
   let best: FittedScale | undefined
+  /** The least-squares scale for the best candidate's codes; 0 where there is none. */
   let refit = 0
-  /** The least-squares scale for the candidate's codes; 0 where there is none. */
-  const consider = (candidate: number): number => {
+  const consider = (candidate: number): void => {
     const scale = held(candidate)
-    if (scale === 0 || !Number.isFinite(scale)) return 0
+    if (scale === 0 || !Number.isFinite(scale)) return
     let [wq, qq, error] = [0, 0, 0]
     for (let i = 0; i < w.length; i++) {
       const q = level(w[i]! / scale)
       const hq = h[i]! * q
+      const rest = w[i]! - scale * q
       wq += hq * w[i]!
       qq += hq * q
-      error += h[i]! * (w[i]! - scale * q) ** 2
+      error += h[i]! * rest * rest
     }
-    const better = qq === 0 ? 0 : wq / qq
-    if (best === undefined || error < best.error) {
-      best = { scale, error }
-      refit = better
-    }
-    return better
+    if (best !== undefined && error >= best.error) return
+    best = { scale, error }
+    refit = qq === 0 ? 0 : wq / qq
   }
-  for (const candidate of candidates.map(consider)) consider(candidate)
-  for (let turn = 0; turn < 4; turn++) consider(refit)
+  for (const candidate of candidates) consider(candidate)
+  for (let turn = 0; turn < 6; turn++) {
+    const before = best?.error
+    consider(refit)
+    if (best?.error === before) break
+  }
   return best
 }
 

@@ -9,7 +9,6 @@
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Dim, Gradient, GraphBuilder } from "@bitbudget/graph"
 import type { Target } from "./curvature.ts"
-import { curvatureOf } from "./curvature.ts"
 import { operandsOf } from "./operands.ts"
 import { squaredNorms } from "./squaredNorms.ts"
 
@@ -74,7 +73,7 @@ export const traceGraph = (
   // Layers that lead to other outputs only stay in the graph: their gradients are zeros.
   const builder = GraphBuilder.from(Gradient.bindBatch(graph, samples))
   const e = new Gradient.Algebra(builder, "trace/")
-  const curvature = curvatureOf(e, target)
+  const curvature = Gradient.curvatureOf(e, target)
   const name = builder.fresh("trace/direction")
   const direction = builder.input(name, "float32", [samples, directions, ...shape])
   const outputs = layers.map((layer) => layer.output)

@@ -2,7 +2,7 @@
  * Networks that people have, from end to end: every ONNX file of a folder is inspected, costed on three devices, packed at
  * f32, w8a8 and w4, held against the float network, and searched, on random inputs, since its own data are not there.
  *
- * `node bench/networks.ts FOLDER [--sizes name=48,other=320] [--search]` prints a row a network. Open sizes are 64 where
+ * `node bench/networks.ts FOLDER [--sizes name=48,other=320] [--limit SECONDS]` prints a row a network. Open sizes are 64 where
  * nothing is said. Signal over noise is of the worst output, by ONNX Runtime, packed file against the original.
  */
 import { Session, Value } from "@bitbudget/runtime"
@@ -19,7 +19,7 @@ const {
   values: flags
 } = parseArgs({
   allowPositionals: true,
-  options: { sizes: { type: "string", default: "" }, search: { type: "boolean", default: false } }
+  options: { sizes: { type: "string", default: "" }, limit: { type: "string", default: "300" } }
 })
 if (folder === undefined) throw new Error("usage: node bench/networks.ts FOLDER")
 
@@ -29,14 +29,21 @@ const sizes = new Map(flags.sizes.split(",").map((pair) => pair.split("=") as [s
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "networks-"))
 const main = new URL("../packages/cli/src/main.ts", import.meta.url).pathname
 
+/** One command, ended after the time limit; `json` is missing where it failed, and `words` say why. */
 const run = (...args: ReadonlyArray<string>) => {
-  const { status, stderr, stdout } = spawnSync(
+  const start = performance.now()
+  const { error, stderr, stdout, status } = spawnSync(
     process.execPath,
     [main, ...args, "--json", "--quiet", "--db", path.join(scratch, "runs.db")],
-    { encoding: "utf8", timeout: 600_000, maxBuffer: 2 ** 28 }
+    { encoding: "utf8", timeout: 1000 * Number(flags.limit), maxBuffer: 2 ** 28 }
   )
-  const words = stderr.trim().split("\n").at(-1) ?? ""
-  return { status, words, json: status === 0 ? JSON.parse(stdout) : undefined }
+  const seconds = (performance.now() - start) / 1000
+  const late = error !== undefined && "code" in error && error.code === "ETIMEDOUT"
+  const words = late ? `longer than ${flags.limit} s` : (stderr.trim().split("\n").at(-1) ?? "")
+  console.error(
+    `${seconds.toFixed(1).padStart(7)} s  ${args[0]} ${path.basename(args[1]!)}${status === 0 ? "" : `: ${words}`}`
+  )
+  return { words, seconds, json: status === 0 ? JSON.parse(stdout) : undefined }
 }
 
 /** Samples of every input, between 0 and 1, from a linear congruential generator; zeros for whole numbers. */
@@ -97,8 +104,8 @@ const held = (original: string, packed: string, inputs: Inputs) =>
 
 const cell = (value: unknown): string => String(value).replaceAll("|", "/")
 
-console.log("| network | inspect | devices | f32 dB | w8a8 dB | w4 dB | search |")
-console.log("|---|---|---|---|---|---|---|")
+console.log("| network | inspect | devices | f32 dB | w8a8 dB | w4 dB | evaluate | sensitivity | search |")
+console.log("|---|---|---|---|---|---|---|---|---|")
 for (const file of fs
   .readdirSync(folder)
   .filter((name) => name.endsWith(".onnx"))
@@ -106,7 +113,7 @@ for (const file of fs
   const model = path.join(folder, file)
   const seen = run("inspect", model)
   if (seen.json === undefined) {
-    console.log(`| ${file} | ${cell(seen.words)} | | | | | |`)
+    console.log(`| ${file} | ${cell(seen.words)} | | | | | | | |`)
     continue
   }
   const { carried, layers, openDims } = seen.json
@@ -158,31 +165,29 @@ for (const file of fs
       packed.push(found._tag === "Success" ? found.success.toFixed(1) : String(found.failure))
     }
   }
-  const searched = flags.search
-    ? run(
-        "search",
-        model,
-        "--device",
-        "generic-45nm",
-        "--data",
-        data,
-        "--budget",
-        "size<=80%",
-        "--samples",
-        "8",
-        "--out",
-        path.join(scratch, file),
-        ...dims
-      )
-    : undefined
-  const answer =
-    searched === undefined
-      ? ""
-      : searched.json === undefined
-        ? searched.words
-        : `${searched.json.averageBits.toFixed(2)} bits`
+  const given = ["--data", data, ...dims]
+  const judged = run("evaluate", model, "--plan", "w8a8", ...given)
+  const felt = run("sensitivity", model, "--samples", "8", ...given)
+  const found = run(
+    "search",
+    model,
+    "--device",
+    "generic-45nm",
+    "--budget",
+    "size<=80%",
+    "--samples",
+    "8",
+    "--out",
+    path.join(scratch, file),
+    ...given
+  )
+  const bits = (json: { readonly averageBits: number }) => `${json.averageBits.toFixed(2)} bits`
+  const answer = <J>(
+    { json, words, seconds }: { readonly json?: J; readonly words: string; readonly seconds: number },
+    show: (json: J) => string
+  ) => cell(json === undefined ? words : `${show(json)} (${seconds.toFixed(0)} s)`)
   const shown = `${layers.length} layers, ${carried.length} kinds carried`
   console.log(
-    `| ${file} | ${shown} | ${cell([...new Set(costs)].join("; "))} | ${packed.map(cell).join(" | ")} | ${cell(answer)} |`
+    `| ${file} | ${shown} | ${cell([...new Set(costs)].join("; "))} | ${packed.map(cell).join(" | ")} | ${answer(judged, () => "ok")} | ${answer(felt, () => "ok")} | ${answer(found, bits)} |`
   )
 }

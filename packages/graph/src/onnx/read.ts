@@ -22,6 +22,8 @@ import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
 import { FileNames } from "./FileNames.ts"
 import { inlineFunctions } from "./functions.ts"
+import { Grids } from "./grids.ts"
+import { floatProducts } from "./integerProducts.ts"
 import { inOrder } from "./order.ts"
 import { parsers } from "./parse.ts"
 import type { Parse, RawNode } from "./rawNode.ts"
@@ -71,6 +73,8 @@ class Reader {
   }
   /** Every value something reads. */
   readonly #read = new Set<string>()
+  /** Codes behind constants. */
+  readonly #grids = new Grids((name) => this.#known.get(name))
   /** Constants that are outputs, with the names they go by inside. */
   readonly #constantOutputs = new Map<string, string>()
 
@@ -90,9 +94,12 @@ class Reader {
   }
 
   read(): ReadResult {
-    const nodes = inOrder(inlineFunctions(this.#model, this.#proto))
+    const written = inOrder(inlineFunctions(this.#model, this.#proto))
+    const results = new Set(this.#proto.output.map(({ name }) => name))
+    this.#reads(written)
+    const nodes = floatProducts(written, results, (wanted) => this.#names.value(wanted))
     this.#reads(nodes)
-    for (const { name } of this.#proto.output) this.#read.add(name)
+    for (const name of results) this.#read.add(name)
     for (const proto of this.#proto.initializer)
       this.#initializer(proto.name, () => readTensor(proto, this.#options.loadExternal))
     for (const proto of this.#proto.sparseInitializer)
@@ -118,6 +125,7 @@ class Reader {
       unsupported: this.#unsupported,
       unshaped: this.#unshaped,
       notes: this.#notes,
+      grids: this.#grids.scaled,
       openDims: [...this.#around.symbols.open],
       boundDims: [...this.#around.symbols.bound]
     }
@@ -286,6 +294,7 @@ class Reader {
       const made = known?.[i]
       if (made !== undefined) this.#known.set(output, made)
     })
+    if (known?.length === 1) this.#grids.folded(read, analysed, known[0]!, this.#budget)
     // Values that depend on the batch size stay nodes too, in case something reads them as data.
     const isConstant = known !== undefined && outputs.every((_, i) => toTensor(known[i]!) !== undefined)
     if (!isConstant) this.#nodes.push({ ...read, name: this.#names.node(name) })

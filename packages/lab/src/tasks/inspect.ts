@@ -1,5 +1,6 @@
 /** `inspect`: the layers of a network, their shapes and their work. A layer list has no shapes, only work. */
 import { Dim, Graph, Layer, Model, Work, Workload } from "@bitbudget/graph"
+import { Choice, Recovered } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import type { InspectResult } from "../results/network.ts"
@@ -24,6 +25,7 @@ const listed = (workload: Work.Workload): InspectResult => ({
     outputShape: null,
     weightShape: null,
     groups: work.kind === "conv" ? work.groups : 1,
+    format: null,
     params: weightElements + biasElements,
     macs: Work.macs(work),
     work
@@ -61,7 +63,9 @@ export const inspect = Effect.fn("inspect")(function* (
     })
   if (isLayerList(file)) return listed(yield* readLayerList(file, 1))
   const model = yield* surveyModel(file, { keepOpen: true, ...options })
-  const { graph, name, sha256, opset, unsupported } = model
+  const own = Recovered.recover(model)
+  const graph = model.unquantized?.graph ?? model.graph
+  const { name, sha256, opset, unsupported } = model
   const workload = Workload.workloadOf(graph, 1)
   const works = new Map(workload.steps.map((step) => [step.id, step.work]))
   const layers = Layer.layersOf(graph)
@@ -84,6 +88,7 @@ export const inspect = Effect.fn("inspect")(function* (
       outputShape: Dim.shapeAt(Graph.shapeOf(graph, layer.output), 1).map(known),
       weightShape: layer.weightShape,
       groups: layer.groups,
+      format: own === undefined ? null : Choice.show(own.choices.get(layer.id)!),
       params: layer.weightElements + layer.biasElements,
       macs: known(Work.macs(works.get(layer.id)!)),
       work: works.get(layer.id)!

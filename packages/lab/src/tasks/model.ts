@@ -40,21 +40,31 @@ export const readModel = Effect.fn(function* (
   return model
 })
 
+/** The float network in a file that is quantized already; the file's own formats are its plan "own". */
+export const asFloat = (model: Model.Model): Model.Model => {
+  const { unquantized, quantization } = model
+  if (unquantized === undefined) return model
+  const kinds = quantization === undefined ? "" : ` (${quantization.kinds.join(", ")})`
+  const note = `${model.file} is quantized already${kinds}: its weights are what their codes stand for, and its own formats are the plan "own"`
+  return { ...model, graph: unquantized.graph, notes: [...model.notes, note] }
+}
+
 /**
- * A network to choose formats for. One that is quantized already is refused: its weights have lost what a search would
- * measure, and its own rounding would be counted for the plan's.
+ * A network to choose formats for: of one that is quantized already, the float network that its codes stand for. Products
+ * that stay on integers are refused, since their own rounding would be counted for the plan's.
  */
 export const readFloatModel = Effect.fn(function* (
   file: string,
   options: Model.ReadOptions = {}
 ): Effect.fn.Return<Model.Model, RequestFailure> {
   const model = yield* readModel(file, options)
-  if (model.quantization === undefined) return model
-  const { kinds, layers } = model.quantization
-  const bits = [...new Set(layers.map(({ weightBits }) => weightBits))].join(", ")
-  return yield* new UnusableRequest({
-    why: `${file} is quantized already (${kinds.join(", ")}${bits === "" ? "" : `, weights of ${bits} bits`}): give the float network it was made from; \`bitbudget inspect\` shows its layers`
-  })
+  const carried = new Map(model.carried.map((node) => [node.node, node]))
+  const stuck = model.quantization?.layers.find(({ node }) => carried.has(node))
+  if (stuck !== undefined)
+    return yield* new UnusableRequest({
+      why: `${file} is quantized already, and the weights of node ${stuck.node} (${stuck.op}) stay codes: ${carried.get(stuck.node)!.why}; give the float network it was made from`
+    })
+  return asFloat(model)
 })
 
 /** Sizes of open input dimensions as the samples have them. */

@@ -19,6 +19,7 @@ import type { LossName } from "./Loss.ts"
 import { defaultFor, named } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
 import * as Referee from "./Referee.ts"
+import { joint } from "./JointOutput.ts"
 import { interactionsOf, layerReports, remarks } from "./layerReports.ts"
 import * as Network from "./network.ts"
 import { inputRanges } from "./InputRanges.ts"
@@ -88,8 +89,10 @@ export interface Options<F = never> {
   readonly maxProbes?: number
   /** "hutchinson" probes the Hessian even where the exact trace is to be had. */
   readonly traceMethod?: "auto" | "hutchinson"
-  /** What the data's labels allow when absent. */
+  /** What the data's labels allow when absent; of several outputs the error of all. */
   readonly loss?: LossName
+  /** How much each of several outputs counts, by name; 1 when absent. */
+  readonly weights?: Readonly<Record<string, number>>
   /**
    * Samples for the referee. When absent, the next `samples` of the same split; where it has none left, there is no
    * referee. `false` leaves it out.
@@ -134,9 +137,18 @@ export const analyze: <F = never>(
   "Sensitivity.analyze"
 )(function* <F = never>(options: Options<F>) {
   const { split, choices } = options
-  const loss = options.loss ?? defaultFor(split)
   yield* Network.check(options.graph, split.file)
-  const { graph, notes: known } = Network.separated(options.graph, named(loss))
+  const several = options.loss === undefined && options.graph.outputs.length > 1
+  const judged = several
+    ? yield* joint(options.graph, {
+        split,
+        samples: Math.min(options.samples, split.size),
+        ...(options.weights === undefined ? {} : { weights: options.weights }),
+        ...(options.threads === undefined ? {} : { threads: options.threads })
+      })
+    : { graph: options.graph, notes: [] }
+  const loss = several ? "errorToFloat" : (options.loss ?? defaultFor(options.graph, split))
+  const { graph, notes: known } = Network.separated(judged.graph, named(loss))
   const seed = options.seed ?? 0
   const stage: Stage<F> = options.stage ?? withoutStore
   const wanted = new Set(options.metrics ?? defaultMetrics)
@@ -145,7 +157,7 @@ export const analyze: <F = never>(
   const statement = Curvature.gaussNewtonEqualsHessian(graph, named(loss))
   const whenUnavailable = options.whenUnavailable ?? (options.metrics === undefined ? "note" : "fail")
   const tolerance = options.tolerance ?? 0.05
-  const notes = [...known]
+  const notes = [...judged.notes, ...known]
   const rounder = options.rounder ?? Rounding.nearest(graph)
   const common = {
     graph,

@@ -31,7 +31,7 @@ const metricsFor = (
   split: Data.Split,
   metric: MetricChoice
 ): ReadonlyArray<Sensitivity.Metric> => {
-  const { holds } = Curvature.gaussNewtonEqualsHessian(graph, Loss.named(Loss.defaultFor(split)))
+  const { holds } = Curvature.gaussNewtonEqualsHessian(graph, Loss.named(Loss.defaultFor(graph, split)))
   const usual = Sensitivity.defaultMetrics.filter((name) => holds || name !== "trace")
   return metric === "auto" ? usual : [...new Set([...usual, takenFrom[metric]])]
 }

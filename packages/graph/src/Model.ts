@@ -70,7 +70,7 @@ export interface Unquantized extends Unrounded {
 }
 
 export interface ReadOptions {
-  /** Sizes of named input dimensions that are not the batch. */
+  /** Sizes of named input dimensions that are not the batch, and values of inputs that are one number, by their names. */
   readonly dims?: ReadonlyMap<string, number>
   /** Tokens of a text that are seen at once: the size of the second dimension of token inputs that leave it open. */
   readonly window?: number | undefined

@@ -106,9 +106,13 @@ class Reader {
       this.#initializer(proto.values?.name ?? "", () =>
         readSparse(proto, this.#options.loadExternal, this.#budget)
       )
-    const inputs = this.#proto.input
-      .filter(({ name }) => !this.#values.has(name))
-      .map((info) => this.#around.symbols.input(info))
+    const fed = this.#proto.input.filter(({ name }) => !this.#values.has(name))
+    const inputs = fed.flatMap((info) => {
+      const given = this.#around.symbols.value(info)
+      if (given === undefined) return [this.#around.symbols.input(info)]
+      this.#constant(info.name, given)
+      return []
+    })
     this.#around.symbols.checkNames()
     const analysed = inputs.map((value) => {
       if (this.#values.has(value.name)) refuse(`has two inputs ${value.name}`)

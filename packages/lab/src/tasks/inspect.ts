@@ -4,7 +4,7 @@ import { Choice, Recovered } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import type { InspectResult } from "../results/network.ts"
-import { isLayerList, readLayerList } from "./model.ts"
+import { isLayerList, leftOut, readLayerList, uncounted } from "./model.ts"
 import { surveyModel } from "./observe.ts"
 
 const macsOf = ({ steps }: Work.Workload): number => steps.reduce((sum, { work }) => sum + Work.macs(work), 0)
@@ -41,14 +41,12 @@ const listed = (workload: Work.Workload): InspectResult => ({
 const known = (value: number): number | null => (Number.isFinite(value) ? value : null)
 
 /** Carried nodes by operator. Those with subgraphs or of unknown kinds may multiply without our knowing. */
-const carriedOf = ({ graph, carried }: Model.Model): InspectResult["carried"] => {
-  const nodes = new Map(graph.nodes.map((node) => [node.name, node]))
+const carriedOf = (model: Model.Model): InspectResult["carried"] => {
+  const { carried } = model
+  const unknown = new Set(uncounted(model).map(({ node }) => node))
   return [...new Set(carried.map(({ op }) => op))].map((op) => {
     const own = carried.filter((node) => node.op === op)
-    const counted = own.every(({ node }) => {
-      const found = nodes.get(node)
-      return found?.op === "Opaque" && (found.attributes.work !== undefined || found.attributes.hasRow)
-    })
+    const counted = own.every(({ node }) => !unknown.has(node))
     return { op, nodes: own.map(({ node }) => node), why: own[0]!.why, counted }
   })
 }
@@ -101,7 +99,7 @@ export const inspect = Effect.fn("inspect")(function* (
     carried,
     quantization: model.quantization ?? null,
     openDims: model.openDims,
-    notes: model.notes,
+    notes: [...model.notes, ...leftOut(model)],
     unsupported
   }
 })

@@ -1,5 +1,5 @@
 /** The networks tasks are asked about: ONNX files, and layer lists where work alone is enough. */
-import { Dim, type Graph, LayerList, Model, type Work } from "@bitbudget/graph"
+import { Dim, type Graph, Layer, LayerList, Model, type Work } from "@bitbudget/graph"
 import type { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as path from "node:path"
@@ -39,6 +39,39 @@ export const readModel = Effect.fn(function* (
     return yield* new Model.UnsupportedModel({ file, nodes: model.unsupported })
   return model
 })
+
+/** Operators kept as the file has them of which nobody knows what they multiply: those with graphs inside, unknown kinds. */
+export const uncounted = ({ graph, carried }: Model.Model): ReadonlyArray<Model.UnsupportedNode> => {
+  const nodes = new Map(graph.nodes.map((node) => [node.name, node]))
+  return carried.filter(({ node }) => {
+    const found = nodes.get(node)
+    return found?.op === "Opaque" && found.attributes.work === undefined && !found.attributes.hasRow
+  })
+}
+
+/** How layers inside an If are had, where the network has an input that may decide it. */
+const decided = ({ graph, carried }: Model.Model): string => {
+  const numbers = graph.inputs.filter(({ shape }) => shape.every((dim) => dim === 1))
+  return carried.some(({ op }) => op === "If") && numbers[0] !== undefined
+    ? `; if ${numbers[0].name} decides which branch of the If is taken, give its value: --dim ${numbers[0].name}=<value>`
+    : ""
+}
+
+/** What a cost leaves out: a sentence where an operator may multiply without anybody's knowing. */
+export const leftOut = (model: Model.Model): ReadonlyArray<string> => {
+  const found = uncounted(model)
+  if (found.length === 0) return []
+  const ops = [...new Set(found.map(({ op }) => op))].join(", ")
+  return [
+    `nobody knows what ${ops} computes (${found.length === 1 ? `node ${found[0]!.node}` : `${found.length} nodes`}): only the bytes it moves are counted${decided(model)}`
+  ]
+}
+
+/** Why there is nothing to choose formats for, if there is nothing. */
+export const layerless = (model: Model.Model): string | undefined =>
+  Layer.layersOf(model.graph).length > 0
+    ? undefined
+    : `${model.file}: has no layer with weights to choose formats for${decided(model)}`
 
 /** The float network in a file that is quantized already; the file's own formats are its plan "own". */
 export const asFloat = (model: Model.Model): Model.Model => {

@@ -11,7 +11,7 @@ import { openForm } from "../openForm.ts"
 import { beyond } from "./data.ts"
 import { planFor } from "./formats.ts"
 import { phased, type PhaseName, phaseWork } from "./phases.ts"
-import { asFloat, isLayerList, readLayerList, readModel } from "./model.ts"
+import { asFloat, isLayerList, leftOut, readLayerList, readModel } from "./model.ts"
 
 export interface Request {
   readonly model: string
@@ -95,7 +95,7 @@ export const modelSubject = Effect.fn(function* (
       return {
         precisionOf: Riders.precisionOfPlan(workload, (layer) => precisions.get(layer) ?? otherwise),
         fileBytes: FileBytes.predict(structure, layers, choices),
-        notes
+        notes: [...notes, ...leftOut(read)]
       }
     })
   return { workload, planned }

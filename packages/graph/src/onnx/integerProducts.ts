@@ -23,6 +23,9 @@ const parametersOf = (maker: NodeProto | undefined) => {
   return undefined
 }
 
+/** The other of a node's two inputs. */
+const otherOf = ({ input }: NodeProto, one: string): string => (input[0] === one ? input[1] : input[0]) ?? ""
+
 interface Found {
   readonly product: NodeProto
   /** Nodes that the float product takes the place of. */
@@ -68,11 +71,20 @@ export const floatProducts = (
     const cast = onlyReader(product.output[0]!, "Cast")
     const scaled = cast === undefined ? undefined : onlyReader(cast.output[0]!, "Mul")
     if (activation === undefined || cast === undefined || scaled === undefined) return undefined
-    const factor = makers.get(scaled.input.find((name) => name !== cast.output[0]) ?? "")
-    if (factor?.opType !== "Mul" || !factor.input.includes(activation.scale)) return undefined
-    const weightScale = factor.input.find((name) => name !== activation.scale)
-    if (weightScale === undefined || (product.input[2] ?? "") !== activation.zero) return undefined
-    return { product, gone: [cast, scaled], activation, weightScale, result: scaled.output[0]! }
+    if ((product.input[2] ?? "") !== activation.zero) return undefined
+    const other = otherOf(scaled, cast.output[0]!)
+    const factor = makers.get(other)
+    // Both scales at once, or one after the other.
+    if (factor?.opType === "Mul" && factor.input.includes(activation.scale)) {
+      const weightScale = otherOf(factor, activation.scale)
+      return { product, gone: [cast, scaled], activation, weightScale, result: scaled.output[0]! }
+    }
+    const again = onlyReader(scaled.output[0]!, "Mul")
+    if (again === undefined) return undefined
+    const scales = [other, otherOf(again, scaled.output[0]!)]
+    if (!scales.includes(activation.scale)) return undefined
+    const weightScale = scales.find((name) => name !== activation.scale) ?? activation.scale
+    return { product, gone: [cast, scaled, again], activation, weightScale, result: again.output[0]! }
   }
   const found = new Map<NodeProto, Found>()
   for (const node of nodes) {
@@ -80,7 +92,7 @@ export const floatProducts = (
     if (match !== undefined) found.set(node, match)
   }
   // The float product stands where the scaled one was: by then the scale of the weights has been made, too.
-  const places = new Map([...found.values()].map((match) => [match.gone[1]!, match]))
+  const places = new Map([...found.values()].map((match) => [match.gone.at(-1)!, match]))
   const gone = new Set([...found.values()].flatMap((match) => [match.product, ...match.gone]))
   return nodes.flatMap((node) => {
     const match = places.get(node)

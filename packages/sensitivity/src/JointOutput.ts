@@ -69,7 +69,13 @@ export const joint = (graph: Graph.Graph, options: Options): Effect.Effect<Joint
       `all outputs are judged together (${judged.join(", ")}): squared error against the float network's, each relative to its own square`,
       ...left.map((name) => `output ${name} has no float row a sample, or weight 0, and is left out`)
     ]
-    if (judged.length === 0) return { graph, notes: [] }
+    if (judged.length === 0)
+      return yield* new Evaluate.Mismatch({
+        model: graph.name,
+        file: options.split.file,
+        problem: "none of the model's outputs has a float row a sample",
+        mend: "Name an output with --output"
+      })
     const signals = yield* signalsOf(graph, judged, options)
     const builder = GraphBuilder.from(graph)
     const widths = judged.map((name) => Dim.elementsAt(Graph.shapeOf(graph, name).slice(1), 1))
@@ -84,5 +90,6 @@ export const joint = (graph: Graph.Graph, options: Options): Effect.Effect<Joint
     })
     const all =
       parts.length === 1 ? parts[0]! : builder.add("Concat", parts, { axis: 1 }, { name: "all outputs" })
-    return { graph: builder.finish([all]), notes }
+    // Layers that lead only to what is left out stay, with zeros.
+    return { graph: builder.finish([all, ...left]), notes }
   })

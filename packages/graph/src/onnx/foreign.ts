@@ -15,7 +15,7 @@ import type { DType } from "../ir/Tensor.ts"
 import { parsers } from "./parse.ts"
 import { targetOf } from "./parseShapes.ts"
 import type { RawNode } from "./rawNode.ts"
-import { has, input, rank } from "./rawNode.ts"
+import { has, input } from "./rawNode.ts"
 
 interface Foreign {
   readonly results: ReadonlyArray<Result>

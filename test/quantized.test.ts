@@ -8,9 +8,11 @@ import { Choice, FakeQuant, Pack, PlanFile, QuantizedNetwork, Recovered } from "
 import { Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as fs from "node:fs"
+import * as os from "node:os"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
-import { root } from "./bitbudget.ts"
+import { npy, npz } from "../packages/runtime/test/support/files.ts"
+import { root, run } from "./bitbudget.ts"
 
 const folder = path.join(root, "test/cases/quantized")
 const SAMPLES = 64
@@ -193,5 +195,66 @@ describe("files of this tool", () => {
     expect([...own.choices.values()].map(Choice.show)).toEqual([...choices.values()].map(Choice.show))
     for (const [id, encoded] of network.encoded) expect(own.encoded.get(id)).toEqual(encoded)
     for (const { id } of Layer.layersOf(model.graph)) expect(own.choices.get(id)).toEqual(choices.get(id))
+  })
+})
+
+describe("commands", () => {
+  const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-quantized-"))
+  const at = (name: string) => path.join(folder, `${name}.onnx`)
+  const { data: values, shape } = inputsOf("cnn")
+  const data = path.join(scratch, "x.npz")
+  fs.writeFileSync(data, npz({ x: npy("<f4", shape, values as Float32Array<ArrayBuffer>) }))
+  const json = (...args: ReadonlyArray<string>) => {
+    const done = run(...args, "--json", "--quiet")
+    expect(done.error).toBe("")
+    return JSON.parse(done.out)
+  }
+
+  it("inspect shows the format of every layer", () => {
+    const { layers, quantization } = json("inspect", at("cnn-qop-channel"))
+    expect(layers.map(({ format }: { format: string }) => format)).toEqual(["w8a8", "w8a8", "w8a8", "w8a8"])
+    expect(quantization.kinds).toEqual(["QOperator"])
+    expect(run("inspect", at("cnn-qop-channel"), "--quiet").out).toContain(
+      'its own formats are the plan "own"'
+    )
+    expect(json("inspect", at("cnn")).layers[0].format).toBe(null)
+  })
+
+  it("its own plan is costed, evaluated, written and translated without data for ranges", () => {
+    const own = ["--plan", "own"]
+    const file = at("cnn-qop-channel")
+    const asked = json("simulate", file, "--device", "gap9", "--plan", "w8a8")
+    const cost = json("simulate", file, "--device", "gap9", ...own)
+    expect(cost.totals.latencyMs).toBe(asked.totals.latencyMs)
+    const judged = json("evaluate", file, "--data", data, ...own)
+    expect(judged.agreement.withPacked.value).toBeGreaterThan(0.98)
+    expect(judged.outputs[0].sqnrDb).toBeGreaterThan(30)
+    const written = path.join(scratch, "own.onnx")
+    const { bytes, predictedBytes } = json("quantize", file, ...own, "-o", written)
+    expect(predictedBytes).toBe(bytes)
+    expect(json("inspect", written).layers.map(({ format }: { format: string }) => format)).toEqual(
+      Array(4).fill("w8a8")
+    )
+    const document = path.join(scratch, "encodings.json")
+    json("translate", file, ...own, "--to", "aimet", "-o", document)
+    expect(JSON.parse(fs.readFileSync(document, "utf8"))).toHaveProperty("activation_encodings")
+  })
+
+  it("other plans are of the float network in it", () => {
+    const { layers } = json(
+      "quantize",
+      at("cnn-qop-channel"),
+      "--plan",
+      "w4",
+      "-o",
+      path.join(scratch, "w4.onnx")
+    )
+    expect(new Set(layers.map(({ choice }: { choice: string }) => choice))).toEqual(new Set(["w4"]))
+  })
+
+  it("a float network has no plan of its own", () => {
+    const { code, error } = run("quantize", at("cnn"), "--plan", "own", "-o", path.join(scratch, "x.onnx"))
+    expect(code).toBe(1)
+    expect(error).toContain("is a float network, which has no plan of its own")
   })
 })

@@ -7,7 +7,6 @@
  * together. Floats of any width become float32; the file's types are kept beside (`Graph.stored`).
  */
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf"
-import { foldNode } from "../fold/fold.ts"
 import { Budget } from "../ir/Budget.ts"
 import { type AnyNode, type Graph, node, type Value } from "../ir/Graph.ts"
 import { type Known, toTensor } from "../ir/Known.ts"
@@ -20,6 +19,7 @@ import { AttributeReader } from "./attributes.ts"
 import { carry, type Surroundings, Unshaped } from "./carry.ts"
 import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
+import { evaluated } from "./evaluated.ts"
 import { FileNames } from "./FileNames.ts"
 import { inlineFunctions } from "./functions.ts"
 import { Grids } from "./grids.ts"
@@ -73,7 +73,6 @@ class Reader {
   }
   /** Every value something reads. */
   readonly #read = new Set<string>()
-  /** Codes behind constants. */
   readonly #grids = new Grids((name) => this.#known.get(name))
   /** Constants that are outputs, with the names they go by inside. */
   readonly #constantOutputs = new Map<string, string>()
@@ -291,7 +290,7 @@ class Reader {
     }
     const read = node(op, name, inputs, outputs, analysedAttributes(op, attributes))
     const analysed = results.map(({ dtype, shape }) => ({ dtype: analysedType(dtype), shape }))
-    const known = this.#evaluate(read, analysed)
+    const known = evaluated(read, analysed, this.#values, this.#known, this.#budget)
     outputs.forEach((output, i) => {
       if (output === "") return
       this.#value(output, results[i]!)
@@ -302,17 +301,6 @@ class Reader {
     // Values that depend on the batch size stay nodes too, in case something reads them as data.
     const isConstant = known !== undefined && outputs.every((_, i) => toTensor(known[i]!) !== undefined)
     if (!isConstant) this.#nodes.push({ ...read, name: this.#names.node(name) })
-  }
-
-  #evaluate(read: AnyNode, results: ReadonlyArray<Result>): ReadonlyArray<Known> | undefined {
-    if (read.op === "Shape") {
-      const shape = this.#values.get(read.inputs[0]!)!.shape
-      const data = shape.slice(read.attributes.start, read.attributes.end)
-      return [{ dtype: "int64", shape: [data.length], data }]
-    }
-    const inputs = read.inputs.map((input) => (input === "" ? undefined : this.#known.get(input)))
-    const isKnown = read.inputs.every((input, i) => input === "" || inputs[i] !== undefined)
-    return isKnown ? foldNode(read, inputs, results, this.#budget) : undefined
   }
 
   /** Reads the branch of an If whose condition is known once shapes are; false where it is not. */

@@ -131,6 +131,34 @@ const refereeData = <F>({ referee, split, samples }: Options<F>) => {
 const overlaps = (split: Data.Split, samples: number, other: { split: Data.Split; from: number }): boolean =>
   other.split.name === split.name && other.split.file === split.file && other.from < samples
 
+/**
+ * The report of a network that no metric is taken of, such as one with several inputs: what rounding does to the weights alone.
+ * `why` is for the user.
+ */
+export const unmeasured = (
+  { graph, choices, samples, seed = 0, rounder = Rounding.nearest(graph) }: Options,
+  why: string
+): SensitivityReport => ({
+  loss: "errorToFloat",
+  samples,
+  seed,
+  choices: [...new Set([...choices.values()].flat().map(Choice.show))],
+  floatLoss: null,
+  gaussNewtonEqualsHessian: { holds: false, brokenBy: null },
+  layers: layerReports(graph, choices, {
+    rounder,
+    statement: Curvature.gaussNewtonEqualsHessian(graph, named("errorToFloat")),
+    traces: undefined,
+    eigenvalues: undefined,
+    fisher: undefined,
+    projections: undefined,
+    hessianForms: undefined,
+    measured: undefined,
+    inputs: undefined
+  }),
+  notes: [why]
+})
+
 export const analyze: <F = never>(
   options: Options<F>
 ) => Effect.Effect<SensitivityReport, Evaluate.Failure | MetricUnavailable | F> = Effect.fn(

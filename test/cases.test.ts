@@ -165,7 +165,7 @@ describe("inputs", () => {
     const out = path.join(folder, "two-inputs")
     const found = json(
       ...["search", network("two-inputs"), "--device", "generic-45nm", "--data", data, "--out", out],
-      ...["--budget", "weights<=60%", "--db", path.join(folder, "two-inputs.db")]
+      ...["--budget", "bits<=5", "--db", path.join(folder, "two-inputs.db")]
     )
     expect(found.notes.join(" ")).toContain("the network has 2 inputs, so no derivatives are taken")
     expect(fs.existsSync(path.join(out, "mixed.onnx"))).toBe(true)

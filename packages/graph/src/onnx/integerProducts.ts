@@ -93,7 +93,7 @@ export const floatProducts = (
   }
   // The float product stands where the scaled one was: by then the scale of the weights has been made, too.
   const places = new Map([...found.values()].map((match) => [match.gone.at(-1)!, match]))
-  const gone = new Set([...found.values()].flatMap((match) => [match.product, ...match.gone]))
+  const gone = new Set([...found.keys(), ...[...found.values()].flatMap((match) => match.gone)])
   return nodes.flatMap((node) => {
     const match = places.get(node)
     if (match === undefined) return gone.has(node) ? [] : [node]

@@ -51,9 +51,9 @@ export const uncounted = ({ graph, carried }: Model.Model): ReadonlyArray<Model.
 
 /** How layers inside an If are had, where the network has an input that may decide it. */
 const decided = ({ graph, carried }: Model.Model): string => {
-  const numbers = graph.inputs.filter(({ shape }) => shape.every((dim) => dim === 1))
-  return carried.some(({ op }) => op === "If") && numbers[0] !== undefined
-    ? `; if ${numbers[0].name} decides which branch of the If is taken, give its value: --dim ${numbers[0].name}=<value>`
+  const number = graph.inputs.find(({ shape }) => shape.every((dim) => dim === 1))
+  return carried.some(({ op }) => op === "If") && number !== undefined
+    ? `; if ${number.name} decides which branch of the If is taken, give its value: --dim ${number.name}=<value>`
     : ""
 }
 

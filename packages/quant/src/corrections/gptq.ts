@@ -134,10 +134,11 @@ export const roundChannel = (
     }
     return { values, delta }
   }
-  const [fed, plain] = [round(true), round(false)].map(({ values, delta }) => ({
+  const swept = ({ values, delta }: { readonly values: Float64Array; readonly delta: Float64Array }) => ({
     values,
     ...sweep(prepared, w, values, delta, levelsOf, sweeps)
-  })) as [Swept & { values: Float64Array }, Swept & { values: Float64Array }]
+  })
+  const [fed, plain] = [swept(round(true)), swept(round(false))]
   const best = fed.after <= plain.after ? fed : plain
   const result = new Float64Array(size)
   for (let j = 0; j < size; j++) result[order[j]!] = best.values[j]!

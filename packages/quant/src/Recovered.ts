@@ -23,7 +23,7 @@ export interface Recovered {
   readonly dynamic: ReadonlyArray<string>
 }
 
-type List = ArrayLike<number>
+type List = Float32Array | Tensor.Numbers
 
 const listOf = (known: Model.Grid["steps"] | undefined, length: number, otherwise: number): List =>
   known === undefined ? new Float32Array(length).fill(otherwise) : Tensor.values(known as Tensor.Tensor)
@@ -76,8 +76,7 @@ const encodedOf = (grid: Model.Grid, of: WeightShape, weights: Tensor.Tensor): I
   const middle = 2 ** (grid.storedBits - 1)
   // Unsigned codes around the middle are signed ones, and so are those that are counted from 0.
   const symmetric =
-    neededSigned <= Math.min(16, grid.storedBits) &&
-    Array.prototype.every.call(zeros, (zero: number) => zero === 0 || zero === middle)
+    neededSigned <= Math.min(16, grid.storedBits) && zeros.every((zero) => zero === 0 || zero === middle)
   const indexOf = blockIndex(of, scale)
   const groups = blockCount(of, scale)
   const format = (bits: number): IntegerWeights => ({ kind: "int", bits, scale, zeroPoint: !symmetric })

@@ -26,6 +26,7 @@ import { inputRanges } from "./InputRanges.ts"
 import * as Rounding from "./Rounding.ts"
 import * as Projections from "./Projections.ts"
 import type { SensitivityReport } from "./Report.ts"
+import { affordable } from "./usual.ts"
 import * as TopEigenvalue from "./TopEigenvalue.ts"
 import * as Traces from "./Traces.ts"
 
@@ -179,13 +180,21 @@ export const analyze: <F = never>(
   const { graph, notes: known } = Network.separated(judged.graph, named(loss))
   const seed = options.seed ?? 0
   const stage: Stage<F> = options.stage ?? withoutStore
-  const wanted = new Set(options.metrics ?? defaultMetrics)
+  const usual = affordable(
+    options.metrics ?? defaultMetrics,
+    graph,
+    Math.min(options.samples, split.size),
+    choices
+  )
+  // What was asked for by name is taken, however long.
+  const chosen = options.metrics === undefined || options.whenUnavailable === "note"
+  const wanted = new Set(chosen ? usual.metrics : options.metrics)
   const layers = Layer.layersOf(graph)
   const samples = Math.min(options.samples, split.size)
   const statement = Curvature.gaussNewtonEqualsHessian(graph, named(loss))
   const whenUnavailable = options.whenUnavailable ?? (options.metrics === undefined ? "note" : "fail")
   const tolerance = options.tolerance ?? 0.05
-  const notes = [...judged.notes, ...known]
+  const notes = [...judged.notes, ...known, ...(chosen ? usual.notes : [])]
   const rounder = options.rounder ?? Rounding.nearest(graph)
   const common = {
     graph,

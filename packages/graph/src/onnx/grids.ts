@@ -39,6 +39,7 @@ const moving: ReadonlySet<Op> = new Set<Op>([
 /** A parameter spread over the elements it is for: a number, one an index of an axis, or one a block along it. */
 const spread = (parameter: Known, { shape }: Known, axis: number, blockSize: number): Known => {
   const given = entries(parameter) as ArrayLike<number>
+  if (given.length === 1) return { dtype: "float32", shape, data: { fill: given[0]! } }
   const data = new Float32Array(elements(shape))
   const inner = elements(shape.slice(axis + 1))
   const length = shape[axis] ?? 1
@@ -46,11 +47,9 @@ const spread = (parameter: Known, { shape }: Known, axis: number, blockSize: num
   for (let i = 0; i < data.length; i++) {
     const along = Math.floor(i / inner) % length
     const at =
-      given.length === 1
-        ? 0
-        : blockSize > 0
-          ? (Math.floor(i / (inner * length)) * blocks + Math.floor(along / blockSize)) * inner + (i % inner)
-          : along
+      blockSize > 0
+        ? (Math.floor(i / (inner * length)) * blocks + Math.floor(along / blockSize)) * inner + (i % inner)
+        : along
     data[i] = given[at]!
   }
   return { dtype: "float32", shape, data }
@@ -59,6 +58,7 @@ const spread = (parameter: Known, { shape }: Known, axis: number, blockSize: num
 /** A parameter as arithmetic broadcasts it over a shape. */
 const broadcast = (parameter: Known, shape: ReadonlyArray<number>): Known => {
   const given = entries(parameter) as ArrayLike<number>
+  if (given.length === 1) return { dtype: "float32", shape, data: { fill: given[0]! } }
   const own = [...Array<number>(shape.length - parameter.shape.length).fill(1), ...parameter.shape]
   const strides = own.map((dim, i) => (dim === 1 ? 0 : elements(own.slice(i + 1))))
   const data = new Float32Array(elements(shape))
@@ -76,7 +76,10 @@ const broadcast = (parameter: Known, shape: ReadonlyArray<number>): Known => {
 /** Difference of two lists of numbers. */
 const minus = (a: Known, b: Known): Known => {
   const [x, y] = [entries(a) as ArrayLike<number>, entries(b) as ArrayLike<number>]
-  return { dtype: "float32", shape: a.shape, data: Float32Array.from(x, (value, i) => value - y[i]!) }
+  // A loop, since mapping with a function takes ten times as long on typed arrays.
+  const data = new Float32Array(x.length)
+  for (let i = 0; i < data.length; i++) data[i] = x[i]! - y[i]!
+  return { dtype: "float32", shape: a.shape, data }
 }
 
 const isCode = ({ dtype }: Known): boolean => !isFloat(dtype) && bitsOf[dtype] <= 32

@@ -168,7 +168,10 @@ const unpacked = (bytes: ArrayLike<number>, rows: number, length: number, bits: 
 /** See `matMulNBits.ts` for the layout. */
 const matMulNBits: Rewrite = (e) => {
   const { attributes } = e.raw
-  const need = (name: string) => attributes.int(name, undefined) ?? refuse(`has no attribute \`${name}\``)
+  const need = (name: string) => {
+    const size = attributes.int(name, undefined) ?? refuse(`has no attribute \`${name}\``)
+    return size >= 1 ? size : refuse(`${name} = ${size} must be positive`)
+  }
   const [n, k, block, bits] = [need("N"), need("K"), need("block_size"), attributes.int("bits", 4)]
   if (![2, 4, 8].includes(bits)) unsupported(`weights of ${bits} bits in bytes`)
   if (has(e.raw, 4)) unsupported("its columns are in another order (g_idx)")
@@ -178,6 +181,8 @@ const matMulNBits: Rewrite = (e) => {
     const known = toTensor(constant(e, at)) ?? unsupported(`input ${at} depends on the batch`)
     return values(known)
   }
+  if (elementsOf(e.shape(e.x(1))) !== n * blocks * Math.ceil((block * bits) / 8))
+    refuse(`its weights are not ${n} × ${blocks} blocks of ${block} codes`)
   const padded = unpacked(list(1), n * blocks, block, bits)
   const codes = new Uint8Array(n * k)
   for (let row = 0; row < n; row++)

@@ -161,6 +161,14 @@ describe("inputs", () => {
     const short = run("evaluate", network("two-inputs"), "--data", put("ids.npz", npz({ ids, other: mask })))
     expect(short.code).toBe(1)
     expect(short.error).toMatch(/no array for the model's input 'mask', only ids, other/)
+    // A search measures the layers one by one, by what the output suffers.
+    const out = path.join(folder, "two-inputs")
+    const found = json(
+      ...["search", network("two-inputs"), "--device", "generic-45nm", "--data", data, "--out", out],
+      ...["--budget", "bits<=5", "--db", path.join(folder, "two-inputs.db")]
+    )
+    expect(found.notes.join(" ")).toContain("the network has 2 inputs, so no derivatives are taken")
+    expect(fs.existsSync(path.join(out, "mixed.onnx"))).toBe(true)
   })
 
   it("a batch fixed in the file is filled up wherever it is run", () => {

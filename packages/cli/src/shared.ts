@@ -152,7 +152,9 @@ export const costModelArgument = Argument.String("model").pipe(
 /** `--dim name=size`, repeated: sizes of input dimensions that the file leaves open. */
 export const dimFlag = Flag.KeyValuePair("dim").pipe(
   Flag.withDefault({}),
-  Flag.withDescription("Size of an input dimension the model leaves open; repeat (default none)")
+  Flag.withDescription(
+    "Size of an input dimension the model leaves open, or value of an input that is one number; repeat (default none)"
+  )
 )
 
 /** The dimensions as the reader takes them. */

@@ -25,13 +25,18 @@ import type { WrittenTypes } from "./onnx/elementTypes.ts"
 import type { Quantization } from "./onnx/recognise.ts"
 import { recognise } from "./onnx/recognise.ts"
 import { writeModel } from "./onnx/write.ts"
+import type { Grid } from "./onnx/grids.ts"
+import type { ReadResult } from "./onnx/reading.ts"
 import { normalize } from "./passes/normalize.ts"
+import { type Unrounded, unround } from "./passes/unround.ts"
 import { layersOf, unweighted } from "./work/Layer.ts"
 
 export { isFolder } from "./folder/folder.ts"
 export { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
 export type { UnsupportedNode } from "./onnx/errors.ts"
+export type { Grid } from "./onnx/grids.ts"
 export type { Quantization, QuantizationKind, QuantizedLayer } from "./onnx/recognise.ts"
+export type { Rounding } from "./passes/unround.ts"
 
 export interface Model {
   readonly name: string
@@ -49,6 +54,8 @@ export interface Model {
   readonly unshaped: ReadonlyArray<string>
   /** How the file's weights are quantized already, if they are. */
   readonly quantization: Quantization | undefined
+  /** The float network in a quantized one, and the formats that it is rounded to; undefined where it is float. */
+  readonly unquantized: Unquantized | undefined
   /** Sentences about what was read in another way than a reader of the file might expect. */
   readonly notes: ReadonlyArray<string>
   /** Input dimensions that are open (`ReadOptions.keepOpen`), or have the window's size (`ReadOptions.window`), by name. */
@@ -57,8 +64,13 @@ export interface Model {
   readonly boundDims: ReadonlyArray<string>
 }
 
+export interface Unquantized extends Unrounded {
+  /** Codes that constants of the graph stand for, by the constant's name. */
+  readonly codes: ReadonlyMap<string, Grid>
+}
+
 export interface ReadOptions {
-  /** Sizes of named input dimensions that are not the batch. */
+  /** Sizes of named input dimensions that are not the batch, and values of inputs that are one number, by their names. */
   readonly dims?: ReadonlyMap<string, number>
   /** Tokens of a text that are seen at once: the size of the second dimension of token inputs that leave it open. */
   readonly window?: number | undefined
@@ -104,6 +116,17 @@ const carriedOf = (graph: Graph): ReadonlyArray<UnsupportedNode> =>
     return [{ node: name, op: domain === "" ? opType : `${domain}.${opType}`, why }]
   })
 
+/** What a quantized file was made from, as far as it can be told; codes of weights that a pass changed are none any more. */
+const unquantizedOf = (read: ReadResult): Unquantized | undefined => {
+  const unrounded = unround(read.graph)
+  if (read.grids.size === 0 && unrounded.rounded.size === 0) return undefined
+  const graph = normalize(unrounded.graph)
+  const codes = [...read.grids].filter(
+    ([name]) => graph.constants.has(name) && graph.constants.get(name) === read.graph.constants.get(name)
+  )
+  return { ...unrounded, graph, codes: new Map(codes) }
+}
+
 const parseProto = (bytes: Uint8Array): ModelProto => {
   try {
     return fromBinary(ModelProtoSchema, bytes)
@@ -146,6 +169,7 @@ export const decode = (
         carried: carriedOf(graph),
         unshaped: read.unshaped,
         quantization: recognise(proto),
+        unquantized: read.unsupported.length === 0 ? unquantizedOf(read) : undefined,
         notes: [...read.notes, ...unweighted(graph)],
         openDims: read.openDims,
         boundDims: read.boundDims

@@ -6,7 +6,7 @@ import { AttributeProtoSchema, FunctionProtoSchema, OperatorSetIdProtoSchema } f
 import { describe, expect, it } from "vitest"
 import { ramp, ints, read, ops, layers, same, image, weights, conv, sample } from "./kinds.ts"
 import { run } from "./nodeTests.ts"
-import { BOOL, file, graph, info, op } from "./onnx.ts"
+import { BOOL, file, graph, info, INT64, op } from "./onnx.ts"
 
 describe("structure", () => {
   it("nodes in any order are sorted", async () => {
@@ -42,6 +42,43 @@ describe("structure", () => {
     const model = read(bytes)
     expect(ops(model)).toEqual(["Conv", "Relu", "Identity"])
     expect(model.carried).toEqual([])
+  })
+
+  it("an input of one number may be given its value: the If that it decides takes its branch", async () => {
+    const branch = (name: string, scale: number) =>
+      graph({
+        constants: { [`${name}/w`]: ramp([4, 3], scale) },
+        nodes: [op("MatMul", ["x", `${name}/w`], [`${name}/y`], {}, { name: `${name}/product` })],
+        outputs: [info(`${name}/y`, ["N", 3])]
+      })
+    const bytes = file({
+      inputs: [info("x", ["N", 4]), info("rate", [], INT64)],
+      outputs: [info("y", ["N", 3])],
+      constants: { wide: Tensor.scalar("int64", 16000) },
+      nodes: [
+        op("Equal", ["rate", "wide"], ["isWide"]),
+        op("If", ["isWide"], ["y"], {
+          then_branch: { graph: branch("wide", 0.1) },
+          else_branch: { graph: branch("narrow", 0.2) }
+        })
+      ]
+    })
+    expect(layers(read(bytes))).toEqual([])
+    for (const [rate, layer] of [
+      [16000, "wide/product MatMul"],
+      [8000, "narrow/product MatMul"]
+    ] as const) {
+      const model = read(bytes, { dims: new Map([["rate", rate]]) })
+      expect(layers(model)).toEqual([layer])
+      expect(model.boundDims).toEqual(["rate"])
+      expect(model.graph.inputs.map(({ name }) => name)).toEqual(["x"])
+      const x = ramp([2, 4])
+      const wanted = await run(bytes, [x, Tensor.scalar("int64", rate)])
+      const found = await run(Model.encode(model.graph), [x])
+      expect((found as ReadonlyArray<{ data: unknown }>)[0]!.data).toEqual(
+        (wanted as ReadonlyArray<{ data: unknown }>)[0]!.data
+      )
+    }
   })
 
   it("functions are written out where they are called", async () => {

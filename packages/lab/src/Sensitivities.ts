@@ -2,7 +2,7 @@
  * How much each layer suffers from each width, stored as it is found: what `sensitivity` prints and what the main
  * job minimises. Every metric is a stage of the run, so an interrupted analysis goes on behind the last one.
  */
-import type { Model } from "@bitbudget/graph"
+import { GraphBuilder, type Model } from "@bitbudget/graph"
 import { Data } from "@bitbudget/runtime"
 import { Choice } from "@bitbudget/quant"
 import { Loss, type Report, Rounding, Sensitivity } from "@bitbudget/sensitivity"
@@ -28,6 +28,8 @@ export interface Request {
   readonly loss?: Loss.LossName | undefined
   readonly threads?: number | undefined
   /** Standard error over trace at which random probes stop. */
+  /** The one output to judge; all when absent. */
+  readonly output?: string | undefined
   readonly tolerance: number
   /** "hutchinson" probes even where the exact trace is to be had. */
   readonly traceMethod: "auto" | "hutchinson"
@@ -154,7 +156,13 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
   const split = data.whole ?? (yield* data.split("sensitivity"))
   const samples = samplesFor(split, DEFAULT_SAMPLES, request.samples)
   const store = yield* RunStore
+  const { output } = request
+  if (output !== undefined && !model.graph.outputs.includes(output))
+    return yield* new UnusableRequest({
+      why: `${model.file} has no output "${output}"; its outputs are ${model.graph.outputs.join(", ")}`
+    })
   const options = JSON.stringify({
+    output: output ?? null,
     metrics: metrics ?? Sensitivity.defaultMetrics,
     choices: choices.map(Choice.show),
     samples,
@@ -169,11 +177,16 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
   if (request.force) yield* store.forget(run)
   const dataset = { sha256: fingerprint, name: data.name }
   yield* store.begin({ id: run, kind: "sensitivity", model, dataset, options, seed, threads })
+  // Layers of other heads are none of this one's.
+  const graph = output === undefined ? model.graph : GraphBuilder.from(model.graph).finish([output])
+  const outputs = Object.entries(data.descriptor.outputs ?? {})
+  const weights = Object.fromEntries(outputs.map(([name, { weight }]) => [name, weight ?? 1]))
   const report = yield* Sensitivity.analyze<StoreFailure>({
-    graph: model.graph,
+    graph,
+    weights,
     split,
     samples,
-    choices: Rounding.everywhere(model.graph, choices),
+    choices: Rounding.everywhere(graph, choices),
     ...(metrics === undefined ? {} : { metrics }),
     seed,
     tolerance,

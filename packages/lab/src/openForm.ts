@@ -17,7 +17,8 @@ export const openForm = Effect.fn("openForm")(function* (
   model: Model.Model
 ): Effect.fn.Return<Form, Model.MalformedModel | Model.ModelFileError> {
   if (model.boundDims.length === 0) return { graph: model.graph, notes: [] }
-  const { graph, unsupported } = yield* Model.survey(model.file, { keepOpen: true })
+  const { graph: asItIs, unquantized, unsupported } = yield* Model.survey(model.file, { keepOpen: true })
+  const graph = unquantized?.graph ?? asItIs
   const ids = (of: Graph.Graph) => Layer.layersOf(of).map(({ id, weight }) => `${id} ${weight}`)
   const same = ids(graph).join("\n") === ids(model.graph).join("\n")
   if (unsupported.length === 0 && same) return { graph, notes: [] }

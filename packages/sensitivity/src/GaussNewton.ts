@@ -96,7 +96,7 @@ export const traces = (
       const { graph, split, seed = 0 } = options
       const threads = options.threads === undefined ? {} : { threads: options.threads }
       const layers = options.layers ?? Layer.layersOf(graph)
-      const loss = options.loss ?? defaultFor(split)
+      const loss = options.loss ?? defaultFor(options.graph, split)
       const target = targetOf(graph, named(loss), split)
       const all = target.free.length
       const wanted = options.directions ?? (all <= exactUpTo ? all : randomDirections)

@@ -1,8 +1,8 @@
 /**
  * Which loss the sensitivities are of, and where its target comes from: the data's labels, the model's own
- * predictions (no labels needed), or the float model's outputs.
+ * predictions or outputs (no labels needed).
  */
-import { Gradient } from "@bitbudget/graph"
+import { type Gradient, Graph } from "@bitbudget/graph"
 import type { Data } from "@bitbudget/runtime"
 
 export interface Loss {
@@ -17,7 +17,9 @@ const table = {
   ownPredictions: { kind: "crossEntropy", target: "predictions" },
   meanSquaredError: { kind: "meanSquaredError", target: "labels" },
   /** KL(float ‖ perturbed): 0 at the float weights, so that its gradient is 0 too. */
-  klToFloat: { kind: "klDivergence", target: "outputs" }
+  klToFloat: { kind: "klDivergence", target: "outputs" },
+  /** Squared error against the float model's outputs, 0 there too: of whatever is no class score, and of several outputs. */
+  errorToFloat: { kind: "meanSquaredError", target: "outputs" }
 } as const satisfies Record<string, Loss>
 
 export type LossName = keyof typeof table
@@ -26,10 +28,21 @@ export const names = Object.keys(table) as ReadonlyArray<LossName>
 
 export const named = (name: LossName): Loss => table[name]
 
-/** What the labels allow: class numbers, values, or none. */
-export const defaultFor = (split: Data.Split): LossName =>
+/** Whether the first output has scores of classes: it ends in Softmax, or has a row of several numbers a sample. */
+const hasClasses = (graph: Graph.Graph): boolean => {
+  const output = graph.outputs[0]!
+  const maker = Graph.producers(graph).get(output)?.op
+  if (maker === "Softmax" || maker === "LogSoftmax") return true
+  const shape = Graph.shapeOf(graph, output)
+  return maker !== "Sigmoid" && shape.length === 2 && shape[1] !== 1
+}
+
+/** What the labels allow: class numbers, values, or none, where what the output is decides. */
+export const defaultFor = (graph: Graph.Graph, split: Data.Split): LossName =>
   split.labels === undefined
-    ? "ownPredictions"
+    ? hasClasses(graph)
+      ? "ownPredictions"
+      : "errorToFloat"
     : split.labels.kind === "classes"
       ? "crossEntropy"
       : "meanSquaredError"

@@ -115,7 +115,7 @@ const measure = (options: Options) =>
   Effect.gen(function* () {
     const { graph, split, choices, ranges, rounder = Rounding.nearest(graph) } = options
     const layers = options.layers ?? Layer.layersOf(graph)
-    const loss = options.loss ?? defaultFor(split)
+    const loss = options.loss ?? defaultFor(graph, split)
     const threads = options.threads === undefined ? {} : { threads: options.threads }
     const samples = yield* Samples.open({
       ...threads,

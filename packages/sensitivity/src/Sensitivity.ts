@@ -19,12 +19,14 @@ import type { LossName } from "./Loss.ts"
 import { defaultFor, named } from "./Loss.ts"
 import * as Measured from "./Measured.ts"
 import * as Referee from "./Referee.ts"
+import { joint } from "./JointOutput.ts"
 import { interactionsOf, layerReports, remarks } from "./layerReports.ts"
 import * as Network from "./network.ts"
 import { inputRanges } from "./InputRanges.ts"
 import * as Rounding from "./Rounding.ts"
 import * as Projections from "./Projections.ts"
 import type { SensitivityReport } from "./Report.ts"
+import { affordable } from "./usual.ts"
 import * as TopEigenvalue from "./TopEigenvalue.ts"
 import * as Traces from "./Traces.ts"
 
@@ -88,8 +90,10 @@ export interface Options<F = never> {
   readonly maxProbes?: number
   /** "hutchinson" probes the Hessian even where the exact trace is to be had. */
   readonly traceMethod?: "auto" | "hutchinson"
-  /** What the data's labels allow when absent. */
+  /** What the data's labels allow when absent; of several outputs the error of all. */
   readonly loss?: LossName
+  /** How much each of several outputs counts, by name; 1 when absent. */
+  readonly weights?: Readonly<Record<string, number>>
   /**
    * Samples for the referee. When absent, the next `samples` of the same split; where it has none left, there is no
    * referee. `false` leaves it out.
@@ -128,24 +132,69 @@ const refereeData = <F>({ referee, split, samples }: Options<F>) => {
 const overlaps = (split: Data.Split, samples: number, other: { split: Data.Split; from: number }): boolean =>
   other.split.name === split.name && other.split.file === split.file && other.from < samples
 
+/**
+ * The report of a network that no metric is taken of, such as one with several inputs: what rounding does to the weights alone.
+ * `why` is for the user.
+ */
+export const unmeasured = (
+  { graph, choices, samples, seed = 0, rounder = Rounding.nearest(graph) }: Options,
+  why: string
+): SensitivityReport => ({
+  loss: "errorToFloat",
+  samples,
+  seed,
+  choices: [...new Set([...choices.values()].flat().map(Choice.show))],
+  floatLoss: null,
+  gaussNewtonEqualsHessian: { holds: false, brokenBy: null },
+  layers: layerReports(graph, choices, {
+    rounder,
+    statement: Curvature.gaussNewtonEqualsHessian(graph, named("errorToFloat")),
+    traces: undefined,
+    eigenvalues: undefined,
+    fisher: undefined,
+    projections: undefined,
+    hessianForms: undefined,
+    measured: undefined,
+    inputs: undefined
+  }),
+  notes: [why]
+})
+
 export const analyze: <F = never>(
   options: Options<F>
 ) => Effect.Effect<SensitivityReport, Evaluate.Failure | MetricUnavailable | F> = Effect.fn(
   "Sensitivity.analyze"
 )(function* <F = never>(options: Options<F>) {
   const { split, choices } = options
-  const loss = options.loss ?? defaultFor(split)
   yield* Network.check(options.graph, split.file)
-  const { graph, notes: known } = Network.separated(options.graph, named(loss))
+  const several = options.loss === undefined && options.graph.outputs.length > 1
+  const judged = several
+    ? yield* joint(options.graph, {
+        split,
+        samples: Math.min(options.samples, split.size),
+        ...(options.weights === undefined ? {} : { weights: options.weights }),
+        ...(options.threads === undefined ? {} : { threads: options.threads })
+      })
+    : { graph: options.graph, notes: [] }
+  const loss = several ? "errorToFloat" : (options.loss ?? defaultFor(options.graph, split))
+  const { graph, notes: known } = Network.separated(judged.graph, named(loss))
   const seed = options.seed ?? 0
   const stage: Stage<F> = options.stage ?? withoutStore
-  const wanted = new Set(options.metrics ?? defaultMetrics)
+  const usual = affordable(
+    options.metrics ?? defaultMetrics,
+    graph,
+    Math.min(options.samples, split.size),
+    choices
+  )
+  // What was asked for by name is taken, however long.
+  const chosen = options.metrics === undefined || options.whenUnavailable === "note"
+  const wanted = new Set(chosen ? usual.metrics : options.metrics)
   const layers = Layer.layersOf(graph)
   const samples = Math.min(options.samples, split.size)
   const statement = Curvature.gaussNewtonEqualsHessian(graph, named(loss))
   const whenUnavailable = options.whenUnavailable ?? (options.metrics === undefined ? "note" : "fail")
   const tolerance = options.tolerance ?? 0.05
-  const notes = [...known]
+  const notes = [...judged.notes, ...known, ...(chosen ? usual.notes : [])]
   const rounder = options.rounder ?? Rounding.nearest(graph)
   const common = {
     graph,

@@ -68,12 +68,22 @@ test("layers that share weights: each figure is of one use alone", async () => {
   }
 })
 
-test("a layer that leads to another output has zeros, and a note says so", async () => {
+test("where the labels' loss is named, a layer that leads to another output has zeros, and a note says so", async () => {
   const graph = network((b, input) => [
     b.add("Gemm", [input, b.constant(tensor(last), "w")], gemm, { name: "scored" }),
     b.add("Gemm", [input, b.constant(tensor(w), "v")], gemm, { name: "other" })
   ])
-  const report = await Effect.runPromise(analyze(graph, Sensitivity.metrics))
+  const report = await Effect.runPromise(
+    Sensitivity.analyze({
+      graph,
+      split,
+      samples,
+      choices: widths(graph, [3]),
+      metrics: Sensitivity.metrics,
+      referee: false,
+      loss: "crossEntropy"
+    })
+  )
   const single = await Effect.runPromise(analyze(head(last), Sensitivity.metrics))
   const [scored, other] = report.layers
   expect(scored!.trace).toBeCloseTo(single.layers[0]!.trace!, 6)

@@ -11,6 +11,7 @@ import {
   modelArgument,
   print,
   seedFlag,
+  textFlag,
   textFlags,
   subjectOf,
   threadsFlag,
@@ -48,6 +49,10 @@ export const sensitivity = Command.make(
       Flag.optional,
       Flag.withDescription("Default: what the labels allow")
     ),
+    output: textFlag("output").pipe(
+      Flag.optional,
+      Flag.withDescription("The one output to judge (default: all of several, by the squared error)")
+    ),
     tolerance: Flag.Finite("tolerance").pipe(
       Flag.withDefault(0.05),
       Flag.filter(
@@ -81,6 +86,7 @@ export const sensitivity = Command.make(
           seed: flags.seed,
           loss: Option.getOrUndefined(flags.loss),
           threads: Option.getOrUndefined(flags.threads),
+          output: Option.getOrUndefined(flags.output),
           tolerance: flags.tolerance,
           traceMethod: flags.traceMethod,
           force: flags.force

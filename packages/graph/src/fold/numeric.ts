@@ -318,7 +318,10 @@ export const numberRules = {
   /** (q − zero point) · scale. */
   DequantizeLinear: (({ attributes: { axis, blockSize } }, [q, scale, zero]) => {
     const at = parameterOf(q!, scale!, axis, blockSize)
-    return [Float64Array.from(q!.data, (code, i) => (code - (zero?.data[at(i)] ?? 0)) * scale!.data[at(i)]!)]
+    const values = new Float64Array(q!.data.length)
+    for (let i = 0; i < values.length; i++)
+      values[i] = (q!.data[i]! - (zero?.data[at(i)] ?? 0)) * scale!.data[at(i)]!
+    return [values]
   }) satisfies NumberRule<"DequantizeLinear">,
 
   /** x / scale to the nearest integer, ties to even, plus the zero point, within the type's range. */

@@ -3,6 +3,7 @@ import type { Shape } from "./Dim.ts"
 import { dimAt, elementsAt, sameDim, showShape } from "./Dim.ts"
 import type { Value } from "./Graph.ts"
 import { refuse } from "./Refusal.ts"
+import { isFloat } from "./Tensor.ts"
 import type { ShapeRule } from "./shapeRule.ts"
 import { need } from "./shapeRule.ts"
 
@@ -13,6 +14,7 @@ const checkScale = (
   { axis, blockSize }: { readonly axis: number; readonly blockSize: number }
 ): void => {
   const scale = need(inputs, 1)
+  if (!isFloat(scale.dtype)) refuse(`has scales of ${scale.dtype}`)
   const zero = inputs[2]
   if (zero !== undefined && elementsAt(zero.shape, 1) !== elementsAt(scale.shape, 1))
     refuse(`has zero points ${showShape(zero.shape)} for scales ${showShape(scale.shape)}`)
@@ -41,7 +43,8 @@ export const quantizationRules: { readonly [K in Quantizations]: ShapeRule<K> } 
     return [{ dtype: node.attributes.to, shape }]
   },
   DequantizeLinear: (node, inputs) => {
-    const { shape } = need(inputs, 0)
+    const { shape, dtype } = need(inputs, 0)
+    if (dtype === "opaque" || dtype === "bool") refuse(`has codes of ${dtype}`)
     checkScale(shape, inputs, node.attributes)
     return [{ dtype: need(inputs, 1).dtype, shape }]
   }

@@ -294,7 +294,7 @@ export const shapeRules: { readonly [K in Op]: ShapeRule<K> } = {
     const { dtype, shape } = need(inputs, 0)
     const { starts, ends, axes, steps } = node.attributes
     const out = axes.reduce<Shape>((dims, axis, i) => {
-      const dim = dims[axis]!
+      const dim = dims[axis] ?? refuse(`slices axis ${axis} of a tensor of rank ${dims.length}`)
       if (steps[i] === 0) refuse("has a step of 0")
       const whole = starts[i] === 0 && steps[i] === 1 && ends[i]! >= 2 ** 31 - 1
       if (whole) return dims

@@ -6,6 +6,7 @@ import { batchDim, isOpen, isStatic, openDim } from "../ir/Dim.ts"
 import type { Value } from "../ir/Graph.ts"
 import { refuse } from "../ir/Refusal.ts"
 import type { Result } from "../ir/shapeRule.ts"
+import { type Tensor, tensor } from "../ir/Tensor.ts"
 import { dtypeOf, knownType } from "./tensorProto.ts"
 
 export interface DimOptions {
@@ -36,6 +37,26 @@ export class Symbols {
   /** Lengths that are 0 where a window of text is read: those of caches, but for the ones the caller gave a size. */
   empty(lengths: Iterable<string>): void {
     for (const name of lengths) if (!this.#sizes.has(name)) this.#sizes.set(name, 0)
+  }
+
+  /**
+   * The value that the caller gave an input of one number (a sampling rate, a flag), as a constant; undefined where none was
+   * given. What depends on it is then known while reading, such as which branch an If takes.
+   */
+  value(info: ValueInfoProto): Tensor | undefined {
+    const type = info.type?.value
+    if (type?.case !== "tensorType" || type.value.shape === undefined) return undefined
+    const { shape, elemType } = type.value
+    if (shape.dim.some(({ value }) => value.case !== "dimValue" || value.value !== 1n)) return undefined
+    this.#seen.add(info.name)
+    const value = this.#sizes.get(info.name)
+    if (value === undefined) return undefined
+    this.bound.add(info.name)
+    return tensor(
+      dtypeOf(elemType),
+      shape.dim.map(() => 1),
+      [value]
+    )
   }
 
   /** Shape and dtype of a graph input; a symbolic or missing first dimension is the batch. */

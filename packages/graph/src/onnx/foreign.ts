@@ -15,7 +15,7 @@ import type { DType } from "../ir/Tensor.ts"
 import { parsers } from "./parse.ts"
 import { targetOf } from "./parseShapes.ts"
 import type { RawNode } from "./rawNode.ts"
-import { has, input, rank } from "./rawNode.ts"
+import { has, input } from "./rawNode.ts"
 
 interface Foreign {
   readonly results: ReadonlyArray<Result>
@@ -183,20 +183,8 @@ const standard = new Map<string, ForeignRule>([
       return { results: [{ dtype: "int64", shape: [openDim(most, "kept"), 3] }] }
     }
   ],
-  [
-    "DynamicQuantizeLinear",
-    (raw) => ({
-      results: [
-        { dtype: "uint8", shape: input(raw, 0).shape },
-        { dtype: "float32", shape: [] },
-        { dtype: "uint8", shape: [] }
-      ]
-    })
-  ],
   ["MatMulInteger", (raw) => product(input(raw, 0), input(raw, 1), "int32")],
-  ["QLinearMatMul", (raw) => product(input(raw, 0), input(raw, 3), input(raw, 7).dtype)],
-  ["ConvInteger", convolution(0, 1, () => "int32")],
-  ["QLinearConv", convolution(0, 3, (raw) => input(raw, 7).dtype)]
+  ["ConvInteger", convolution(0, 1, () => "int32")]
 ])
 
 const microsoft = new Map<string, ForeignRule>([
@@ -206,34 +194,8 @@ const microsoft = new Map<string, ForeignRule>([
   ["GroupQueryAttention", groupQueryAttention],
   ["MatMulNBits", matMulNBits],
   ["MatMulFpQ4", matMulNBits],
-  ["DynamicQuantizeMatMul", (raw) => product(input(raw, 0), input(raw, 1), "float32")],
-  ["MatMulIntegerToFloat", (raw) => product(input(raw, 0), input(raw, 1), "float32")],
-  ["QLinearAdd", pointwise("first", 0, 3)],
-  ["QLinearMul", pointwise("first", 0, 3)],
-  ...same("QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "Inverse"),
-  ["QLinearGlobalAveragePool", globalPool],
-  ["FusedConv", convolution(0, 1, (raw) => input(raw, 0).dtype)],
-  [
-    "QGemm",
-    (raw) => {
-      const [a, b] = [input(raw, 0), input(raw, 3)]
-      if (rank(raw, 0) !== 2 || b.shape.length !== 2) return refuse("multiplies tensors that are no matrices")
-      const flip = (value: Value, flag: boolean) =>
-        flag ? { ...value, shape: value.shape.toReversed() } : value
-      return product(
-        flip(a, raw.attributes.flag("transA", false)),
-        flip(b, raw.attributes.flag("transB", false)),
-        has(raw, 7) ? a.dtype : "float32"
-      )
-    }
-  ],
-  [
-    "QuantizeLinear",
-    (raw) => ({
-      results: [{ dtype: has(raw, 2) ? input(raw, 2).dtype : "uint8", shape: input(raw, 0).shape }]
-    })
-  ],
-  ["DequantizeLinear", (raw) => ({ results: [{ dtype: input(raw, 1).dtype, shape: input(raw, 0).shape }] })]
+  ...same("Inverse"),
+  ["FusedConv", convolution(0, 1, (raw) => input(raw, 0).dtype)]
 ])
 
 /** What a carried node makes, where a row knows it. Throws a Refusal where the inputs do not fit. */

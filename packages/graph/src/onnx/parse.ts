@@ -135,6 +135,14 @@ const convTranspose = (raw: RawNode): Parsed<ConvTransposeAttributes> => {
   }
 }
 
+/** The axis that scales run along: of a single scale it says nothing, and need not exist. */
+const scaledAxis = (raw: RawNode): number => {
+  const { shape } = input(raw, 1)
+  return shape.every((dim) => dim === 1) && raw.attributes.int("block_size", 0) === 0
+    ? 0
+    : axis(raw, "axis", 1)
+}
+
 export const parsers: { readonly [K in Op]: Parse<K> } = {
   Abs: unary,
   Ceil: unary,
@@ -368,12 +376,11 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
   },
 
   QuantizeLinear: (raw) => {
-    const scaleRank = rank(raw, 1)
     const to = raw.attributes.int("output_dtype", 0)
     return {
       inputs: raw.inputs.length,
       attributes: {
-        axis: scaleRank === 0 ? 0 : axis(raw, "axis", 1),
+        axis: scaledAxis(raw),
         blockSize: raw.attributes.int("block_size", 0),
         to: has(raw, 2) ? input(raw, 2).dtype : to === 0 ? "uint8" : dtypeOf(to)
       }
@@ -382,7 +389,7 @@ export const parsers: { readonly [K in Op]: Parse<K> } = {
   DequantizeLinear: (raw) => ({
     inputs: raw.inputs.length,
     attributes: {
-      axis: rank(raw, 1) === 0 ? 0 : axis(raw, "axis", 1),
+      axis: scaledAxis(raw),
       blockSize: raw.attributes.int("block_size", 0)
     }
   }),

@@ -183,9 +183,18 @@ export const printers: { readonly [K in Op]: Print<K> } = {
   Softmax: axis,
   LogSoftmax: axis,
 
-  AveragePool: (node) => ({
-    attributes: { ...pool(node).attributes, count_include_pad: flag(node.attributes.countIncludePad) }
-  }),
+  AveragePool: (node) => {
+    const { dilations, ...attributes } = pool(node).attributes!
+    // ONNX Runtime's kernel on codes, which it puts in the place of this one, knows no dilations.
+    const dilates = node.attributes.dilations.some((dilation) => dilation !== 1)
+    return {
+      attributes: {
+        ...attributes,
+        ...(dilates ? { dilations: dilations! } : {}),
+        count_include_pad: flag(node.attributes.countIncludePad)
+      }
+    }
+  },
   GlobalAveragePool: plain,
   GlobalMaxPool: plain,
   MaxPool: pool,

@@ -7,7 +7,6 @@
  * together. Floats of any width become float32; the file's types are kept beside (`Graph.stored`).
  */
 import type { GraphProto, ModelProto, NodeProto } from "onnx-buf"
-import { foldNode } from "../fold/fold.ts"
 import { Budget } from "../ir/Budget.ts"
 import { type AnyNode, type Graph, node, type Value } from "../ir/Graph.ts"
 import { type Known, toTensor } from "../ir/Known.ts"
@@ -21,8 +20,11 @@ import { EmptyCaches } from "./cache.ts"
 import { carry, type Surroundings, Unshaped } from "./carry.ts"
 import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
+import { evaluated } from "./evaluated.ts"
 import { FileNames } from "./FileNames.ts"
 import { inlineFunctions } from "./functions.ts"
+import { Grids } from "./grids.ts"
+import { floatProducts } from "./integerProducts.ts"
 import { inOrder } from "./order.ts"
 import { parsers } from "./parse.ts"
 import type { Parse, RawNode } from "./rawNode.ts"
@@ -74,6 +76,7 @@ class Reader {
   readonly #read = new Set<string>()
   /** Caches that are read with nothing in them. */
   readonly #caches: EmptyCaches
+  readonly #grids = new Grids((name) => this.#known.get(name))
   /** Constants that are outputs, with the names they go by inside. */
   readonly #constantOutputs = new Map<string, string>()
 
@@ -95,18 +98,25 @@ class Reader {
   }
 
   read(): ReadResult {
-    const nodes = inOrder(inlineFunctions(this.#model, this.#proto))
+    const written = inOrder(inlineFunctions(this.#model, this.#proto))
+    const results = new Set(this.#proto.output.map(({ name }) => name))
+    this.#reads(written)
+    const nodes = floatProducts(written, results, (wanted) => this.#names.value(wanted))
     this.#reads(nodes)
-    for (const { name } of this.#proto.output) this.#read.add(name)
+    for (const name of results) this.#read.add(name)
     for (const proto of this.#proto.initializer)
       this.#initializer(proto.name, () => readTensor(proto, this.#options.loadExternal))
     for (const proto of this.#proto.sparseInitializer)
       this.#initializer(proto.values?.name ?? "", () =>
         readSparse(proto, this.#options.loadExternal, this.#budget)
       )
-    const inputs = this.#proto.input
-      .filter(({ name }) => !this.#values.has(name))
-      .map((info) => this.#around.symbols.input(info))
+    const fed = this.#proto.input.filter(({ name }) => !this.#values.has(name))
+    const inputs = fed.flatMap((info) => {
+      const given = this.#around.symbols.value(info)
+      if (given === undefined) return [this.#around.symbols.input(info)]
+      this.#constant(info.name, given)
+      return []
+    })
     this.#around.symbols.checkNames()
     const analysed = inputs.map((value) => {
       if (this.#values.has(value.name)) refuse(`has two inputs ${value.name}`)
@@ -124,6 +134,7 @@ class Reader {
       unsupported: this.#unsupported,
       unshaped: this.#unshaped,
       notes: this.#notes,
+      grids: this.#grids.scaled,
       openDims: [...this.#around.symbols.open],
       boundDims: [...this.#around.symbols.bound]
     }
@@ -285,27 +296,17 @@ class Reader {
     }
     const read = node(op, name, inputs, outputs, analysedAttributes(op, attributes))
     const analysed = results.map(({ dtype, shape }) => ({ dtype: analysedType(dtype), shape }))
-    const known = this.#evaluate(read, analysed)
+    const known = evaluated(read, analysed, this.#values, this.#known, this.#budget)
     outputs.forEach((output, i) => {
       if (output === "") return
       this.#value(output, results[i]!)
       const made = known?.[i]
       if (made !== undefined) this.#known.set(output, made)
     })
+    if (known?.length === 1) this.#grids.folded(read, analysed, known[0]!, this.#budget)
     // Values that depend on the batch size stay nodes too, in case something reads them as data.
     const isConstant = known !== undefined && outputs.every((_, i) => toTensor(known[i]!) !== undefined)
     if (!isConstant) this.#nodes.push({ ...read, name: this.#names.node(name) })
-  }
-
-  #evaluate(read: AnyNode, results: ReadonlyArray<Result>): ReadonlyArray<Known> | undefined {
-    if (read.op === "Shape") {
-      const shape = this.#values.get(read.inputs[0]!)!.shape
-      const data = shape.slice(read.attributes.start, read.attributes.end)
-      return [{ dtype: "int64", shape: [data.length], data }]
-    }
-    const inputs = read.inputs.map((input) => (input === "" ? undefined : this.#known.get(input)))
-    const isKnown = read.inputs.every((input, i) => input === "" || inputs[i] !== undefined)
-    return isKnown ? foldNode(read, inputs, results, this.#budget) : undefined
   }
 
   /** Reads the branch of an If whose condition is known once shapes are; false where it is not. */

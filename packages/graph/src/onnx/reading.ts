@@ -8,6 +8,7 @@ import type { Result } from "../ir/shapeRule.ts"
 import type { DType, Tensor } from "../ir/Tensor.ts"
 import { isFill, isFloat } from "../ir/Tensor.ts"
 import type { UnsupportedNode } from "./errors.ts"
+import type { Grid } from "./grids.ts"
 import { parsers } from "./parse.ts"
 import type { LoadExternal } from "./tensorProto.ts"
 
@@ -37,6 +38,8 @@ export interface ReadResult {
   readonly unshaped: ReadonlyArray<string>
   /** What was read in another way than a reader of the file might expect. */
   readonly notes: ReadonlyArray<string>
+  /** Codes behind the constants that the file keeps as such, by the constant's name. */
+  readonly grids: ReadonlyMap<string, Grid>
   /** Names of dimensions that are open. */
   readonly openDims: ReadonlyArray<string>
   /** Names of dimensions that are open in the file and have a size here. */

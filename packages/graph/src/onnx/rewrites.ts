@@ -14,6 +14,7 @@ import {
   rotaryEmbedding
 } from "./rewriteAttention.ts"
 import { einsum } from "./rewriteEinsum.ts"
+import { microsoftQuantized, standardQuantized } from "./rewriteQuantized.ts"
 import { dtypeOf } from "./tensorProto.ts"
 
 const chain =
@@ -202,6 +203,9 @@ const row = (rewrite: Rewrite, when?: Row["when"]): Row =>
 const isComputed = (e: Formula, index: number): boolean =>
   has(e.raw, index) && e.raw.knownOf(e.x(index)) === undefined
 
+const quantizedRows = (rewrites: typeof standardQuantized): ReadonlyArray<readonly [string, Row]> =>
+  rewrites.map(([name, rewrite]) => [name, row(rewrite)])
+
 const standard = new Map<string, Row>([
   ["Sum", row(chain("Add"))],
   ["Max", row(chain("Max"))],
@@ -346,7 +350,8 @@ const standard = new Map<string, Row>([
 
   ["Einsum", row(einsum)],
   ["Attention", row(attention)],
-  ["RotaryEmbedding", row(rotaryEmbedding)]
+  ["RotaryEmbedding", row(rotaryEmbedding)],
+  ...quantizedRows(standardQuantized)
 ])
 
 const microsoft = new Map<string, Row>([
@@ -374,7 +379,8 @@ const microsoft = new Map<string, Row>([
       const product = e.add("MatMul", [a, b], {})
       e.result("Mul", [product, e.number(e.raw.attributes.float("alpha", 1), product)], {})
     })
-  ]
+  ],
+  ...quantizedRows(microsoftQuantized)
 ])
 
 /** The row for an operator of a domain. */

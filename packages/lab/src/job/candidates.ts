@@ -93,14 +93,14 @@ const traded = Stage.make(
   )
 )
 
-/** What layers lose: by labels where they judge the one output, else by how far all outputs move. */
+/** What layers lose: by labels where they judge the one output of the one input, else measured layer by layer. */
 export const tableOf = (
   job: Job,
   opened: Opened,
   cookery: Pick<Cookery, "assemble">,
   measured: Measured
 ): Effect.Effect<LossTable, JobFailure> =>
-  opened.graph.outputs.length === 1
+  opened.graph.outputs.length === 1 && opened.graph.inputs.length === 1
     ? lossTable(measured.report, opened, job.request.metric)
     : distortionTable(job, opened, cookery, measured)
 

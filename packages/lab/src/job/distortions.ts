@@ -1,5 +1,5 @@
 /**
- * The loss table of a network with several outputs. A sensitivity is about one output; here every layer is rounded alone,
+ * The loss table of a network with several outputs, or several inputs. A sensitivity is about one output; here every layer is rounded alone,
  * and how far all outputs move from the float network's is measured, so that no head's layers pass for harmless.
  */
 import { Choice } from "@bitbudget/quant"
@@ -15,7 +15,7 @@ export const distortionTable = Effect.fn("distortions")(function* (
   job: Job,
   opened: Opened,
   { assemble }: Pick<Cookery, "assemble">,
-  { tuning }: Pick<Measured, "tuning">
+  { tuning, floatLoss }: Pick<Measured, "tuning" | "floatLoss">
 ): Effect.fn.Return<LossTable, JobFailure> {
   const losses: Array<ReadonlyMap<string, number>> = []
   for (const { id, name } of opened.layers) {
@@ -24,7 +24,8 @@ export const distortionTable = Effect.fn("distortions")(function* (
     for (const choice of own) {
       const what = `distortion of all outputs by ${name} at ${Choice.show(choice)}`
       const alone = assemble(new Map([[id, choice]]))
-      harms.push(lossOf(yield* evaluate(job, opened, alone, tuning, what)) ?? 0)
+      const harmed = lossOf(yield* evaluate(job, opened, alone, tuning, what)) ?? 0
+      harms.push(harmed - (floatLoss ?? 0))
     }
     losses.push(monotone(own, harms))
   }

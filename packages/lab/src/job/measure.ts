@@ -31,7 +31,7 @@ const metricsFor = (
   split: Data.Split,
   metric: MetricChoice
 ): ReadonlyArray<Sensitivity.Metric> => {
-  const { holds } = Curvature.gaussNewtonEqualsHessian(graph, Loss.named(Loss.defaultFor(split)))
+  const { holds } = Curvature.gaussNewtonEqualsHessian(graph, Loss.named(Loss.defaultFor(graph, split)))
   const usual = Sensitivity.defaultMetrics.filter((name) => holds || name !== "trace")
   return metric === "auto" ? usual : [...new Set([...usual, takenFrom[metric]])]
 }
@@ -68,7 +68,7 @@ export const measure = Effect.fn("measure")(function* (
   const metrics = metricsFor(graph, tuning, metric)
   // What every metric's figures depend on; which of them are taken does not.
   const inputs = [model.sha256, job.data, written(opened), key, samples, seed]
-  const report = yield* Sensitivity.analyze<StoreFailure>({
+  const asked: Sensitivity.Options<StoreFailure> = {
     ...(threads === undefined ? {} : { threads }),
     graph,
     choices: opened.choices,
@@ -81,7 +81,14 @@ export const measure = Effect.fn("measure")(function* (
     seed,
     ...(metric === "auto" ? {} : { referee: false }),
     stage: (name, work) => job.stage(Stage.plain(`sensitivity: ${name}`, 3), [inputs, metrics], work)
-  })
+  }
+  const report =
+    graph.inputs.length === 1
+      ? yield* Sensitivity.analyze<StoreFailure>(asked)
+      : Sensitivity.unmeasured(
+          asked,
+          `the network has ${graph.inputs.length} inputs, so no derivatives are taken: every layer is rounded alone, and what the outputs suffer is measured`
+        )
   const trial = { split: tuning, samples: job.request.samples ?? trialSamples(opened, tuning, samples) }
   const float = asItIs(graph, new Map(opened.layers.map(({ id }) => [id, Choice.f32])))
   const floatLoss = lossOf(yield* evaluate(job, opened, float, trial, "trying the float network")) ?? null

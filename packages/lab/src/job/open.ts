@@ -9,6 +9,7 @@ import { ActivationFormat, Choice, LayerPattern, WeightFormat, WeightKinds } fro
 import type { Rounding } from "@bitbudget/sensitivity"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
+import { layerless } from "../tasks/model.ts"
 import { type Form, openForm } from "../openForm.ts"
 import type { Request } from "./Request.ts"
 
@@ -93,10 +94,8 @@ export const open = Effect.fn("open")(function* (request: Request): Effect.fn.Re
   const { model, profile } = request
   const { graph } = model
   const layers = Layer.layersOf(graph)
-  if (layers.length === 0)
-    return yield* new UnusableRequest({
-      why: `${model.file}: has no layer with weights to choose formats for`
-    })
+  const nothing = layerless(model)
+  if (nothing !== undefined) return yield* new UnusableRequest({ why: nothing })
   const faults: Array<string> = []
   const notes: Array<string> = []
   const everyone = inOrder(usual(request))

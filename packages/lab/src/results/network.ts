@@ -79,6 +79,8 @@ export const InspectResult = Schema.Struct({
       outputShape: Schema.NullOr(Shape),
       weightShape: Schema.NullOr(Shape),
       groups: Schema.Finite,
+      /** How the file keeps it already (`w8a8`); null where the file is float. */
+      format: Schema.NullOr(Schema.String),
       params: Schema.Finite,
       /** Null where sizes are open. */
       macs: Known,

@@ -150,7 +150,9 @@ export const evaluate = Effect.fn("evaluate")(function* (
   }
   const seconds = () => (performance.now() - start) / 1e3
   const { hasLabels } = split
-  const float = Model.encode(graph)
+  // A file that is quantized already is run as it is: ONNX Runtime rounds weights between codes anew where they are float.
+  const asItIs = request.plan === undefined && model.unquantized !== undefined
+  const float = asItIs ? yield* Model.exposing(model.file, []) : Model.encode(graph)
   const ofFloat = hasLabels
     ? yield* Evaluate.run(float, split, { ...options, stage: "evaluating" })
     : undefined

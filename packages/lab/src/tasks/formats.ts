@@ -1,6 +1,6 @@
 /** A plan as the user names it, to the choice of every layer, and to the quantized network that it is. */
 import { Layer, type Model } from "@bitbudget/graph"
-import { PlanFile, QuantizedNetwork, Recipe } from "@bitbudget/quant"
+import { Choice, PlanFile, QuantizedNetwork, Recipe, Recovered } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import { calibrate } from "../calibrate.ts"
@@ -9,12 +9,21 @@ import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { readJson } from "../files.ts"
 import { usualRecipe } from "../recipes.ts"
 
+/** Name of the plan that a file is quantized by already. */
+export const OWN_PLAN = "own"
+
 /** The plan of a file or shorthand, held against the network. */
-export const planFor = (
-  { graph, sha256 }: Model.Model,
-  plan: string
-): Effect.Effect<PlanFile.Plan, RequestFailure> =>
+export const planFor = (model: Model.Model, plan: string): Effect.Effect<PlanFile.Plan, RequestFailure> =>
   Effect.gen(function* () {
+    const { graph, sha256 } = model
+    if (plan === OWN_PLAN) {
+      const own = Recovered.recover(model)
+      if (own === undefined)
+        return yield* new UnusableRequest({
+          why: `plan "own": ${model.file} is a float network, which has no plan of its own; ${PlanFile.howToWrite}`
+        })
+      return { choices: own.choices, unnamed: [], default: Choice.f32, recipe: undefined, notes: [] }
+    }
     const short = PlanFile.fromShorthand(graph, plan)
     if (short !== undefined) return short
     if (!plan.endsWith(".json")) {
@@ -43,15 +52,56 @@ interface Quantized {
 /** Samples that recipes learn from at most; ranges of plain rounding are of all. */
 const ENOUGH_SAMPLES = 1024
 
-/** The quantized network of a plan. Without data only weights can be rounded, each by itself. */
+/** The file's own codes and ranges, where the plan is the file's own. */
+const ownOf = (model: Model.Model, choices: Choice.Choices): Recovered.Recovered | undefined => {
+  const own = Recovered.recover(model)
+  const isOwn = [...(own?.choices ?? [])].every(([id, choice]) =>
+    Choice.equals(choice, choices.get(id) ?? Choice.f32)
+  )
+  return isOwn ? own : undefined
+}
+
+/** Whether all ranges of activations under such choices are known without data. */
+export const needsNoData = (model: Model.Model, choices: Choice.Choices): boolean =>
+  ownOf(model, choices)?.dynamic.length === 0 ||
+  [...choices.values()].every(({ activations }) => activations.kind === "float")
+
+/**
+ * The quantized network of a plan. Without data only weights can be rounded, each by itself. The plan that a file is quantized
+ * by already needs neither data nor rounding, but for activations of each input's own range.
+ */
 export const quantizedFor = (
-  { graph }: Model.Model,
+  model: Model.Model,
   plan: PlanFile.Plan,
   data: Data.Dataset | undefined,
   { calibration: samples, threads, ...asked }: Rounding
 ): Effect.Effect<Quantized, RequestFailure> =>
   Effect.gen(function* () {
+    const { graph } = model
     const { choices } = plan
+    const own = ownOf(model, choices)
+    if (own !== undefined && (asked.recipe ?? "plain") === "plain") {
+      const { encoded, ranges, dynamic } = own
+      if (dynamic.length === 0 || data !== undefined) {
+        const split = data === undefined ? undefined : (data.whole ?? (yield* data.split("calibration")))
+        const observed =
+          split === undefined || dynamic.length === 0
+            ? new Map()
+            : yield* calibrate(graph, split, Math.min(samples ?? split.size, split.size), threads)
+        const note = `codes and ranges are those of ${model.file}`
+        return {
+          network: { graph, choices, ranges: new Map([...observed, ...ranges]), encoded },
+          recipe: "plain" as const,
+          notes:
+            dynamic.length === 0
+              ? [note]
+              : [
+                  note,
+                  `the file takes the range of activations of each input (of ${dynamic.length} layers, ${dynamic[0]} first); here it is fixed, of all samples`
+                ]
+        }
+      }
+    }
     const reading = Layer.layersOf(graph).find(({ id }) => choices.get(id)?.activations.kind === "int")
     const named = asked.recipe ?? plan.recipe
     if (data === undefined) {

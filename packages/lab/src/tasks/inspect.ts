@@ -1,9 +1,10 @@
 /** `inspect`: the layers of a network, their shapes and their work. A layer list has no shapes, only work. */
 import { Dim, Graph, Layer, Model, Work, Workload } from "@bitbudget/graph"
+import { Choice, Recovered } from "@bitbudget/quant"
 import { Effect } from "effect"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import type { InspectResult } from "../results/network.ts"
-import { isLayerList, readLayerList } from "./model.ts"
+import { isLayerList, leftOut, readLayerList, uncounted } from "./model.ts"
 import { surveyModel } from "./observe.ts"
 
 const macsOf = ({ steps }: Work.Workload): number => steps.reduce((sum, { work }) => sum + Work.macs(work), 0)
@@ -24,6 +25,7 @@ const listed = (workload: Work.Workload): InspectResult => ({
     outputShape: null,
     weightShape: null,
     groups: work.kind === "conv" ? work.groups : 1,
+    format: null,
     params: weightElements + biasElements,
     macs: Work.macs(work),
     work
@@ -39,14 +41,12 @@ const listed = (workload: Work.Workload): InspectResult => ({
 const known = (value: number): number | null => (Number.isFinite(value) ? value : null)
 
 /** Carried nodes by operator. Those with subgraphs or of unknown kinds may multiply without our knowing. */
-const carriedOf = ({ graph, carried }: Model.Model): InspectResult["carried"] => {
-  const nodes = new Map(graph.nodes.map((node) => [node.name, node]))
+const carriedOf = (model: Model.Model): InspectResult["carried"] => {
+  const { carried } = model
+  const unknown = new Set(uncounted(model).map(({ node }) => node))
   return [...new Set(carried.map(({ op }) => op))].map((op) => {
     const own = carried.filter((node) => node.op === op)
-    const counted = own.every(({ node }) => {
-      const found = nodes.get(node)
-      return found?.op === "Opaque" && (found.attributes.work !== undefined || found.attributes.hasRow)
-    })
+    const counted = own.every(({ node }) => !unknown.has(node))
     return { op, nodes: own.map(({ node }) => node), why: own[0]!.why, counted }
   })
 }
@@ -61,7 +61,9 @@ export const inspect = Effect.fn("inspect")(function* (
     })
   if (isLayerList(file)) return listed(yield* readLayerList(file, 1))
   const model = yield* surveyModel(file, { keepOpen: true, ...options })
-  const { graph, name, sha256, opset, unsupported } = model
+  const own = Recovered.recover(model)
+  const graph = model.unquantized?.graph ?? model.graph
+  const { name, sha256, opset, unsupported } = model
   const workload = Workload.workloadOf(graph, 1)
   const works = new Map(workload.steps.map((step) => [step.id, step.work]))
   const layers = Layer.layersOf(graph)
@@ -84,6 +86,7 @@ export const inspect = Effect.fn("inspect")(function* (
       outputShape: Dim.shapeAt(Graph.shapeOf(graph, layer.output), 1).map(known),
       weightShape: layer.weightShape,
       groups: layer.groups,
+      format: own === undefined ? null : Choice.show(own.choices.get(layer.id)!),
       params: layer.weightElements + layer.biasElements,
       macs: known(Work.macs(works.get(layer.id)!)),
       work: works.get(layer.id)!
@@ -96,7 +99,7 @@ export const inspect = Effect.fn("inspect")(function* (
     carried,
     quantization: model.quantization ?? null,
     openDims: model.openDims,
-    notes: model.notes,
+    notes: [...model.notes, ...leftOut(model)],
     unsupported
   }
 })

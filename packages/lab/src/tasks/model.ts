@@ -1,5 +1,5 @@
 /** The networks tasks are asked about: ONNX files, and layer lists where work alone is enough. */
-import { Dim, type Graph, LayerList, Model, type Work } from "@bitbudget/graph"
+import { Dim, type Graph, Layer, LayerList, Model, type Work } from "@bitbudget/graph"
 import type { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as path from "node:path"
@@ -40,21 +40,64 @@ export const readModel = Effect.fn(function* (
   return model
 })
 
+/** Operators kept as the file has them of which nobody knows what they multiply: those with graphs inside, unknown kinds. */
+export const uncounted = ({ graph, carried }: Model.Model): ReadonlyArray<Model.UnsupportedNode> => {
+  const nodes = new Map(graph.nodes.map((node) => [node.name, node]))
+  return carried.filter(({ node }) => {
+    const found = nodes.get(node)
+    return found?.op === "Opaque" && found.attributes.work === undefined && !found.attributes.hasRow
+  })
+}
+
+/** How layers inside an If are had, where the network has an input that may decide it. */
+const decided = ({ graph, carried }: Model.Model): string => {
+  const number = graph.inputs.find(({ shape }) => shape.every((dim) => dim === 1))
+  return carried.some(({ op }) => op === "If") && number !== undefined
+    ? `; if ${number.name} decides which branch of the If is taken, give its value: --dim ${number.name}=<value>`
+    : ""
+}
+
+/** What a cost leaves out: a sentence where an operator may multiply without anybody's knowing. */
+export const leftOut = (model: Model.Model): ReadonlyArray<string> => {
+  const found = uncounted(model)
+  if (found.length === 0) return []
+  const ops = [...new Set(found.map(({ op }) => op))].join(", ")
+  return [
+    `nobody knows what ${ops} computes (${found.length === 1 ? `node ${found[0]!.node}` : `${found.length} nodes`}): only the bytes it moves are counted${decided(model)}`
+  ]
+}
+
+/** Why there is nothing to choose formats for, if there is nothing. */
+export const layerless = (model: Model.Model): string | undefined =>
+  Layer.layersOf(model.graph).length > 0
+    ? undefined
+    : `${model.file}: has no layer with weights to choose formats for${decided(model)}`
+
+/** The float network in a file that is quantized already; the file's own formats are its plan "own". */
+export const asFloat = (model: Model.Model): Model.Model => {
+  const { unquantized, quantization } = model
+  if (unquantized === undefined) return model
+  const kinds = quantization === undefined ? "" : ` (${quantization.kinds.join(", ")})`
+  const note = `${model.file} is quantized already${kinds}: its weights are what their codes stand for, and its own formats are the plan "own"`
+  return { ...model, graph: unquantized.graph, notes: [...model.notes, note] }
+}
+
 /**
- * A network to choose formats for. One that is quantized already is refused: its weights have lost what a search would
- * measure, and its own rounding would be counted for the plan's.
+ * A network to choose formats for: of one that is quantized already, the float network that its codes stand for. Products
+ * that stay on integers are refused, since their own rounding would be counted for the plan's.
  */
 export const readFloatModel = Effect.fn(function* (
   file: string,
   options: Model.ReadOptions = {}
 ): Effect.fn.Return<Model.Model, RequestFailure> {
   const model = yield* readModel(file, options)
-  if (model.quantization === undefined) return model
-  const { kinds, layers } = model.quantization
-  const bits = [...new Set(layers.map(({ weightBits }) => weightBits))].join(", ")
-  return yield* new UnusableRequest({
-    why: `${file} is quantized already (${kinds.join(", ")}${bits === "" ? "" : `, weights of ${bits} bits`}): give the float network it was made from; \`bitbudget inspect\` shows its layers`
-  })
+  const carried = new Map(model.carried.map((node) => [node.node, node]))
+  const stuck = model.quantization?.layers.find(({ node }) => carried.has(node))
+  if (stuck !== undefined)
+    return yield* new UnusableRequest({
+      why: `${file} is quantized already, and the weights of node ${stuck.node} (${stuck.op}) stay codes: ${carried.get(stuck.node)!.why}; give the float network it was made from`
+    })
+  return asFloat(model)
 })
 
 /** Sizes of open input dimensions as the samples have them. */

@@ -11,13 +11,13 @@ import {
   Weights
 } from "@bitbudget/quant"
 import { Effect } from "effect"
-import type { RequestFailure } from "../errors.ts"
+import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { writeFile } from "../files.ts"
 import { inForm, openForm } from "../openForm.ts"
 import type { QuantizeResult } from "../results/network.ts"
 import { type TextOptions, withData } from "./data.ts"
 import { planFor, quantizedFor } from "./formats.ts"
-import { readFloatModel } from "./model.ts"
+import { layerless, readFloatModel } from "./model.ts"
 import { formOf, type Target, writtenFor } from "./target.ts"
 
 const granularityOf = (format: WeightFormat.WeightFormat): string => {
@@ -45,6 +45,8 @@ export const quantize = Effect.fn("quantize")(function* (request: {
           data: undefined
         }
       : yield* withData({ ...request, data: request.data }, readFloatModel)
+  const nothing = layerless(model)
+  if (nothing !== undefined) return yield* new UnusableRequest({ why: nothing })
   const { graph } = model
   const plan = yield* planFor(model, request.plan)
   const { choices } = plan

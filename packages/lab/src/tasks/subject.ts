@@ -11,7 +11,7 @@ import { openForm } from "../openForm.ts"
 import { beyond } from "./data.ts"
 import { planFor } from "./formats.ts"
 import { phased, type PhaseName, phaseWork } from "./phases.ts"
-import { isLayerList, readLayerList, readModel } from "./model.ts"
+import { asFloat, isLayerList, leftOut, readLayerList, readModel } from "./model.ts"
 
 export interface Request {
   readonly model: string
@@ -69,7 +69,7 @@ const worked = Effect.fn(function* ({
   RequestFailure
 > {
   if (phase === undefined) {
-    const read = yield* readModel(model, reading)
+    const read = asFloat(yield* readModel(model, reading))
     return { read, workload: Batch.workloadAt(read.graph, batch) }
   }
   const phases = yield* phased(model, reading)
@@ -95,7 +95,7 @@ export const modelSubject = Effect.fn(function* (
       return {
         precisionOf: Riders.precisionOfPlan(workload, (layer) => precisions.get(layer) ?? otherwise),
         fileBytes: FileBytes.predict(structure, layers, choices),
-        notes
+        notes: [...notes, ...leftOut(read)]
       }
     })
   return { workload, planned }

@@ -9,7 +9,7 @@ import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { readText, writeFile } from "../files.ts"
 import type { TranslateResult } from "../results/translate.ts"
 import { withData } from "./data.ts"
-import { planFor, quantizedFor } from "./formats.ts"
+import { needsNoData, planFor, quantizedFor } from "./formats.ts"
 import { readFloatModel } from "./model.ts"
 
 interface Request {
@@ -52,7 +52,9 @@ export const translateTo = Effect.fn("translateTo")(function* (
   if (nameless.length > 0) return yield* unusable(nameless.join("\n"))
   const settled = Dialects.settle(dialect, layers, plan.choices)
   const choices = new Map([...settled].map(([id, { said }]) => [id, said]))
-  const reads = layers.find(({ id }) => choices.get(id)!.activations.kind === "int")
+  const reads = needsNoData(model, choices)
+    ? undefined
+    : layers.find(({ id }) => choices.get(id)!.activations.kind === "int")
   if (data === undefined && reads !== undefined && dialect.needsRanges)
     return yield* unusable(
       `${dialect.title} hold the ranges of activations (of what layer ${reads.id} reads first), which come from data: add --data`

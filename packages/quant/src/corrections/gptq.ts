@@ -59,16 +59,17 @@ export const prepare = (gram: Float64Array, size: number, damping = 0.01): Prepa
   return { size, h, feedback, order }
 }
 
-/** δᵀHδ. */
-const objective = ({ size, h }: Prepared, delta: Float64Array): number => {
+/** δᵀ(Hδ). */
+const product = (delta: Float64Array, gradient: Float64Array): number => {
   let total = 0
-  for (let i = 0; i < size; i++) {
-    if (delta[i] === 0) continue
-    let row = 0
-    for (let j = 0; j < size; j++) row += h[i * size + j]! * delta[j]!
-    total += delta[i]! * row
-  }
+  for (let i = 0; i < delta.length; i++) total += delta[i]! * gradient[i]!
   return total
+}
+
+interface Swept {
+  /** δᵀHδ of the codes that were given, and of those that were found. */
+  readonly before: number
+  readonly after: number
 }
 
 /** Moves single weights to their best level given the others; `delta` = ŵ − w and `values` are changed. */
@@ -79,12 +80,13 @@ const sweep = (
   delta: Float64Array,
   levelsOf: (k: number) => Float32Array,
   sweeps: number
-): void => {
+): Swept => {
   const gradient = new Float64Array(size)
   for (let i = 0; i < size; i++) {
     if (delta[i] === 0) continue
     for (let j = 0; j < size; j++) gradient[j]! += h[i * size + j]! * delta[i]!
   }
+  const before = product(delta, gradient)
   for (let turn = 0; turn < sweeps; turn++) {
     let moved = false
     for (let j = 0; j < size; j++) {
@@ -99,8 +101,9 @@ const sweep = (
       delta[j]! += step
       for (let i = 0; i < size; i++) gradient[i]! += h[j * size + i]! * step
     }
-    if (!moved) return
+    if (!moved) break
   }
+  return { before, after: product(delta, gradient) }
 }
 
 export interface Rounded {
@@ -131,14 +134,13 @@ export const roundChannel = (
     }
     return { values, delta }
   }
-  const plain = round(false)
-  const plainObjective = objective(prepared, plain.delta)
-  const candidates = [round(true), plain].map(({ values, delta }) => {
-    sweep(prepared, w, values, delta, levelsOf, sweeps)
-    return { values, objective: objective(prepared, delta) }
+  const swept = ({ values, delta }: { readonly values: Float64Array; readonly delta: Float64Array }) => ({
+    values,
+    ...sweep(prepared, w, values, delta, levelsOf, sweeps)
   })
-  const best = candidates[0]!.objective <= candidates[1]!.objective ? candidates[0]! : candidates[1]!
+  const [fed, plain] = [swept(round(true)), swept(round(false))]
+  const best = fed.after <= plain.after ? fed : plain
   const result = new Float64Array(size)
   for (let j = 0; j < size; j++) result[order[j]!] = best.values[j]!
-  return { values: result, objective: best.objective, nearest: plainObjective }
+  return { values: result, objective: best.after, nearest: plain.before }
 }

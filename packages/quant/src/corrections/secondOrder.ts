@@ -14,7 +14,7 @@ import { type Encoded, levels, quantize, recode } from "../weights/kinds.ts"
 import { extremes, type Fitting } from "../weights/Fitting.ts"
 import { weightsOf } from "../Weights.ts"
 import { curvatures } from "../calibration/curvature.ts"
-import { prepare, roundChannel } from "./gptq.ts"
+import { type Prepared, prepare, roundChannel } from "./gptq.ts"
 import { gridOf } from "./grid.ts"
 import { prepareSides, Rounding, type Sides } from "./kronecker.ts"
 
@@ -24,30 +24,36 @@ export interface Bought {
   readonly nearest: number
 }
 
+/** What the channels of each group of a layer need. */
+export const preparedOf = ({ values, size, groups }: Gram): ReadonlyArray<Prepared | undefined> =>
+  Array.from({ length: groups }, (_, group) =>
+    prepare(values.subarray(group * size * size, (group + 1) * size * size), size)
+  )
+
 /** A layer's codes by second-order rounding, with the levels of `encoded`. */
 export const roundLayer = (
   graph: Graph.Graph,
   layer: Layer.Layer,
   encoded: Encoded,
-  gram: Gram
+  { size, groups }: Gram,
+  prepared: ReadonlyArray<Prepared | undefined>
 ): { readonly encoded: Encoded; readonly bought: Bought } | undefined => {
   const levelsOf = levels(encoded)
   if (levelsOf === undefined) return undefined
-  const { size, groups } = gram
   const rows = rowsOf(layer, weightsOf(graph, layer))
   const channels = rows.length / size
   const rounded = new Float64Array(rows.length)
   let [objective, nearest] = [0, 0]
   for (let group = 0; group < groups; group++) {
     const [from, to] = [(group * channels) / groups, ((group + 1) * channels) / groups]
-    const prepared = prepare(gram.values.subarray(group * size * size, (group + 1) * size * size), size)
+    const own = prepared[group]
     for (let channel = from; channel < to; channel++) {
-      const own = rows.subarray(channel * size, (channel + 1) * size)
-      if (prepared === undefined) {
-        rounded.set(own, channel * size)
+      const weights = rows.subarray(channel * size, (channel + 1) * size)
+      if (own === undefined) {
+        rounded.set(weights, channel * size)
         continue
       }
-      const result = roundChannel(prepared, own, (k) => levelsOf(position(layer, channel, k)))
+      const result = roundChannel(own, weights, (k) => levelsOf(position(layer, channel, k)))
       rounded.set(result.values, channel * size)
       objective += result.objective
       nearest += result.nearest
@@ -100,6 +106,7 @@ export const secondOrder = <E>(
       const gram = seen.get(layer.id)
       if (gram === undefined) return own
       const importance = importanceOf(layer, gram)
+      const prepared = preparedOf(gram)
       const fittings: ReadonlyArray<Fitting> = [extremes, { objective: "leastSquares", importance }]
       return fittings
         .flatMap(
@@ -108,7 +115,8 @@ export const secondOrder = <E>(
               graph,
               layer,
               quantize(weightsOf(graph, layer), layer.channelAxis, weights, fitting),
-              gram
+              gram,
+              prepared
             ) ?? []
         )
         .reduce((best, next) => (next.bought.objective < best.bought.objective ? next : best), {

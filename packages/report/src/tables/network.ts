@@ -33,21 +33,23 @@ const remarks = ({ others, carried, quantization, notes, unsupported }: Inspecte
   ...(quantization === null
     ? []
     : [
-        `quantized already (${quantization.kinds.join(", ")}): ${quantization.layers.length} ${quantization.layers.length === 1 ? "product" : "products"}, weights of ${[...new Set(quantization.layers.map(({ weightBits }) => weightBits))].join(", ")} bits`
+        `quantized already (${quantization.kinds.join(", ")}): ${quantization.layers.length} ${quantization.layers.length === 1 ? "product" : "products"}, weights of ${[...new Set(quantization.layers.map(({ weightBits }) => weightBits))].join(", ")} bits; its own formats are the plan "own"`
       ]),
   ...notes.map((note) => `note: ${note}`),
   ...unsupported.map(({ node, op, why }) => `cannot be read: node ${node} (${op}): ${why}`)
 ]
 
-export const inspect = (inspected: Inspected): string =>
-  [
+export const inspect = (inspected: Inspected): string => {
+  const isQuantized = inspected.layers.some(({ format }) => format !== null)
+  return [
     totals(inspected),
     "",
     table(
-      ["layer", "op", "weights", "output", "params", "MACs"],
+      ["layer", "op", ...(isQuantized ? ["format"] : []), "weights", "output", "params", "MACs"],
       inspected.layers.map((layer) => [
         middle(layer.name, 24),
         layer.op,
+        ...(isQuantized ? [layer.format] : []),
         layer.weightShape && shape(layer.weightShape),
         layer.outputShape && shape(layer.outputShape),
         figure(layer.params),
@@ -56,6 +58,7 @@ export const inspect = (inspected: Inspected): string =>
     ),
     ...remarks(inspected)
   ].join("\n")
+}
 
 type Evaluated = Results.EvaluateResult
 

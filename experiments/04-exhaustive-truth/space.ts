@@ -1,4 +1,4 @@
-/** The space whose every plan is measured: ResNet-8, all layers between its first and its last free, at three widths. */
+/** The space whose every plan is measured: ResNet-8, the six convolutions of its blocks free, at three widths. */
 import { Profiles } from "@bitbudget/device"
 import { Layer, Model } from "@bitbudget/graph"
 import { type Budget, Choice, type Plan } from "@bitbudget/lab"
@@ -18,19 +18,23 @@ const widths = ["w2a8", "w4a8", "w8a8"]
 /** Samples of the tuning data that plans are compared on, and of the test data that judge them. */
 export const SAMPLES = 1000
 
+/** Layers with something to choose: those of the blocks, without the shortcuts. */
+export const isFree = ({ name }: Layer.Layer): boolean => /^layer\d\/conv/.test(name)
+
 /** What the space is searched for. */
 export const requestFor = (budgets: ReadonlyArray<Budget.Budget>) =>
   Effect.gen(function* () {
     const model = yield* Model.read(here("models/resnet8.onnx"))
-    const ids = Layer.layersOf(model.graph).map(({ id }) => id)
+    const layers = Layer.layersOf(model.graph)
+    const [free, locked] = [layers.filter(isFree), layers.filter((layer) => !isFree(layer))]
     const choices = widths.map((id) => Choice.parse(id)!)
     const request: Plan.Request = {
       model,
       profile: yield* Profiles.load(DEVICE, fileURLToPath(new URL("../../hw-profiles", import.meta.url))),
       data: yield* Data.open(here("data/fashion-mnist/fashion-mnist.json")),
       budgets,
-      offers: ids.slice(1, -1).map((pattern) => ({ pattern, choices })),
-      locks: [ids[0]!, ids.at(-1)!].map((pattern) => ({ pattern, choice: Choice.wa(8, 8) })),
+      offers: free.map(({ id }) => ({ pattern: id, choices })),
+      locks: locked.map(({ id }) => ({ pattern: id, choice: Choice.wa(8, 8) })),
       ties: "shared",
       ignoreCapacity: false,
       metric: "auto",
@@ -62,6 +66,6 @@ export const rowOf = (
   plan: Choice.Choices
 ): string =>
   opened.layers
-    .slice(1, -1)
+    .filter(isFree)
     .map(({ id }) => Choice.show(plan.get(id)!).slice(1, -2))
     .join("")

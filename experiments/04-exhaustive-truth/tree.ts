@@ -1,6 +1,6 @@
 /**
  * Every plan of a space, run with what plans share run once: the network is cut where each layer's choice first matters, and
- * a piece runs once for each combination of choices before it. Six layers at three widths take a tenth of the
+ * a piece runs once for each combination of choices before it. Six layers at three widths take a quarter of the
  * multiplications of 729 whole networks.
  */
 import { Graph, Model, Tensor } from "@bitbudget/graph"

@@ -6,12 +6,14 @@
  */
 import { type Graph, type GraphBuilder, Tensor } from "@bitbudget/graph"
 import type { Choices } from "./format/Choice.ts"
+import { withRoomForBiases } from "./arithmetic/biasRoom.ts"
 import { integerBias } from "./arithmetic/integerBias.ts"
 import { productOf } from "./product.ts"
 import { plain, type QuantizedNetwork } from "./QuantizedNetwork.ts"
 import type { Ranges } from "./Ranges.ts"
 import type { Activation, LayerRewriter } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
+import { requantized } from "./stream.ts"
 import { dequantize } from "./weights/kinds.ts"
 
 /** Adds the rounded activation and returns its name. */
@@ -30,6 +32,7 @@ export const roundedActivation = (
 /** Weights, activations and the biases of integer products rounded. */
 export const simulation = (network: QuantizedNetwork): LayerRewriter => {
   const product = productOf(new Set(network.graph.inputs.map(({ name }) => name)))
+  const codes = requantized(network.graph, network.choices)
   return {
     form: () => "rounded",
     weights: (builder, layer, encoded) => builder.constant(dequantize(encoded), `${layer.weight}/rounded`),
@@ -38,15 +41,19 @@ export const simulation = (network: QuantizedNetwork): LayerRewriter => {
       const name = layer.node.inputs[2]!
       const bias = network.graph.constants.get(name)!
       const isOneEach = Tensor.size(bias) === layer.weightShape[layer.channelAxis]
-      if (!("scales" in encoded) || !isOneEach || product(layer, choice) === "float") return name
+      // Kernels round the bias where they requantize the sum; a sum that leaves as floats gets its bias in floats.
+      const isInteger = product(layer, choice) !== "float" && codes.has(layer.output)
+      if (!("scales" in encoded) || !isOneEach || !isInteger) return name
       return builder.constant(integerBias(bias, encoded.scales, activationScale), `${name}/steps`)
     }
   }
 }
 
 /** The network as it would compute. */
-export const simulate = (network: QuantizedNetwork): Graph.Graph =>
-  rewriteLayers(network, simulation(network))
+export const simulate = (network: QuantizedNetwork): Graph.Graph => {
+  const roomy = withRoomForBiases(network)
+  return rewriteLayers(roomy, simulation(roomy))
+}
 
 /** The same with plain rounding. `ranges` must cover the inputs of layers with integer activations. */
 export const rewrite = (graph: Graph.Graph, choices: Choices, ranges: Ranges): Graph.Graph =>

@@ -4,6 +4,7 @@
  */
 import type { Graph, GraphBuilder } from "@bitbudget/graph"
 import { Model, Tensor } from "@bitbudget/graph"
+import { withRoomForBiases } from "./arithmetic/biasRoom.ts"
 import type { Choices } from "./format/Choice.ts"
 import { productOf } from "./product.ts"
 import { plain, type QuantizedNetwork } from "./QuantizedNetwork.ts"
@@ -44,7 +45,7 @@ const packedActivation = (builder: GraphBuilder, { value, bits, scale, zeroPoint
 /** The network with packed weights and quantized activations. */
 export const deploy = (network: QuantizedNetwork): Graph.Graph => {
   const product = productOf(new Set(network.graph.inputs.map(({ name }) => name)))
-  return rewriteLayers(network, {
+  return rewriteLayers(withRoomForBiases(network), {
     form: product,
     weights: (builder, layer, encoded, choice) =>
       emit(builder, layer.weight, encoded, product(layer, choice)),

@@ -12,11 +12,13 @@ import type { Product } from "./weights/WeightKind.ts"
  * Processors without VNNI add pairs of (unsigned activation × signed weight) in 16 bits and saturate: with 8-bit weights on
  * the codes of a network's input, which are dense and large, that changed 125 of 2,000 predictions of a ResNet-8. Unsigned
  * weights have a kernel that does not, at little cost in a first layer.
+ *
+ * Weights that are the left operand have their scales along the rows of the result, which its integer kernels do not take.
  */
 export const productOf =
   (inputs: ReadonlySet<string>) =>
-  ({ input }: Layer.Layer, { weights, activations }: Choice): Product =>
-    activations.kind !== "int" || activations.bits !== 8 || !hasIntegerKernels(weights)
+  ({ input, weightInput }: Layer.Layer, { weights, activations }: Choice): Product =>
+    activations.kind !== "int" || activations.bits !== 8 || weightInput === 0 || !hasIntegerKernels(weights)
       ? "float"
       : inputs.has(input)
         ? "unsigned"

@@ -77,3 +77,20 @@ export const streamed = (graph: Graph.Graph, choices: Choices): ReadonlySet<stri
     )
   ])
 }
+
+/** Values that all their readers take as codes, passed on or not: what makes them can requantize its sums itself. */
+export const requantized = (graph: Graph.Graph, choices: Choices): ReadonlySet<string> => {
+  const readers = Graphs.consumers(graph)
+  const layers = new Map(Layer.layersOf(graph).map((layer) => [layer.id, layer]))
+  const stream = streamed(graph, choices)
+  const isRead = (value: string): boolean => {
+    if (graph.outputs.includes(value)) return false
+    return (readers.get(value) ?? []).every((node) => {
+      const layer = layers.get(node.name)
+      if (layer !== undefined)
+        return layer.input === value && choices.get(layer.id)?.activations.kind === "int"
+      return stream.has(value) || (passing.has(node.op) && isRead(node.outputs[0]!))
+    })
+  }
+  return new Set([...layers.values()].map(({ output }) => output).filter(isRead))
+}

@@ -1,9 +1,17 @@
 /** Integer arithmetic against the same network worked out with big integers, one multiplication at a time. */
-import { Model, Tensor } from "@bitbudget/graph"
+import { GraphBuilder, Model, Tensor } from "@bitbudget/graph"
 import * as fc from "fast-check"
 import * as ort from "onnxruntime-node"
 import { describe, expect, it } from "vitest"
-import { Affine, Choice, FakeQuant, IntegerArithmetic, QuantizedNetwork, type Ranges } from "../src/index.ts"
+import {
+  Affine,
+  Choice,
+  FakeQuant,
+  IntegerArithmetic,
+  Pack,
+  QuantizedNetwork,
+  type Ranges
+} from "../src/index.ts"
 import { residual, residualShape, wave } from "./networks.ts"
 
 const { channels: CHANNELS, size: SIZE, classes: CLASSES } = residualShape
@@ -189,5 +197,62 @@ describe("integer arithmetic", () => {
     expect(IntegerArithmetic.compute(weightsOnly).notes).toEqual([
       "computed in float, since the plan has no codes there: conv1, conv2, sum (Add), mean (GlobalAveragePool), gemm"
     ])
+  })
+
+  it("has scales along the rows where weights are the left operand, and packs such products in float", async () => {
+    const builder = new GraphBuilder("left")
+    const x = builder.input("x", "float32", [1, CHANNELS, SIZE, SIZE])
+    const rows = builder.add("Reshape", [x], { shape: [CHANNELS * SIZE, SIZE] }, { name: "rows" })
+    const weights = builder.constant(Tensor.float32([5, CHANNELS * SIZE], wave(5 * CHANNELS * SIZE, 1)), "w")
+    const y = builder.add("MatMul", [weights, rows], {}, { name: "left" })
+    const left = builder.finish([y])
+    const network = QuantizedNetwork.plain(
+      left,
+      new Map([["left", Choice.wa(8, 8)]]),
+      new Map([[rows, { low: -4, high: 6 }]])
+    )
+    const input = wave(CHANNELS * AREA, 2)
+    const simulated = await run(Model.encode(FakeQuant.simulate(network)), input)
+    const size = Math.max(...simulated.map(Math.abs))
+    for (const graph of [IntegerArithmetic.compute(network).graph, Pack.deploy(network)]) {
+      const computed = await run(Model.encode(graph), input)
+      computed.forEach((value, i) => expect(Math.abs(value - simulated[i]!)).toBeLessThan(1e-5 * size))
+    }
+  })
+
+  it.each([
+    ["weights near nothing", 1e-12],
+    ["weights of zero", 0]
+  ])("a channel of %s keeps its bias", async (_, size) => {
+    const dead = {
+      ...graph,
+      constants: new Map([
+        ...graph.constants,
+        [
+          "w1",
+          Tensor.float32(
+            [CHANNELS, CHANNELS, 3, 3],
+            wave(CHANNELS * CHANNELS * 9, 0).map((w, i) => (i < CHANNELS * 9 ? size * w : w))
+          )
+        ] as const,
+        ["b1", Tensor.float32([CHANNELS], [5, 0, -2])] as const
+      ])
+    }
+    for (const bits of [1, 8]) {
+      const choices = new Map(
+        ["conv1", "conv2", "gemm"].map((id) => [id, Choice.wa(id === "conv1" ? bits : 8, 8)])
+      )
+      const network = QuantizedNetwork.plain(dead, choices, ranges)
+      // The bias alone is what the channel is: 5, far from 0 and from the range's ends.
+      const seen = { ...FakeQuant.simulate(network), outputs: [names.relu] }
+      const first = (await run(Model.encode(seen), wave(CHANNELS * AREA, 3))).slice(0, AREA)
+      for (const value of first) expect(value).toBeCloseTo(5, bits === 1 && size > 0 ? 1 : 3)
+      const input = wave(CHANNELS * AREA, 3)
+      const simulated = await run(Model.encode(FakeQuant.simulate(network)), input)
+      for (const other of [Pack.deploy(network), IntegerArithmetic.compute(network).graph]) {
+        const computed = await run(Model.encode(other), input)
+        computed.forEach((value, i) => expect(Math.abs(value - simulated[i]!)).toBeLessThan(8))
+      }
+    }
   })
 })

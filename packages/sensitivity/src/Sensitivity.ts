@@ -78,6 +78,8 @@ export interface Options<F = never> {
   /** Calibrated ranges of layers' inputs; the extremes over the samples when absent. */
   readonly ranges?: Ranges.Ranges
   readonly metrics?: ReadonlyArray<Metric>
+  /** Metrics that are taken however long they take. */
+  readonly always?: ReadonlyArray<Metric>
   /** Of a metric the network does not allow: an error where metrics are named, a note where they are not. */
   readonly whenUnavailable?: "fail" | "note"
   /** 0 when absent. */
@@ -180,15 +182,16 @@ export const analyze: <F = never>(
   const { graph, notes: known } = Network.separated(judged.graph, named(loss))
   const seed = options.seed ?? 0
   const stage: Stage<F> = options.stage ?? withoutStore
+  const always = options.always ?? []
   const usual = affordable(
-    options.metrics ?? defaultMetrics,
+    (options.metrics ?? defaultMetrics).filter((metric) => !always.includes(metric)),
     graph,
     Math.min(options.samples, split.size),
     choices
   )
   // What was asked for by name is taken, however long.
   const chosen = options.metrics === undefined || options.whenUnavailable === "note"
-  const wanted = new Set(chosen ? usual.metrics : options.metrics)
+  const wanted = new Set(chosen ? [...always, ...usual.metrics] : options.metrics)
   const layers = Layer.layersOf(graph)
   const samples = Math.min(options.samples, split.size)
   const statement = Curvature.gaussNewtonEqualsHessian(graph, named(loss))

@@ -79,10 +79,10 @@ export const uniforms = (opened: Opened): ReadonlyArray<Candidate> =>
     return choices === undefined ? [] : [{ name: Choice.show(choice), choices }]
   })
 
-const solved = Stage.plain<Solution.Solution>("solve", 2)
+const solved = Stage.plain<Solution.Solution>("solve", 3)
 const traded = Stage.make(
   "front",
-  3,
+  4,
   Schema.Array(
     Schema.Struct({
       limit: Schema.Number,

@@ -60,12 +60,17 @@ const leastActivations = ({
   const least = new Map<string, ActivationFormat.ActivationFormat>()
   for (const { id } of layers) {
     const offered = choices.get(id)!.map(({ activations }) => activations)
-    const [widest] = offered.toSorted((a, b) => b.bits - a.bits)
     const isOne = new Set(offered.map(ActivationFormat.show)).size === 1
     if (!isOne && offered.some(({ kind, bits }) => kind !== "int" || bits > 8)) return undefined
-    least.set(id, widest!)
+    least.set(id, offered.toSorted((a, b) => b.bits - a.bits)[0]!)
   }
-  return least
+  // Two widths of one value are two quantizations, which some plans have and others have not.
+  const isFree = layers.some(({ id, input }) => {
+    const width = (reader: string) => ActivationFormat.show(least.get(reader)!)
+    const hasChoice = new Set(choices.get(id)!.map(({ activations }) => activations.bits)).size > 1
+    return hasChoice && layers.some((other) => other.input === input && width(other.id) !== width(id))
+  })
+  return isFree ? undefined : least
 }
 
 export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {

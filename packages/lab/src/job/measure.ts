@@ -77,6 +77,7 @@ export const measure = Effect.fn("measure")(function* (
     split: tuning,
     samples,
     metrics,
+    ...(metric === "auto" ? {} : { always: [takenFrom[metric]] }),
     whenUnavailable: "note",
     seed,
     ...(metric === "auto" ? {} : { referee: false }),

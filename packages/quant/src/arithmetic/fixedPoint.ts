@@ -7,7 +7,7 @@ import { type GraphBuilder, Tensor } from "@bitbudget/graph"
 
 /** factor ≈ mantissa / 2^shift. */
 export interface Dyadic {
-  /** Of the bits asked for: 2^(bits−1) ≤ mantissa < 2^bits. */
+  /** Of the bits asked for: 2^(bits−1) ≤ mantissa < 2^bits, and zeros behind them for factors that large. */
   readonly mantissa: number
   readonly shift: number
 }
@@ -22,8 +22,10 @@ export const dyadic = (factor: number, bits: number): Dyadic => {
   // Rounding may carry into one more bit, and so may the logarithm's own error.
   const [mantissa, shift] =
     scaled >= 2 ** bits ? [Math.round(scaled / 2), bits - exponent - 1] : [scaled, bits - exponent]
-  if (shift >= 1 && shift <= MOST_SHIFT) return { mantissa, shift }
   if (shift > MOST_SHIFT) return { mantissa: 0, shift: 1 }
+  if (shift >= 1) return { mantissa, shift }
+  const whole = mantissa * 2 ** (1 - shift)
+  if (whole < 2 ** 31) return { mantissa: whole, shift: 1 }
   throw new Error(
     `a factor of ${factor} is too large for requantization: accumulators are finer than outputs`
   )

@@ -15,6 +15,7 @@ import { boundsAt } from "../Ranges.ts"
 import { rewriteLayers } from "../rewriteLayers.ts"
 import { combining, passing, STREAM_BITS, streamed } from "../stream.ts"
 import type { IntegerCodes } from "../weights/integer.ts"
+import { withRoomForBiases } from "./biasRoom.ts"
 import { absoluteSums, addExactProduct, isExact, largestSum } from "./exactProduct.ts"
 import { addRescale, addWrap, dyadic, type Dyadic } from "./fixedPoint.ts"
 import { accumulatorStep, biasSteps } from "./integerBias.ts"
@@ -62,12 +63,12 @@ const stepsOf = ({ codes, zeroPoints, shape, axis }: IntegerCodes): Float32Array
 
 /** `1, …, channels, …, 1` along the axis that a layer's output has its channels on. */
 const channelShape = (
-  { op, output }: Layer.Layer,
+  { op, output, weightInput }: Layer.Layer,
   graph: Graph.Graph,
   channels: number
 ): ReadonlyArray<number> => {
   const rank = Graphs.shapeOf(graph, output).length
-  const axis = op === "Conv" ? 1 : rank - 1
+  const axis = op === "Conv" ? 1 : rank - (weightInput === 0 ? 2 : 1)
   return Array.from({ length: rank }, (_, i) => (i === axis ? channels : 1))
 }
 
@@ -99,7 +100,8 @@ const productOf = (
 }
 
 /** The network in integer arithmetic. */
-export const compute = (network: QuantizedNetwork, arithmetic: Arithmetic = usualArithmetic): Computed => {
+export const compute = (asked: QuantizedNetwork, arithmetic: Arithmetic = usualArithmetic): Computed => {
+  const network = withRoomForBiases(asked)
   const { graph, choices, ranges } = network
   const layers = new Map(Layer.layersOf(graph).map((layer) => [layer.id, layer]))
   const readers = Graphs.consumers(graph)

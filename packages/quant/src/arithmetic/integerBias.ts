@@ -20,7 +20,9 @@ export const biasSteps = (
   activationScale: number
 ): ReadonlyArray<number> =>
   Array.from(Tensor.values(bias), (b, channel) => {
-    const steps = roundHalfEven(fround(b / accumulatorStep(scales, activationScale, channel)))
+    const step = accumulatorStep(scales, activationScale, channel)
+    // A channel of zeros without a bias has no scale.
+    const steps = step === 0 ? 0 : roundHalfEven(fround(b / step))
     return Math.min(MOST, Math.max(LEAST, steps))
   })
 

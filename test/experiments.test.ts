@@ -54,6 +54,19 @@ it("02: one network on four devices", async () => {
   }
 })
 
+it("04: every plan of the space is measured once", () => {
+  const [head, ...rows] = readFileSync(path.join(root, "experiments/04-exhaustive-truth/truth.csv"), "utf8")
+    .trim()
+    .split("\n")
+  expect(head).toBe("widths,tuningLoss,tuningHits,testLoss,testHits")
+  expect(new Set(rows.map((row) => row.split(",")[0])).size).toBe(3 ** 6)
+  const figures = rows.map((row) => row.split(",").slice(1).map(Number))
+  for (const [tuningLoss, tuningHits, testLoss, testHits] of figures) {
+    expect(Math.min(tuningLoss!, testLoss!)).toBeGreaterThan(0)
+    expect(Math.max(tuningHits!, testHits!)).toBeLessThanOrEqual(1000)
+  }
+})
+
 it("05: a quantized ReLU, each step worked out by hand", async () => {
   const { before, after, rows } = await told("experiments/05-quantized-relu/run.ts")
   // 8/255 and 5/255 in float32; −(−3)/(8/255) = 95.6.

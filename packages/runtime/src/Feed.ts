@@ -104,6 +104,12 @@ const widened = (value: Value.Value, dtype: Value.DType): Value.Value => {
   return Value.make(dtype, value.shape, data)
 }
 
+/** Caches that nothing was kept in: those the data have no array for. */
+const emptyCaches = (session: Session, { named }: Split, wanted: string | undefined) => {
+  const given = new Set([...named.map(({ name }) => name), wanted])
+  return Cache.cachesOf(session).filter(({ past }) => !given.has(past.name))
+}
+
 /** Every input the samples go to, checked against them. */
 const feedingsOf = (
   session: Session,
@@ -113,7 +119,7 @@ const feedingsOf = (
   Effect.gen(function* () {
     const mismatch = (problem: string, mend: string) =>
       new Mismatch({ model: session.name, file: split.file, problem, mend })
-    const cached = new Set(Cache.cachesOf(session).map(({ past }) => past.name))
+    const cached = new Set(emptyCaches(session, split, wanted).map(({ past }) => past.name))
     const inputs = session.inputs.filter(({ name }) => !cached.has(name))
     const names = inputs.map((input) => input.name).join(", ")
     const feedingOf = (port: Port, field: Field, of: Feeding["of"]): Effect.Effect<Feeding, Mismatch> => {
@@ -198,7 +204,7 @@ export const feederOf = (
   options: Options = {}
 ): Effect.Effect<(batch: Batch) => Readonly<Record<string, Value.Value>>, Failure> =>
   Effect.map(feedingsOf(session, split, options), (feedings) => (batch) => ({
-    ...Cache.empty(Cache.cachesOf(session), batch.to - batch.from),
+    ...Cache.empty(emptyCaches(session, split, options.input), batch.to - batch.from),
     ...Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch)]))
   }))
 
@@ -213,7 +219,7 @@ export const eachBatch = <E>(
   Effect.gen(function* () {
     const feedings = yield* feedingsOf(session, split, options)
     const total = Math.min(split.size, options.limit ?? split.size)
-    const caches = Cache.cachesOf(session)
+    const caches = emptyCaches(session, split, options.input)
     const fixed = feedings.map(({ port }) => port.shape[0]).find((rows) => typeof rows === "number")
     const batchSize = fixed ?? options.batchSize ?? batchSizeFor(session, split, outputs)
     if (!(batchSize >= 1)) throw new Error(`eachBatch: a batch of ${batchSize} samples`)

@@ -131,14 +131,13 @@ describe("two networks", () => {
 })
 
 describe("several inputs", () => {
-  const sum = tinyModel(
-    [{ op: "Add", inputs: ["a", "b"], outputs: ["y"] }],
-    ["a", "b"].map((name) => ({ name, dtype: "float32", shape: ["N", 2] })),
-    [{ name: "y", dtype: "float32", shape: ["N", 2] }]
-  )
+  const pair = (name: string) => ({ name, dtype: "float32", shape: ["N", 2] })
+  const sum = tinyModel([{ op: "Add", inputs: ["a", "b"], outputs: ["y"] }], ["a", "b"].map(pair), [
+    pair("y")
+  ])
   const rows = (...values: ReadonlyArray<number>) =>
     npy("<f8", [values.length / 2, 2], Float64Array.from(values))
-  const sums = (folder: string, file: Uint8Array) =>
+  const sums = (folder: string, file: Uint8Array, model = sum) =>
     inFolder(async () => {
       await writeFile(join(folder, "d.npz"), file)
       const split = (await run(Data.open(join(folder, "d.npz")))).whole!
@@ -146,7 +145,7 @@ describe("several inputs", () => {
       const { Effect } = await import("effect")
       return Effect.scoped(
         Effect.gen(function* () {
-          const session = yield* makeSession.make(sum)
+          const session = yield* makeSession.make(model)
           return yield* Evaluate.outputs(session, split, ["y"], [] as Array<number>, (all, { y }) => [
             ...all,
             ...Array.from(y!.data, Number)
@@ -163,6 +162,22 @@ describe("several inputs", () => {
         y: npy("<i4", [2], Int32Array.of(0, 1))
       })
       expect(await run(await sums(folder, file))).toEqual([11, 22, 33, 44])
+    }))
+
+  it("a state that the data have is fed, though it is called like a cache; one they do not have is empty", () =>
+    inFolder(async (folder) => {
+      const carries = tinyModel(
+        [
+          { op: "Add", inputs: ["a", "past_state_0"], outputs: ["y"] },
+          { op: "Add", inputs: ["b", "past_state_0"], outputs: ["present_state_0"] }
+        ],
+        ["a", "b", "past_state_0"].map(pair),
+        ["y", "present_state_0"].map(pair)
+      )
+      const arrays = { a: rows(1, 2, 3, 4), b: rows(5, 6, 7, 8) }
+      const state = { past_state_0: rows(10, 20, 30, 40) }
+      expect(await run(await sums(folder, npz({ ...arrays, ...state }), carries))).toEqual([11, 22, 33, 44])
+      expect(await run(await sums(folder, npz(arrays), carries))).toEqual([1, 2, 3, 4])
     }))
 
   it("a missing one is named", () =>

@@ -1,13 +1,15 @@
 /** Inputs of a sweep by their digests: what belongs to them, where they lie on another machine, how much a machine keeps. */
 import { Effect } from "effect"
+import { spawnSync } from "node:child_process"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs"
-import { tmpdir } from "node:os"
+import { hostname, tmpdir } from "node:os"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
 import { Database, Fleet, type Sweep } from "../src/index.ts"
 import * as Inputs from "../src/sweeps/Inputs.ts"
 import { tooOld } from "../src/sweeps/Queue.ts"
+import { ownFolder } from "../src/sweeps/Worker.ts"
 import { places } from "./support/places.ts"
 import * as Tiny from "./tiny.ts"
 
@@ -129,6 +131,24 @@ describe.each(places.filter(({ kind }) => kind === "PostgreSQL"))(
     })
   }
 )
+
+it("a worker removes folders of workers that died on its machine, and of no other", async () => {
+  const cache = scratch()
+  const dead = spawnSync(process.execPath, ["--version"]).pid
+  const left = [
+    `${hostname()}.${process.ppid}.aaaaaa`,
+    `${hostname()}.b.${dead}.aaaaaa`,
+    `elsewhere.${dead}.aaaaaa`
+  ]
+  for (const name of [...left, `${hostname()}.${dead}.aaaaaa`])
+    fs.mkdirSync(path.join(cache, "workers", name), { recursive: true })
+  const names = () => fs.readdirSync(path.join(cache, "workers")).toSorted()
+  await Effect.gen(function* () {
+    const own = path.basename(yield* ownFolder(cache))
+    expect(names()).toEqual([...left, own].toSorted())
+  }).pipe(Effect.scoped, Effect.runPromise)
+  expect(names()).toEqual(left.toSorted())
+})
 
 it("a server that cannot do it is refused with its version", () => {
   expect(tooOld("postgres://db/x", 110_022)?.message).toMatch(

@@ -72,17 +72,20 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-/** A folder of this process, in which those of processes that died are removed. */
-const ownFolder = (cache: string): Effect.Effect<string, FileFailure, Scope.Scope> =>
+/** A folder of this process; those of processes of this machine that died are removed, others may share the cache. */
+export const ownFolder = (cache: string): Effect.Effect<string, FileFailure, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.try({
       try: () => {
-        const parent = path.join(cache, "workers")
+        const [parent, own] = [path.join(cache, "workers"), `${hostname()}.`]
         fs.mkdirSync(parent, { recursive: true })
-        for (const name of fs.readdirSync(parent))
-          if (!isAlive(Number(name.split(".")[0])))
+        for (const name of fs.readdirSync(parent)) {
+          // `<host>.<pid>.<random>`; the name of a machine may have dots, too.
+          const [, pid] = name.startsWith(own) ? (/^(\d+)\.\w+$/.exec(name.slice(own.length)) ?? []) : []
+          if (pid !== undefined && !isAlive(Number(pid)))
             fs.rmSync(path.join(parent, name), { recursive: true, force: true })
-        return fs.mkdtempSync(path.join(parent, `${process.pid}.`))
+        }
+        return fs.mkdtempSync(path.join(parent, `${own}${process.pid}.`))
       },
       catch: (cause) => new FileFailure({ file: cache, why: `cannot be the cache: ${reason(cause)}` })
     }),

@@ -30,6 +30,11 @@ const filesIn = (folder: string): ReadonlyArray<readonly [string, string]> =>
         .digest("hex")
     ])
 
+/** A server that takes no cells of some kind, until the trigger `refuse` is dropped. */
+const refuseCells = (which: string): string =>
+  `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no cells'; END $$;
+  CREATE TRIGGER refuse BEFORE INSERT ON sweep_queue FOR EACH ROW WHEN (${which}) EXECUTE FUNCTION refuse()`
+
 describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
   let server: Postgres.Server
   let made = 0
@@ -154,6 +159,45 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       server.sql(name, "SELECT (SELECT count(*) FROM sweep_queue) + (SELECT count(*) FROM sweepfiles)")
     ).toBe("0")
     expect(server.sql(name, "SELECT status FROM runs")).toBe("done")
+  })
+
+  it("a recording that was interrupted and cancelled goes on when it is recorded again", async () => {
+    const [name, db] = database()
+    const experiment = await Experiment.make(10)
+    // The same under another name has cells of its own.
+    expect(record(experiment, db, "--name", "other").code).toBe(0)
+    server.sql(name, refuseCells("NEW.element LIKE '%gap9%'"))
+    expect(record(experiment, db, "--name", "s").code).toBe(1)
+    server.sql(name, "DROP TRIGGER refuse ON sweep_queue")
+    run("runs", "cancel", "s", "--db", db)
+    const resumed = run("runs", "resume", "s", "--db", db)
+    expect([resumed.code, resumed.error]).toEqual([
+      1,
+      expect.stringMatching(/cancelled before all its cells were recorded: give the same `bitbudget run`/)
+    ])
+    expect(record(experiment, db, "--name", "s").code).toBe(0)
+    expect(worker(db).code).toBe(0)
+    expect(status(db).sweeps).toMatchObject([
+      { sweep: "s", status: "done", done: 10 },
+      { sweep: "other", status: "done", done: 10 }
+    ])
+  })
+
+  it("cells whose retry the database refuses keep their outcomes", async () => {
+    const [name, db] = database()
+    const experiment = await Experiment.make(10)
+    fs.writeFileSync(
+      path.join(experiment, "plan.json"),
+      JSON.stringify({ ...Experiment.planOf(10), devices: ["gap9"], budgets: [["size<=1%"]] })
+    )
+    record(experiment, db, "--name", "s")
+    expect(worker(db).code).toBe(0)
+    server.sql(name, refuseCells("TRUE"))
+    expect(run("runs", "retry", "s", "--failed", "--db", db).code).toBe(1)
+    expect(status(db, "s").sweeps).toMatchObject([{ status: "done", failed: 1 }])
+    server.sql(name, "DROP TRIGGER refuse ON sweep_queue")
+    expect(run("runs", "retry", "s", "--failed", "--db", db).code).toBe(0)
+    expect(status(db, "s").sweeps).toMatchObject([{ status: "active", failed: 0, waiting: 1 }])
   })
 
   it("other versions do not take its cells: refused with both named", async () => {

@@ -52,6 +52,8 @@ export interface SweepRow extends Versions {
   readonly inputs: string
   readonly cells: number
   readonly recordedMs: number
+  /** Whether all its cells were put into their queues. */
+  readonly offered: boolean
 }
 
 const refuse = (why: string) => new UnusableRequest({ why })
@@ -71,9 +73,9 @@ export const find = Effect.fn("Sweeps.find")(function* (name: string) {
   return yield* refuse(`no sweep "${name}" is recorded: ${there}`)
 })
 
-/** A queue of a sweep's cells for a device. */
-const queueName = (identity: string, device: string): string =>
-  `${identity.slice(0, 16)}/${sha256(device).slice(0, 16)}`
+/** A queue of a sweep's cells for a device; sweeps of two names may be the same otherwise. */
+const queueName = ({ name, identity }: Pick<SweepRow, "name" | "identity">, device: string): string =>
+  `${sha256(JSON.stringify([name, identity])).slice(0, 16)}/${sha256(device).slice(0, 16)}`
 
 /** What waits in the queue. */
 export const QueuedCell = Schema.Struct({ sweep: Schema.String, cell: Cell })
@@ -91,14 +93,15 @@ const OFFERED_AT_ONCE = 500
 
 /** Cells put into the queues of their devices; those that are there already are left. `again` marks another try. */
 const offer = Effect.fnUntraced(function* (
-  { name, identity, attempts }: Pick<SweepRow, "name" | "identity" | "attempts">,
+  sweep: Pick<SweepRow, "name" | "identity" | "attempts">,
   cells: ReadonlyArray<Cell>,
   again = ""
 ) {
+  const { name, attempts } = sweep
   const { sql, safe, file } = yield* Database
   const queues = new Map<string, PersistedQueue.PersistedQueue<typeof QueuedCell.Type>>()
   for (const device of new Set(cells.map((cell) => cell.device))) {
-    const queue = queueName(identity, device)
+    const queue = queueName(sweep, device)
     queues.set(device, yield* queueOf(queue, attempts))
     yield* safe(
       sql`INSERT INTO sweepQueues ${sql.insert({ queue, sweep: name, device })} ON CONFLICT DO NOTHING`
@@ -165,16 +168,20 @@ export const record = Effect.fn("Sweeps.record")(function* (
       VALUES (${row.name}, ${identity}, ${row.status}, ${priority}, ${attempts}, ${row.plan}, ${row.inputs}, ${row.cells},
         ${versions.version}, ${versions.runtime}, ${sql.literal(SERVER_NOW_MS)}) ON CONFLICT DO NOTHING`)
   }
-  if (before === undefined || before.status === "recording") {
+  // A sweep that was cancelled is wanted again; one that is cancelled from now on is not.
+  if (before?.status === "cancelled")
+    yield* safe(sql`UPDATE sweeps SET status = CASE WHEN offered THEN 'active' ELSE 'recording' END
+      WHERE name = ${name} AND identity = ${identity} AND status = 'cancelled'`)
+  if (before?.offered !== true) {
     yield* Inputs.keep(
       manifest.files.map(({ path, sha256, bytes }) => ({ path, sha256, bytes, source: sources.get(path)! })),
       inputs
     )
     yield* offer({ name, identity, attempts: before?.attempts ?? attempts }, cells)
   }
-  // A sweep that is paused stays so; one that was cancelled is wanted again.
-  yield* safe(sql`UPDATE sweeps SET priority = ${priority},
-    status = CASE WHEN status IN ('recording', 'cancelled') THEN 'active' ELSE status END
+  // A sweep that is paused stays so.
+  yield* safe(sql`UPDATE sweeps SET priority = ${priority}, offered = TRUE,
+    status = CASE WHEN status = 'recording' THEN 'active' ELSE status END
     WHERE name = ${name} AND identity = ${identity}`)
   const recorded = yield* byName(name)
   return recorded?.identity === identity
@@ -248,6 +255,11 @@ export const change = Effect.fn("Sweeps.change")(function* (name: string, kind: 
     return yield* refuse(
       `sweep "${name}" is ${row.status}: only one that is ${from.join(" or ")} can be ${to}`
     )
+  // Only who has the inputs can go on with it.
+  if (kind === "resume" && row.status === "cancelled" && !row.offered)
+    return yield* refuse(
+      `sweep "${name}" was cancelled before all its cells were recorded: give the same \`bitbudget run\` with --queue again, which goes on recording it`
+    )
   yield* safe(sql`UPDATE sweeps SET status = ${to} WHERE name = ${name}`)
 })
 
@@ -315,9 +327,16 @@ export const retry = Effect.fn("Sweeps.retry")(function* (name: string, failed: 
   const plan = Schema.decodeUnknownSync(Schema.fromJsonString(SweepPlan))(row.plan)
   const cells = [...aside, ...(wanted.size === 0 ? [] : cellsOf(plan).filter(({ key }) => wanted.has(key)))]
   const [time] = yield* safe(sql.unsafe<{ nowMs: number }>(`SELECT ${SERVER_NOW_MS} AS nowMs`))
-  if (wanted.size > 0)
-    yield* safe(sql`DELETE FROM sweepOutcomes WHERE sweep = ${name} AND cell IN ${sql.in([...wanted])}`)
-  yield* offer(row, cells, `~${time!.nowMs}`)
+  // Both or neither: a cell with no outcome that waits in no queue would never end.
+  yield* safe(
+    sql.withTransaction(
+      Effect.gen(function* () {
+        if (wanted.size > 0)
+          yield* sql`DELETE FROM sweepOutcomes WHERE sweep = ${name} AND cell IN ${sql.in([...wanted])}`
+        yield* offer(row, cells, `~${time!.nowMs}`)
+      })
+    )
+  )
   return cells.length
 })
 

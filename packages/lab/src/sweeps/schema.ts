@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import { Migrator, SqlClient } from "effect/sql"
 
 /** What this version of the tool writes. */
-export const SWEEPS_LATEST = 1
+export const SWEEPS_LATEST = 2
 
 export const sweepTables = [
   `CREATE TABLE sweeps (
@@ -53,5 +53,10 @@ export const sweepMigrations = Migrator.fromRecord({
   "0001_sweeps": Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     for (const statement of sweepTables) yield* sql.unsafe(statement)
+  }),
+  // Whether all cells were put into their queues; of older sweeps it is not known, and recording them again puts the others.
+  "0002_offered": Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql`ALTER TABLE sweeps ADD COLUMN offered BOOLEAN NOT NULL DEFAULT FALSE`
   })
 })

@@ -132,6 +132,25 @@ describe.each(places.filter(({ kind }) => kind === "PostgreSQL"))(
   }
 )
 
+it("outputs that are there already are those of the recorded content, not of the name alone", async () => {
+  const folder = scratch()
+  const kept = (name: string, content: string) => ({
+    path: name,
+    sha256: createHash("sha256").update(content).digest("hex"),
+    bytes: content.length
+  })
+  for (const [name, content] of [
+    ["same", "1"],
+    ["other", "2"],
+    ["longer", "33"]
+  ] as const)
+    fs.writeFileSync(path.join(folder, name), content)
+  fs.mkdirSync(path.join(folder, "folder"))
+  const files = "same other longer folder missing".split(" ").map((name) => kept(name, "1"))
+  const lacking = await Effect.runPromise(Inputs.lacking(files, folder))
+  expect(lacking.map((file) => file.path)).toEqual(["other", "longer", "folder", "missing"])
+})
+
 it("a worker removes folders of workers that died on its machine, and of no other", async () => {
   const cache = scratch()
   const dead = spawnSync(process.execPath, ["--version"]).pid

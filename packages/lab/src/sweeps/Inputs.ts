@@ -231,6 +231,17 @@ const linked = (from: string, to: string): void => {
   }
 }
 
+/** Those of the files that are not in the folder, or with another content. */
+export const lacking = Effect.fn("Inputs.lacking")(function* (files: ReadonlyArray<Kept>, folder: string) {
+  return yield* Effect.filter(files, ({ path: name, sha256, bytes }) => {
+    const file = path.join(folder, name)
+    const info = fs.statSync(file, { throwIfNoEntry: false })
+    return info?.isFile() === true && info.size === bytes
+      ? Effect.map(digestOf(file), (found) => found !== sha256)
+      : Effect.succeed(true)
+  })
+})
+
 /** Makes the folder that the files stand for. */
 export const materialise = Effect.fn("Inputs.materialise")(function* (
   files: ReadonlyArray<Kept>,

@@ -1,6 +1,5 @@
 /** Following a sweep until no cell is left: how far it is, then what became of its cells, with their files. */
 import { Effect } from "effect"
-import * as fs from "node:fs"
 import * as path from "node:path"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { Database } from "../store/Database.ts"
@@ -39,8 +38,9 @@ export const follow = Effect.fn("Fleet.follow")(function* (
   const settled = yield* patiently(Sweeps.outcomes(row))
   for (const { outcome, files } of settled) {
     const folder = path.join(out, outcome.key)
-    if (files.every(({ path: name }) => fs.existsSync(path.join(folder, name)))) continue
-    yield* patiently(Inputs.materialise(files, folder, cache))
+    // A cell's folder is called by what was asked, and may be that of a sweep with other inputs.
+    const lacking = yield* Inputs.lacking(files, folder)
+    if (lacking.length > 0) yield* patiently(Inputs.materialise(lacking, folder, cache))
   }
   return settled.map(({ outcome }) => outcome)
 })

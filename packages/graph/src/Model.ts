@@ -10,13 +10,14 @@ import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import type { ModelProto } from "onnx-buf"
-import { ModelProtoSchema, ValueInfoProtoSchema } from "onnx-buf"
+import { ModelProtoSchema, TensorProto_DataType, ValueInfoProtoSchema } from "onnx-buf"
 import type { Shape } from "./ir/Dim.ts"
 import type { Graph } from "./ir/Graph.ts"
 import { Refusal, refuse } from "./ir/Refusal.ts"
 import type { DType } from "./ir/Tensor.ts"
 import { isFill, isFloat } from "./ir/Tensor.ts"
 import { isFolder, positionsOf as positionsIn, read as readFolder } from "./folder/folder.ts"
+import { pairs } from "./onnx/cache.ts"
 import { externalIn, externalLoader } from "./onnx/external.ts"
 import { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
 import type { UnsupportedNode } from "./onnx/errors.ts"
@@ -261,6 +262,51 @@ export const exposing = Effect.fn("Model.exposing")(function* (
       for (const name of values)
         if (!known.has(name)) proto.graph.output.push(create(ValueInfoProtoSchema, { name }))
       return toBinary(ModelProtoSchema, proto)
+    },
+    catch: (cause) => {
+      if (cause instanceof Refusal) return new MalformedModel({ file, why: cause.message })
+      throw cause
+    }
+  })
+})
+
+/** Types of floats that networks are analysed in float32 for, and that sessions are not fed. */
+const otherFloats: ReadonlySet<number> = new Set([
+  TensorProto_DataType.FLOAT16,
+  TensorProto_DataType.BFLOAT16,
+  TensorProto_DataType.DOUBLE
+])
+
+/** Why a session of the file's own bytes cannot be fed what one of the graph is, if it cannot. */
+const unlike = (proto: ModelProto, graph: Graph): string | undefined => {
+  const file = proto.graph
+  if (file === undefined) return "it contains no graph"
+  if (externalIn(proto).size > 0) return "it keeps weights in other files"
+  const constants = new Set(file.initializer.map(({ name }) => name))
+  const inputs = file.input.filter(({ name }) => !constants.has(name))
+  const typed = [...inputs, ...file.output].find(
+    ({ type }) => type?.value.case === "tensorType" && otherFloats.has(type.value.value.elemType)
+  )
+  if (typed !== undefined) return `${typed.name} is no float32`
+  const names = (infos: typeof inputs) => infos.map(({ name }) => name)
+  const fed = new Set([
+    ...graph.inputs.map(({ name }) => name),
+    ...pairs(names(inputs), names(file.output)).map(({ past }) => past)
+  ])
+  const unfed = inputs.find(({ name }) => !fed.has(name))
+  return unfed === undefined ? undefined : `its input ${unfed.name} is decided and not fed`
+}
+
+/**
+ * The bytes of a model's file, where a session of them takes and gives what one of its graph does (`encode`): weights all
+ * inside, float32 and the same inputs, caches aside; else why not.
+ */
+export const ownBytes = Effect.fn("Model.ownBytes")(function* ({ file, graph }: Model) {
+  const bytes = yield* readBytes(file)
+  return yield* Effect.try({
+    try: () => {
+      const why = unlike(parseProto(bytes), graph)
+      return why === undefined ? { bytes } : { why }
     },
     catch: (cause) => {
       if (cause instanceof Refusal) return new MalformedModel({ file, why: cause.message })

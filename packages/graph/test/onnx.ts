@@ -6,6 +6,8 @@ import {
   ModelProtoSchema,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
   TensorProto_DataType,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
@@ -103,3 +105,18 @@ export const proto = (
 
 export const file = (...given: Parameters<typeof proto>): Uint8Array =>
   toBinary(ModelProtoSchema, proto(...given))
+
+/** The file with one constant's content in another file of the folder, which is `content`. */
+export const keptOutside = (
+  name: string,
+  location: string,
+  ...given: Parameters<typeof proto>
+): { readonly file: Uint8Array; readonly content: Uint8Array } => {
+  const model = proto(...given)
+  const constant = model.graph!.initializer.find((tensor) => tensor.name === name)!
+  const content = constant.rawData
+  constant.rawData = new Uint8Array()
+  constant.dataLocation = TensorProto_DataLocation.EXTERNAL
+  constant.externalData = [create(StringStringEntryProtoSchema, { key: "location", value: location })]
+  return { file: toBinary(ModelProtoSchema, model), content }
+}

@@ -1,8 +1,12 @@
 /** `evaluate` as it looks into a plan: what changes sides, and which layer brings which error. */
+import { Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
-import { writeFileSync } from "node:fs"
+import { mkdtempSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
+import { file, FLOAT, FLOAT16, info, keptOutside, op, type Parts } from "../../graph/test/onnx.ts"
+import { npy, npz } from "../../runtime/test/support/files.ts"
 import { Tasks } from "../src/index.ts"
 import * as Tiny from "./tiny.ts"
 
@@ -33,6 +37,58 @@ it("gives the metrics that are asked for, of the plan and of the float network, 
   // Before anything is run, and by what the labels are.
   await expect(evaluate(dir, "w4a8", ["constructor"])).rejects.toThrow(/"constructor" is none of/)
   await expect(evaluate(dir, "w4a8", ["psnrDb"])).rejects.toThrow(/psnrDb cannot be measured/)
+})
+
+describe("a file that is quantized already", () => {
+  const weight = Tensor.tensor(
+    "int8",
+    [4, 3],
+    Array.from({ length: 12 }, (_, i) => ((i * 37) % 255) - 127)
+  )
+  /** `y = x · dequantized weight`, with inputs and outputs of a type. */
+  const network = (type: number): Parts => ({
+    nodes: [
+      op("DequantizeLinear", ["codes", "scale"], ["w"]),
+      op("Cast", ["x"], ["floats"], { to: { int: FLOAT } }),
+      op("MatMul", ["floats", "w"], ["product"], {}, { name: "product" }),
+      op("Cast", ["product"], ["y"], { to: { int: type } })
+    ],
+    inputs: [info("x", ["N", 4], type)],
+    outputs: [info("y", ["N", 3], type)],
+    constants: { codes: weight, scale: Tensor.scalar("float32", 0.01) }
+  })
+  const evaluated = async (model: Uint8Array, external?: Uint8Array) => {
+    const dir = mkdtempSync(path.join(tmpdir(), "bitbudget-quantized-"))
+    writeFileSync(path.join(dir, "q.onnx"), model)
+    if (external !== undefined) writeFileSync(path.join(dir, "q.bin"), external)
+    // Multiples of a quarter are the same in 16 bits.
+    const x = Float32Array.from({ length: 40 }, (_, i) => ((i * 7) % 11) / 4 - 1)
+    const y = Int32Array.from({ length: 10 }, (_, i) => i % 3)
+    writeFileSync(path.join(dir, "d.npz"), npz({ x: npy("<f4", [10, 4], x), y: npy("<i4", [10], y) }))
+    return Effect.runPromise(
+      Tasks.evaluate({
+        model: path.join(dir, "q.onnx"),
+        data: path.join(dir, "d.npz"),
+        plan: undefined,
+        samples: undefined,
+        threads: 1
+      }).pipe(
+        Effect.provide(Tasks.Progress.layer({ sink: process.stderr, environment: process.env, quiet: true }))
+      )
+    )
+  }
+
+  it("is run as it is where a session of it can be fed, else as it is read, which is said", async () => {
+    const plain = await evaluated(file(network(FLOAT)))
+    expect(plain.notes.join()).not.toContain("not run as it is")
+    const half = await evaluated(file(network(FLOAT16)))
+    expect(half.notes.join()).toMatch(/q\.onnx is not run as it is, .* because x is no float32/)
+    const outside = keptOutside("codes", "q.bin", network(FLOAT))
+    expect(outside.content).toHaveLength(12)
+    const external = await evaluated(outside.file, outside.content)
+    expect(external.notes.join()).toMatch(/because it keeps weights in other files/)
+    for (const { metrics } of [half, external]) expect(metrics["top1"]).toEqual(plain.metrics["top1"])
+  })
 })
 
 describe("a plan looked into", () => {

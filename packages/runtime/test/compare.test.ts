@@ -131,7 +131,7 @@ describe("two networks", () => {
 })
 
 describe("several inputs", () => {
-  const pair = (name: string) => ({ name, dtype: "float32", shape: ["N", 2] })
+  const pair = (name: string) => ({ name, dtype: "float32" as const, shape: ["N", 2] })
   const sum = tinyModel([{ op: "Add", inputs: ["a", "b"], outputs: ["y"] }], ["a", "b"].map(pair), [
     pair("y")
   ])

@@ -151,14 +151,22 @@ export const evaluate = Effect.fn("evaluate")(function* (
   const seconds = () => (performance.now() - start) / 1e3
   const { hasLabels } = split
   // A file that is quantized already is run as it is: ONNX Runtime rounds weights between codes anew where they are float.
-  const asItIs = request.plan === undefined && model.unquantized !== undefined
-  const float = asItIs ? yield* Model.exposing(model.file, []) : Model.encode(graph)
+  const own =
+    hasLabels && request.plan === undefined && model.unquantized !== undefined
+      ? yield* Model.ownBytes(model)
+      : undefined
+  const float = own !== undefined && "bytes" in own ? own.bytes : Model.encode(graph)
   const ofFloat = hasLabels
     ? yield* Evaluate.run(float, split, { ...options, stage: "evaluating" })
     : undefined
   const cut = samples !== undefined && samples > split.size
   const notes = [
     ...data.notes,
+    ...(own !== undefined && "why" in own
+      ? [
+          `${model.file} is not run as it is, but as it is read, because ${own.why}: weights may be rounded between their codes`
+        ]
+      : []),
     ...(cut ? [`${samples} samples were asked for; there are ${split.size}`] : []),
     ...(ofFloat === undefined ? [] : chance(ofFloat))
   ]

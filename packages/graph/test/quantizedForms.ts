@@ -105,6 +105,16 @@ export const quantizedForms: ReadonlyArray<QuantizedForm> = [
     fed: [0],
     inputs: [codes(3, 4), scale(0.1), zero(128), weights(4, 5), scale(0.02), zero(0, "int8")]
   },
+  {
+    opType: "QGemm",
+    note: "alpha scales the bias, too",
+    fed: [0],
+    inputs: [
+      ...[codes(3, 4), scale(0.1), zero(128), weights(4, 5), scale(0.02), zero(0, "int8")],
+      of("int32", [5], (i) => 100 * i - 150)
+    ],
+    attributes: { alpha: { float: 0.5 } }
+  },
   { opType: "QLinearAdd", fed: [0, 3], inputs: binaryInputs },
   { opType: "QLinearMul", fed: [0, 3], inputs: binaryInputs },
   { opType: "QLinearSigmoid", fed: [0], inputs: unaryInputs(codes(3, 4)) },

@@ -67,7 +67,9 @@ const product: Rewrite = (e) =>
 const gemm: Rewrite = (e) => {
   const transB = e.raw.attributes.flag("transB", false)
   const [a, b] = [operand(e, 0), operand(e, 3, transB ? 0 : 1)]
-  const c = has(e.raw, 6) ? [bias(e, e.x(6), e.x(1), e.x(4))] : []
+  // The bias is added to the sums of codes, which alpha scales as a whole.
+  const alpha = e.raw.attributes.float("alpha", 1)
+  const c = has(e.raw, 6) ? [bias(e, e.x(6), e.scale(alpha, e.x(1)), e.x(4))] : []
   const attributes = attributesOf(e, "Gemm", [a, b, ...c], parsers.Gemm)
   if (!has(e.raw, 7)) return e.result("Gemm", [a, b, ...c], attributes)
   requantize(e, e.add("Gemm", [a, b, ...c], attributes), e.x(7), e.x(8))

@@ -1,10 +1,12 @@
-import { GraphBuilder, Tensor } from "@bitbudget/graph"
+import { GraphBuilder, Layer, Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { curvatures } from "../src/calibration/curvature.ts"
+import { gridOf } from "../src/corrections/grid.ts"
 import { nearest } from "../src/corrections/levels.ts"
 import { prepareSides, Rounding } from "../src/corrections/kronecker.ts"
+import { Choice, PlanFile, QuantizedNetwork } from "../src/index.ts"
 import { calibrationOf } from "./calibration.ts"
 import { wave } from "./networks.ts"
 
@@ -131,4 +133,23 @@ describe("factors of the divergence's curvature", () => {
     const calibration = calibrationOf([Tensor.float32([2, 2], [1, 2, 3, 4])], 2)
     expect((await Effect.runPromise(curvatures(graph, calibration))).size).toBe(0)
   })
+})
+
+it("an output whose weights are all 0 has a scale of 0 and stays 0; the others' values are numbers", () => {
+  const b = new GraphBuilder("zeros")
+  const weight = b.constant(Tensor.float32([2, 2], [0.5, 0, -0.25, 0]), "w")
+  const y = b.add("MatMul", [b.input("x", "float32", [4, 2]), weight], {})
+  const graph = b.finish([y])
+  const [layer] = Layer.layersOf(graph)
+  const choices = PlanFile.uniform(graph, Choice.parse("w1")!)
+  const start = QuantizedNetwork.plain(graph, choices, new Map()).encoded.get(layer!.id)!
+  expect("scales" in start && start.scales[1]).toBe(0)
+  const grid = gridOf(layer!, start)!
+  grid.scales!.rescale(0, 2)
+  for (const [o, most] of [
+    [0, 0.75],
+    [1, 0]
+  ] as const)
+    for (const k of [0, 1])
+      for (const level of grid.levelsOf(o, k)) expect(Math.abs(level)).toBe(most)
 })

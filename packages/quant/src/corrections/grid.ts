@@ -29,7 +29,8 @@ export const gridOf = (layer: Layer.Layer, start: Encoded): LayerGrid | undefine
     levelsOf: (o, k) => {
       const i = at(o, k)
       const block = blockOf(i)
-      const factor = scales[block]! / start.scales[block]!
+      // A scale of 0, of a channel whose weights are all 0, is never moved.
+      const factor = scales[block] === start.scales[block] ? 1 : scales[block]! / start.scales[block]!
       made[block] ??= factor === 1 ? fixed(i) : fixed(i).map((level) => level * factor)
       return made[block]
     },

@@ -3,14 +3,15 @@
  * ONNX Runtime's own quantizers (`cases/quantized/make.py`), and every width that this tool writes; the truth is ONNX Runtime
  * running the quantized file.
  */
-import { Layer, Model } from "@bitbudget/graph"
-import { Choice, FakeQuant, Pack, PlanFile, QuantizedNetwork, Recovered } from "@bitbudget/quant"
+import { Layer, Model, Tensor } from "@bitbudget/graph"
+import { Choice, FakeQuant, Pack, PlanFile, QuantizedNetwork, Ranges, Recovered } from "@bitbudget/quant"
 import { Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { describe, expect, it } from "vitest"
+import { file, info, op } from "../packages/graph/test/onnx.ts"
 import { npy, npz } from "../packages/runtime/test/support/files.ts"
 import { root, run } from "./bitbudget.ts"
 
@@ -198,6 +199,56 @@ describe("files of this tool", () => {
   })
 })
 
+/** Two products that read one value, each by a rounding of its own. */
+const readTwice = (...roundings: ReadonlyArray<readonly ["uint8" | "uint16", number]>): Uint8Array =>
+  file(
+    {
+      inputs: [info("x", ["N", 2])],
+      outputs: roundings.map((_, i) => info(`y${i}`, ["N", 2])),
+      constants: Object.fromEntries(
+        roundings.flatMap(([dtype, step], i) => [
+          [`w${i}`, Tensor.float32([2, 2], [1, 2, 3, 4])],
+          [`s${i}`, Tensor.scalar("float32", step)],
+          [`z${i}`, Tensor.scalar(dtype, 0)]
+        ])
+      ),
+      nodes: roundings.flatMap((_, i) => [
+        op("QuantizeLinear", ["x", `s${i}`, `z${i}`], [`q${i}`]),
+        op("DequantizeLinear", [`q${i}`, `s${i}`, `z${i}`], [`d${i}`]),
+        op("MatMul", [`d${i}`, `w${i}`], [`y${i}`], {}, { name: `product${i}` })
+      ])
+    },
+    21
+  )
+
+describe("a value that is read in two ranges", () => {
+  it("has both where their widths differ, whoever reads last", () => {
+    for (const roundings of [
+      [["uint8", 0.5], ["uint16", 0.25]],
+      [["uint16", 0.25], ["uint8", 0.5]]
+    ] as const) {
+      const { ranges, conflicting } = recovered(decode(readTwice(...roundings)))
+      expect(conflicting).toEqual([])
+      const range = ranges.get("x")!
+      expect(Ranges.boundsAt(range, 8)).toEqual({ low: -0, high: 127.5 })
+      expect(Ranges.boundsAt(range, 16)).toEqual({ low: -0, high: 16383.75 })
+    }
+  })
+
+  it("of one width is told of, and both fit in the range that is kept", () => {
+    const bytes = readTwice(["uint8", 0.5], ["uint8", 0.25])
+    const { ranges, conflicting } = recovered(decode(bytes))
+    expect(conflicting).toEqual(["x"])
+    expect(ranges.get("x")).toEqual({ low: -0, high: 127.5 })
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-twice-"))
+    const [twice, written] = [path.join(folder, "twice.onnx"), path.join(folder, "own.onnx")]
+    fs.writeFileSync(twice, bytes)
+    const { out, error } = run("quantize", twice, "--plan", "own", "-o", written)
+    expect(out + error).toMatch(/ranges only in part: its nodes read x in several ranges of one width/)
+    expect(out + error).not.toContain("codes and ranges are those of")
+  })
+})
+
 describe("commands", () => {
   const scratch = fs.mkdtempSync(path.join(os.tmpdir(), "bitbudget-quantized-"))
   const at = (name: string) => path.join(folder, `${name}.onnx`)
@@ -222,21 +273,21 @@ describe("commands", () => {
 
   it("its own plan is costed, evaluated, written and translated without data for ranges", () => {
     const own = ["--plan", "own"]
-    const file = at("cnn-qop-channel")
-    const asked = json("simulate", file, "--device", "gap9", "--plan", "w8a8")
-    const cost = json("simulate", file, "--device", "gap9", ...own)
+    const network = at("cnn-qop-channel")
+    const asked = json("simulate", network, "--device", "gap9", "--plan", "w8a8")
+    const cost = json("simulate", network, "--device", "gap9", ...own)
     expect(cost.totals.latencyMs).toBe(asked.totals.latencyMs)
-    const judged = json("evaluate", file, "--data", data, ...own)
+    const judged = json("evaluate", network, "--data", data, ...own)
     expect(judged.agreement.withPacked.value).toBeGreaterThan(0.98)
     expect(judged.outputs[0].sqnrDb).toBeGreaterThan(30)
     const written = path.join(scratch, "own.onnx")
-    const { bytes, predictedBytes } = json("quantize", file, ...own, "-o", written)
+    const { bytes, predictedBytes } = json("quantize", network, ...own, "-o", written)
     expect(predictedBytes).toBe(bytes)
     expect(json("inspect", written).layers.map(({ format }: { format: string }) => format)).toEqual(
       Array(4).fill("w8a8")
     )
     const document = path.join(scratch, "encodings.json")
-    json("translate", file, ...own, "--to", "aimet", "-o", document)
+    json("translate", network, ...own, "--to", "aimet", "-o", document)
     expect(JSON.parse(fs.readFileSync(document, "utf8"))).toHaveProperty("activation_encodings")
   })
 

@@ -255,6 +255,31 @@ describe("already quantized networks", () => {
     await same(packed, [ramp([2, 32])])
   })
 
+  it("what codes from 0 clip above is clipped in the float network as well: a ReLU6 that was taken out", async () => {
+    const bytes = file({
+      inputs: [info("x", ["N", 2])],
+      outputs: [info("y", ["N", 2])],
+      constants: {
+        first: Tensor.float32([2, 2], [1, 0, 0, 1]),
+        second: Tensor.float32([2, 2], [1, 0, 0, 2]),
+        step: Tensor.scalar("float32", 6 / 255),
+        zero: Tensor.scalar("uint8", 0)
+      },
+      nodes: [
+        op("MatMul", ["x", "first"], ["a"]),
+        op("QuantizeLinear", ["a", "step", "zero"], ["q"]),
+        op("DequantizeLinear", ["q", "step", "zero"], ["b"]),
+        op("MatMul", ["b", "second"], ["y"])
+      ]
+    })
+    const x = Tensor.float32([3, 2], [20, -3, 6, 6, -1, 9])
+    for (const each of [bytes, Model.encode(read(bytes).unquantized!.graph)]) {
+      const found = await run(each, [x])
+      if (typeof found === "string") throw new Error(found)
+      expect(distance(found[0]!.data, [6, 0, 6, 12, 0, 12])).toBeLessThan(1e-5)
+    }
+  })
+
   it("float networks are not", () => {
     const bytes = file({
       inputs: [image],

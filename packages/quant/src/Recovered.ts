@@ -6,7 +6,7 @@ import { Layer, type Model, Tensor } from "@bitbudget/graph"
 import * as Activation from "./format/ActivationFormat.ts"
 import * as Choice from "./format/Choice.ts"
 import type { IntegerWeights, Scale } from "./format/WeightFormat.ts"
-import type { Ranges } from "./Ranges.ts"
+import { type Bounds, type Range, type Ranges, union } from "./Ranges.ts"
 import { blockCount, blockIndex } from "./weights/Blocks.ts"
 import type { IntegerCodes } from "./weights/integer.ts"
 import { dequantize, type Encoded } from "./weights/kinds.ts"
@@ -21,6 +21,8 @@ export interface Recovered {
   readonly encoded: ReadonlyMap<string, Encoded>
   /** Ids of layers whose activations are rounded to a range of each input's own. */
   readonly dynamic: ReadonlyArray<string>
+  /** Values that the file's nodes read in several ranges at one width; in `ranges` is the one that holds them all. */
+  readonly conflicting: ReadonlyArray<string>
 }
 
 type List = Float32Array | Tensor.Numbers
@@ -115,6 +117,30 @@ const encodedOf = (grid: Model.Grid, of: WeightShape, weights: Tensor.Tensor): I
   })
 }
 
+/** Where the codes of a rounding begin and end; undefined where each input has a range of its own. */
+const boundsOf = ({ bits, fixed }: Model.Rounding): Bounds | undefined =>
+  fixed && {
+    low: -fixed.zeroPoint * fixed.scale,
+    high: (2 ** bits - 1 - fixed.zeroPoint) * fixed.scale
+  }
+
+/** The range of a value, by the width that its readers read it in; none where no reader states one. */
+const rangeOf = (value: string, roundings: ReadonlyArray<Model.Rounding>): ReadonlyArray<[string, Range]> => {
+  const clipped = new Map<number, Bounds>()
+  for (const rounding of roundings) {
+    const bounds = boundsOf(rounding)
+    if (bounds !== undefined) clipped.set(rounding.bits, union(clipped.get(rounding.bits), bounds))
+  }
+  if (clipped.size === 0) return []
+  const whole = [...clipped.values()].reduce((a, b) => union(a, b))
+  return [[value, clipped.size === 1 ? whole : { ...whole, clipped }]]
+}
+
+/** Whether one range a width cannot be what all readers have. */
+const isConflicting = (roundings: ReadonlyArray<Model.Rounding>): boolean =>
+  new Set(roundings.map(({ bits }) => bits)).size < roundings.length ||
+  new Set(roundings.map(({ fixed }) => fixed === undefined)).size > 1
+
 /** The plan of a quantized file; undefined where the file is float. */
 export const recover = ({ unquantized }: Model.Model): Recovered | undefined => {
   if (unquantized === undefined) return undefined
@@ -138,22 +164,9 @@ export const recover = ({ unquantized }: Model.Model): Recovered | undefined => 
       ]
     })
   )
-  const ranges: Ranges = new Map(
-    [...rounded].flatMap(([value, { bits, fixed }]) =>
-      fixed === undefined
-        ? []
-        : [
-            [
-              value,
-              {
-                low: -fixed.zeroPoint * fixed.scale,
-                high: (2 ** bits - 1 - fixed.zeroPoint) * fixed.scale
-              }
-            ] as const
-          ]
-    )
-  )
+  const ranges = new Map([...rounded].flatMap(([value, all]) => rangeOf(value, all)))
+  const conflicting = [...rounded].flatMap(([value, all]) => (isConflicting(all) ? [value] : []))
   return encoded.size === 0 && ranges.size === 0 && dynamic.length === 0
     ? undefined
-    : { choices, ranges, encoded, dynamic }
+    : { choices, ranges, encoded, dynamic, conflicting }
 }

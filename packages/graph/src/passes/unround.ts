@@ -20,13 +20,15 @@ export interface Unrounded {
   readonly graph: Graph
   /** What a node's input was rounded to, by the node's name and the input's position. */
   readonly read: ReadonlyMap<string, ReadonlyMap<number, Rounding>>
-  /** What a value is rounded to by any of its readers. */
-  readonly rounded: ReadonlyMap<string, Rounding>
+  /** What a value is rounded to by its readers, each way once. */
+  readonly rounded: ReadonlyMap<string, ReadonlyArray<Rounding>>
 }
 
 /** Codes as the floats that they stand for. */
 interface Twin {
   readonly float: string
+  /** What was rounded, where nothing stands between: as it is before the bounds of its codes hold for it. */
+  readonly source: string | undefined
   readonly rounding: Rounding
   /** Names of the parameters; constants of equal value are one. */
   readonly scale: string
@@ -75,6 +77,9 @@ const codesOfBits = (highest: number): number | undefined => {
   return Number.isInteger(bits) && bits >= 1 && bits <= 16 ? bits : undefined
 }
 
+const isSame = (a: Rounding, b: Rounding): boolean =>
+  a.bits === b.bits && a.fixed?.scale === b.fixed?.scale && a.fixed?.zeroPoint === b.fixed?.zeroPoint
+
 class Unrounder {
   readonly #graph: Graph
   readonly #builder: GraphBuilder
@@ -85,9 +90,10 @@ class Unrounder {
   readonly #inputs: ReadonlySet<string>
   /** Values that are never negative, as far as they have been asked about. */
   readonly #positive = new Set<string>()
-  readonly #relus = new Map<string, string>()
+  /** Activations that were put back, by what they bound and where. */
+  readonly #clips = new Map<string, string>()
   readonly #read = new Map<string, Map<number, Rounding>>()
-  readonly #rounded = new Map<string, Rounding>()
+  readonly #rounded = new Map<string, Array<Rounding>>()
 
   constructor(graph: Graph) {
     this.#graph = graph
@@ -126,9 +132,11 @@ class Unrounder {
       this.#push(own)
       const rounding = this.#roundingOf(own.attributes.to, scale, zero)
       const { blockSize } = own.attributes
+      const source = this.#floatOf(first)
       if (rounding !== undefined && blockSize === 0)
         this.#twins.set(own.outputs[0]!, {
-          float: this.#clamped(this.#floatOf(first), rounding),
+          float: this.#clamped(source, rounding),
+          source,
           rounding,
           scale: this.#key(scale),
           zero: zero === "" ? "= 0" : this.#key(zero),
@@ -156,7 +164,9 @@ class Unrounder {
     if (own.op === "Clip") {
       const bits = codesOfBits(own.attributes.max)
       if (own.attributes.min > 0 || bits === undefined || twin.signed) return
-      this.#twins.set(output!, { ...twin, rounding: { ...twin.rounding, bits } })
+      const rounding = { ...twin.rounding, bits }
+      const float = twin.source === undefined ? twin.float : this.#clamped(twin.source, rounding)
+      this.#twins.set(output!, { ...twin, float, rounding })
       return
     }
     if (!keeping.has(own.op)) return
@@ -171,18 +181,22 @@ class Unrounder {
     const outputs = own.outputs.map((name) => (name === "" ? "" : this.#builder.fresh(`${name}/float`)))
     this.#add({ ...own, inputs, outputs })
     outputs.forEach((float, i) => {
-      if (float !== "") this.#twins.set(own.outputs[i]!, { ...twin, float })
+      if (float !== "") this.#twins.set(own.outputs[i]!, { ...twin, float, source: undefined })
     })
   }
 
   /**
-   * Codes that begin at 0 hold nothing negative: quantizers take a ReLU out before them, which the float network needs. Values
-   * that are never negative, and the network's inputs, stay as they are.
+   * Codes that begin at 0 hold nothing negative, and none holds more than the last code stands for: quantizers take a ReLU, a
+   * ReLU6 or another Clip from 0 out before them, which the float network needs. Which of them it was the file does not tell;
+   * bounds at both ends are what the file computes in any case. Values that are never negative, and the network's inputs, stay
+   * as they are.
    */
-  #clamped(value: string, { fixed }: Rounding): string {
+  #clamped(value: string, { bits, fixed }: Rounding): string {
     if (fixed?.zeroPoint !== 0 || this.#inputs.has(value) || this.#isPositive(value)) return value
-    const made = this.#relus.get(value) ?? this.#builder.add("Relu", [value], {}, { name: `${value}/relu` })
-    this.#relus.set(value, made)
+    const bounds = { min: 0, max: Math.fround((2 ** bits - 1) * fixed.scale) }
+    const key = `${value} ${bounds.max}`
+    const made = this.#clips.get(key) ?? this.#builder.add("Clip", [value], bounds, { name: `${value}/clip` })
+    this.#clips.set(key, made)
     this.#positive.add(made)
     return made
   }
@@ -214,7 +228,10 @@ class Unrounder {
     })
     if (roundings.length === 0) return this.#add(own)
     this.#read.set(own.name, new Map(roundings.map(([i, { rounding }]) => [i, rounding])))
-    for (const [, { float, rounding }] of roundings) this.#rounded.set(float, rounding)
+    for (const [, { float, rounding }] of roundings) {
+      const others = this.#rounded.get(float) ?? []
+      if (!others.some((other) => isSame(other, rounding))) this.#rounded.set(float, [...others, rounding])
+    }
     this.#add({ ...own, inputs: own.inputs.map((name) => this.#floatOf(name)) })
   }
 

@@ -88,7 +88,11 @@ export const quantizedFor = (
           split === undefined || dynamic.length === 0
             ? new Map()
             : yield* calibrate(graph, split, Math.min(samples ?? split.size, split.size), threads)
-        const note = `codes and ranges are those of ${model.file}`
+        const [conflict] = own.conflicting
+        const note =
+          conflict === undefined
+            ? `codes and ranges are those of ${model.file}`
+            : `codes are those of ${model.file}, ranges only in part: its nodes read ${conflict}${own.conflicting.length > 1 ? ` and ${own.conflicting.length - 1} other values` : ""} in several ranges of one width, or in a fixed one and one of each input; here a value has one range a width, the one that holds all fixed ones`
         return {
           network: { graph, choices, ranges: new Map([...observed, ...ranges]), encoded },
           recipe: "plain" as const,

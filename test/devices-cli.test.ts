@@ -180,8 +180,8 @@ describe("wrong requests", () => {
       ["simulate", model, "--device", "nvidia-t4", "--software", "foo"]
     ],
     [
-      "a dimension that is no size",
-      /--dim x=a: a size is a positive whole number/,
+      "a dimension that is no number",
+      /--dim x=a: a size is a positive whole number, the value of an input a number/,
       ["inspect", model, "--dim", "x=a"]
     ],
     [

@@ -157,13 +157,13 @@ export const dimFlag = Flag.KeyValuePair("dim").pipe(
   )
 )
 
-/** The dimensions as the reader takes them. */
+/** The dimensions as the reader takes them, who knows which are sizes. */
 export const readingOf = (dim: Readonly<Record<string, string>>) =>
   Effect.gen(function* () {
-    const bad = Object.entries(dim).find(([, size]) => !/^[1-9]\d*$/.test(size))
+    const bad = Object.entries(dim).find(([, size]) => !/^-?\d+(\.\d+)?(e-?\d+)?$/i.test(size))
     if (bad !== undefined)
       return yield* new UnusableRequest({
-        why: `--dim ${bad[0]}=${bad[1]}: a size is a positive whole number`
+        why: `--dim ${bad[0]}=${bad[1]}: a size is a positive whole number, the value of an input a number`
       })
     return { dims: new Map(Object.entries(dim).map(([name, size]) => [name, Number(size)])) }
   })

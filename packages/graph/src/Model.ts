@@ -117,14 +117,19 @@ const carriedOf = (graph: Graph): ReadonlyArray<UnsupportedNode> =>
     return [{ node: name, op: domain === "" ? opType : `${domain}.${opType}`, why }]
   })
 
-/** What a quantized file was made from, as far as it can be told; codes of weights that a pass changed are none any more. */
+/**
+ * What a quantized file was made from, as far as it can be told; codes of weights that a pass changed are none any more. Codes
+ * of what is no layer's weights are arithmetic on integers, which float networks have, too.
+ */
 const unquantizedOf = (read: ReadResult): Unquantized | undefined => {
   const unrounded = unround(read.graph)
   if (read.grids.size === 0 && unrounded.rounded.size === 0) return undefined
   const graph = normalize(unrounded.graph)
+  const weights = new Set(layersOf(graph).map(({ weight }) => weight))
   const codes = [...read.grids].filter(
-    ([name]) => graph.constants.has(name) && graph.constants.get(name) === read.graph.constants.get(name)
+    ([name]) => weights.has(name) && graph.constants.get(name) === read.graph.constants.get(name)
   )
+  if (codes.length === 0 && unrounded.rounded.size === 0) return undefined
   return { ...unrounded, graph, codes: new Map(codes) }
 }
 

@@ -5,8 +5,8 @@ import { Effect } from "effect"
 import { AttributeProtoSchema, FunctionProtoSchema, OperatorSetIdProtoSchema } from "onnx-buf"
 import { describe, expect, it } from "vitest"
 import { ramp, ints, read, ops, layers, same, image, weights, conv, sample } from "./kinds.ts"
-import { run } from "./nodeTests.ts"
-import { BOOL, file, graph, info, INT64, op } from "./onnx.ts"
+import { distance, run } from "./nodeTests.ts"
+import { BOOL, file, FLOAT, graph, info, INT64, op } from "./onnx.ts"
 
 describe("structure", () => {
   it("nodes in any order are sorted", async () => {
@@ -79,6 +79,44 @@ describe("structure", () => {
         (wanted as ReadonlyArray<{ data: unknown }>)[0]!.data
       )
     }
+  })
+
+  it("the value of an input may be any number of its type; sizes are positive whole numbers", async () => {
+    const bytes = (elemType: number) =>
+      file({
+        inputs: [info("x", ["N", 4, "L"]), info("use", [], elemType)],
+        outputs: [info("y", ["N", 4, "L"])],
+        nodes: [op("Cast", ["use"], ["u"], { to: { int: FLOAT } }), op("Mul", ["x", "u"], ["y"])]
+      })
+    const dims = (use: number, length: number) =>
+      new Map([
+        ["use", use],
+        ["L", length]
+      ])
+    for (const [elemType, use] of [
+      [INT64, 0],
+      [INT64, -2],
+      [FLOAT, 0.25],
+      [BOOL, 0]
+    ] as const) {
+      const { graph } = read(bytes(elemType), { dims: dims(use, 3) })
+      const found = await run(Model.encode(graph), [ramp([1, 4, 3])])
+      if (typeof found === "string") throw new Error(found)
+      expect(
+        distance(
+          found[0]!.data,
+          Array.from(Tensor.values(ramp([1, 4, 3])), (x) => use * x)
+        )
+      ).toBeLessThan(1e-6)
+    }
+    const refused = (elemType: number, use: number, length = 3) =>
+      String(Effect.runSyncExit(Model.decode(bytes(elemType), "m.onnx", { dims: dims(use, length) })))
+    expect(refused(INT64, 0.5)).toMatch(/input use cannot be 0.5: it is a whole number \(int64\)/)
+    expect(refused(BOOL, 2)).toMatch(/input use cannot be 2: it is a truth value, 0 or 1/)
+    for (const length of [0, -1, 1.5])
+      expect(refused(INT64, 1, length)).toMatch(
+        /dimension 2 of input x cannot be .*: a size is a positive whole/
+      )
   })
 
   it("functions are written out where they are called", async () => {

@@ -255,6 +255,67 @@ describe("already quantized networks", () => {
     await same(packed, [ramp([2, 32])])
   })
 
+  const dynamic = (
+    product: "MatMulInteger" | "ConvInteger",
+    scaleShape: ReadonlyArray<number>,
+    zeroShape: ReadonlyArray<number>
+  ) => {
+    const isConv = product === "ConvInteger"
+    const signed = (shape: ReadonlyArray<number>, first: number) =>
+      Tensor.tensor(
+        "int8",
+        shape,
+        Array.from(Tensor.values(ramp(shape, 1)), (x) => x + first)
+      )
+    return file({
+      inputs: [info("x", isConv ? [2, 2, 3, 3] : [2, 4])],
+      outputs: [info("y", isConv ? [2, 3, 3, 3] : [2, 3])],
+      constants: {
+        q: signed(isConv ? [3, 2, 1, 1] : [4, 3], 0),
+        step: ramp(scaleShape, 0.01),
+        zero: signed(zeroShape, 1)
+      },
+      nodes: [
+        op("DynamicQuantizeLinear", ["x"], ["xq", "xs", "xz"]),
+        op(product, ["xq", "q", "xz", "zero"], ["i"], {}, { name: "product" }),
+        op("Cast", ["i"], ["f"], { to: { int: 1 } }),
+        op("Mul", ["f", "xs"], ["s"]),
+        op("Mul", ["s", "step"], ["y"])
+      ]
+    })
+  }
+
+  it.each([
+    ["MatMulInteger", [1, 3], []],
+    ["MatMulInteger", [3], []],
+    ["MatMulInteger", [3], [1]],
+    ["MatMulInteger", [1, 3], [3]],
+    ["MatMulInteger", [], [3]],
+    ["MatMulInteger", [1, 1], []],
+    ["ConvInteger", [3, 1, 1], []],
+    ["ConvInteger", [1, 3, 1, 1], []],
+    ["ConvInteger", [1, 1, 1], []]
+  ] as const)("%s with a scale %j and a zero point %j is a layer", async (product, scale, zero) => {
+    const bytes = dynamic(product, scale, zero)
+    const model = read(bytes)
+    expect(model.carried).toEqual([])
+    expect(Layer.layersOf(model.unquantized!.graph).map(({ id }) => id)).toEqual(["product"])
+    expect(model.unquantized!.codes.size).toBe(1)
+    await same(bytes, [product === "ConvInteger" ? ramp([2, 2, 3, 3]) : ramp([2, 4])])
+  })
+
+  it.each([
+    // One a column of the image, and one a sample.
+    ["ConvInteger", [3], []],
+    ["MatMulInteger", [2, 1], []],
+    // The result has more dimensions than the product.
+    ["MatMulInteger", [1, 1, 3], []]
+  ] as const)("%s with a scale %j stays as it is", async (product, scale, zero) => {
+    const bytes = dynamic(product, scale, zero)
+    expect(read(bytes).carried.map(({ op }) => op)).toEqual([product])
+    await same(bytes, [product === "ConvInteger" ? ramp([2, 2, 3, 3]) : ramp([2, 4])])
+  })
+
   it("what codes from 0 clip above is clipped in the float network as well: a ReLU6 that was taken out", async () => {
     const bytes = file({
       inputs: [info("x", ["N", 2])],
@@ -278,6 +339,25 @@ describe("already quantized networks", () => {
       if (typeof found === "string") throw new Error(found)
       expect(distance(found[0]!.data, [6, 0, 6, 12, 0, 12])).toBeLessThan(1e-5)
     }
+  })
+
+  it("integers that are cast and multiplied elsewhere than in weights make no network a quantized one", () => {
+    const bytes = file({
+      inputs: [info("x", ["N", 3])],
+      outputs: [info("y", ["N", 3])],
+      constants: {
+        w: ramp([3, 3]),
+        positions: Tensor.tensor("int32", [3], [0, 1, 2]),
+        step: Tensor.scalar("float32", 0.5)
+      },
+      nodes: [
+        op("Cast", ["positions"], ["floats"], { to: { int: 1 } }),
+        op("Mul", ["floats", "step"], ["shift"]),
+        op("Add", ["x", "shift"], ["a"]),
+        op("MatMul", ["a", "w"], ["y"])
+      ]
+    })
+    expect(read(bytes).unquantized).toBeUndefined()
   })
 
   it("float networks are not", () => {

@@ -6,7 +6,7 @@ import { batchDim, isOpen, isStatic, openDim } from "../ir/Dim.ts"
 import type { Value } from "../ir/Graph.ts"
 import { refuse } from "../ir/Refusal.ts"
 import type { Result } from "../ir/shapeRule.ts"
-import { type Tensor, tensor } from "../ir/Tensor.ts"
+import { isFloat, type Tensor, tensor } from "../ir/Tensor.ts"
 import { dtypeOf, knownType } from "./tensorProto.ts"
 
 export interface DimOptions {
@@ -51,9 +51,15 @@ export class Symbols {
     this.#seen.add(info.name)
     const value = this.#sizes.get(info.name)
     if (value === undefined) return undefined
+    const dtype = dtypeOf(elemType)
+    const isHeld = dtype === "bool" ? value === 0 || value === 1 : isFloat(dtype) || Number.isInteger(value)
+    if (!isHeld)
+      refuse(
+        `input ${info.name} cannot be ${value}: it is ${dtype === "bool" ? "a truth value, 0 or 1" : `a whole number (${dtype})`}`
+      )
     this.bound.add(info.name)
     return tensor(
-      dtypeOf(elemType),
+      dtype,
       shape.dim.map(() => 1),
       [value]
     )
@@ -78,6 +84,9 @@ export class Symbols {
       if (symbol !== "") this.#seen.add(symbol)
       const bound = this.#sizes.get(symbol) ?? this.#sizes.get(position)
       if (bound !== undefined) {
+        const isAsked = this.#options.dims.has(symbol) || this.#options.dims.has(position)
+        if (isAsked && !(Number.isInteger(bound) && bound > 0))
+          refuse(`dimension ${i} of input ${info.name} cannot be ${bound}: a size is a positive whole number`)
         this.bound.add(symbol === "" ? position : symbol)
         return bound
       }

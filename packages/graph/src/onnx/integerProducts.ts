@@ -4,11 +4,13 @@
  *   q, s, z = DynamicQuantizeLinear(x);  y = Mul(Cast(MatMulInteger(q, W, z, w_z)), Mul(s, w_s))
  *
  * read as MatMul(DequantizeLinear(q, s, z), DequantizeLinear(W, w_s, w_z)), which is the same but for the rounding of sums
- * in float. ConvInteger likewise. Alone, such a product stays as it is.
+ * in float. ConvInteger likewise. Alone, or with scales that are not one for all weights or one an output channel, such a
+ * product stays as it is.
  */
 import { create } from "@bufbuild/protobuf"
-import type { NodeProto } from "onnx-buf"
+import type { GraphProto, NodeProto } from "onnx-buf"
 import { AttributeProto_AttributeType, AttributeProtoSchema, NodeProtoSchema } from "onnx-buf"
+import { channelsOf, listed, sizesIn, zerosOf } from "./weightParameters.ts"
 
 const products: Readonly<Record<string, { readonly op: string; readonly channelAxis: number }>> = {
   MatMulInteger: { op: "MatMul", channelAxis: -1 },
@@ -35,6 +37,13 @@ interface Found {
   readonly result: string
 }
 
+/** A weight's scale and zero point as DequantizeLinear takes them, and the nodes that make them so. */
+interface Weight {
+  readonly scale: string
+  readonly zero: string
+  readonly nodes: ReadonlyArray<NodeProto>
+}
+
 const dequantizing = (codes: string, scale: string, zero: string, axis: number, output: string): NodeProto =>
   create(NodeProtoSchema, {
     opType: "DequantizeLinear",
@@ -53,10 +62,11 @@ const dequantizing = (codes: string, scale: string, zero: string, axis: number, 
 /** The nodes with such products written as float ones; `fresh` gives names that nothing has. */
 export const floatProducts = (
   nodes: ReadonlyArray<NodeProto>,
-  outputs: ReadonlySet<string>,
+  graph: GraphProto,
   fresh: (wanted: string) => string
 ): ReadonlyArray<NodeProto> => {
   if (!nodes.some(({ opType }) => Object.hasOwn(products, opType))) return nodes
+  const outputs = new Set(graph.output.map(({ name }) => name))
   const makers = new Map(nodes.flatMap((node) => node.output.map((name) => [name, node] as const)))
   const readers = new Map<string, Array<NodeProto>>()
   for (const node of nodes)
@@ -86,10 +96,25 @@ export const floatProducts = (
     const weightScale = scales.find((name) => name !== activation.scale) ?? activation.scale
     return { product, gone: [cast, scaled, again], activation, weightScale, result: again.output[0]! }
   }
-  const found = new Map<NodeProto, Found>()
+  const sizesOf = sizesIn(graph, makers)
+  const weightOf = ({ product: { opType, input }, weightScale }: Found): Weight | undefined => {
+    const [scaleSizes, zero = ""] = [sizesOf(weightScale), input[3]]
+    const scales = channelsOf(opType, sizesOf(input[1]!), scaleSizes)
+    const zeroSizes = zero === "" ? [] : sizesOf(zero)
+    const zeros = zerosOf(zeroSizes)
+    if (scales === undefined || zeros === undefined) return undefined
+    const count = Math.max(scales, zeros)
+    if (![1, count].includes(scales) || ![1, count].includes(zeros)) return undefined
+    const scale = listed(weightScale, scaleSizes!, count, fresh)
+    if (zero === "") return { scale: scale.name, zero, nodes: scale.nodes }
+    const point = listed(zero, zeroSizes!, count, fresh)
+    return { scale: scale.name, zero: point.name, nodes: [...scale.nodes, ...point.nodes] }
+  }
+  const found = new Map<NodeProto, Found & { readonly weight: Weight }>()
   for (const node of nodes) {
     const match = Object.hasOwn(products, node.opType) ? find(node) : undefined
-    if (match !== undefined) found.set(node, match)
+    const weight = match && weightOf(match)
+    if (match !== undefined && weight !== undefined) found.set(node, { ...match, weight })
   }
   // The float product stands where the scaled one was: by then the scale of the weights has been made, too.
   const places = new Map([...found.values()].map((match) => [match.gone.at(-1)!, match]))
@@ -97,14 +122,15 @@ export const floatProducts = (
   return nodes.flatMap((node) => {
     const match = places.get(node)
     if (match === undefined) return gone.has(node) ? [] : [node]
-    const { product, activation, weightScale, result } = match
+    const { product, activation, weight, result } = match
     const { op, channelAxis } = products[product.opType]!
-    const [codes, weights, , weightZero = ""] = product.input
+    const [codes, weights] = product.input
     const x = fresh(`${codes}/dq`)
     const w = fresh(`${weights}/dq`)
     return [
+      ...weight.nodes,
       dequantizing(codes!, activation.scale, activation.zero, 1, x),
-      dequantizing(weights!, weightScale, weightZero, channelAxis, w),
+      dequantizing(weights!, weight.scale, weight.zero, channelAxis, w),
       create(NodeProtoSchema, {
         opType: op,
         name: product.name,

@@ -101,7 +101,7 @@ class Reader {
     const written = inOrder(inlineFunctions(this.#model, this.#proto))
     const results = new Set(this.#proto.output.map(({ name }) => name))
     this.#reads(written)
-    const nodes = floatProducts(written, results, (wanted) => this.#names.value(wanted))
+    const nodes = floatProducts(written, this.#proto, (wanted) => this.#names.value(wanted))
     this.#reads(nodes)
     for (const name of results) this.#read.add(name)
     for (const proto of this.#proto.initializer)

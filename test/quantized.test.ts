@@ -224,8 +224,14 @@ const readTwice = (...roundings: ReadonlyArray<readonly ["uint8" | "uint16", num
 describe("a value that is read in two ranges", () => {
   it("has both where their widths differ, whoever reads last", () => {
     for (const roundings of [
-      [["uint8", 0.5], ["uint16", 0.25]],
-      [["uint16", 0.25], ["uint8", 0.5]]
+      [
+        ["uint8", 0.5],
+        ["uint16", 0.25]
+      ],
+      [
+        ["uint16", 0.25],
+        ["uint8", 0.5]
+      ]
     ] as const) {
       const { ranges, conflicting } = recovered(decode(readTwice(...roundings)))
       expect(conflicting).toEqual([])

@@ -96,7 +96,8 @@ test.each(cases.map((given) => [given.opType, given] as const))("%s", async (_, 
   const names = given.inputs.map((input, i) => (input === undefined ? "" : `x${i}`))
   const outputs = Array.from({ length: given.outputs ?? 1 }, (_, i) => `y${i}`)
   // An input dimension of 0 stands for an open one in files, so a cache that is empty is a constant here.
-  const isFed = (input: Tensor.Tensor | undefined) => input !== undefined && !input.shape.includes(0)
+  const isFed = (input: Tensor.Tensor | undefined): input is Tensor.Tensor =>
+    input !== undefined && !input.shape.includes(0)
   const model = file(
     {
       constants: Object.fromEntries(
@@ -124,7 +125,7 @@ test.each(cases.map((given) => [given.opType, given] as const))("%s", async (_, 
   const { graph, unsupported, carried } = Effect.runSync(Model.decode(model, "m.onnx"))
   expect(unsupported).toEqual([])
   expect(carried).toHaveLength(1)
-  const inputs = given.inputs.filter((input) => input !== undefined && isFed(input))
+  const inputs = given.inputs.filter(isFed)
   const [wanted, found] = [await run(model, inputs), await run(Model.encode(graph), inputs)]
   if (typeof wanted === "string" || typeof found === "string")
     throw new Error(`${String(wanted)}\n${String(found)}`)

@@ -150,6 +150,5 @@ it("an output whose weights are all 0 has a scale of 0 and stays 0; the others' 
     [0, 0.75],
     [1, 0]
   ] as const)
-    for (const k of [0, 1])
-      for (const level of grid.levelsOf(o, k)) expect(Math.abs(level)).toBe(most)
+    for (const k of [0, 1]) for (const level of grid.levelsOf(o, k)) expect(Math.abs(level)).toBe(most)
 })

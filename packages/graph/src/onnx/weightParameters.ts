@@ -11,7 +11,7 @@ import { int64 } from "../ir/Tensor.ts"
 import { writeAttribute } from "./attributes.ts"
 
 type Sizes = ReadonlyArray<number>
-export type SizesOf = (name: string) => Sizes | undefined
+type SizesOf = (name: string) => Sizes | undefined
 
 /** Sizes of constants, before anything has been read, and of the scales and zero points that are made when it runs. */
 export const sizesIn = ({ initializer }: GraphProto, makers: ReadonlyMap<string, NodeProto>): SizesOf => {

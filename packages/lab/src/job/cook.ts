@@ -50,7 +50,7 @@ interface Dish {
   readonly steps: ReadonlyArray<Recipe.Step>
 }
 
-const stage = Stage.plain<Dish>("cooked", 4)
+const stage = Stage.plain<Dish>("cooked", 5)
 
 const dishOf = (graph: Graph.Graph, { network, steps }: Recipe.Cooked): Dish => ({
   encoded: [...network.encoded],

@@ -64,7 +64,7 @@ describe("the size of a packed file", () => {
           const choices = new Map(
             own.map(({ id }, l) => {
               const { kind, bits: widest } = read[l]!
-              const isNarrowed = kind === "int" && widest <= 8 && bits[l]! <= widest
+              const isNarrowed = kind === "int" && widest === 8
               return [id, Choice.make(weights[l]!, isNarrowed ? ActivationFormat.int(bits[l]!) : read[l]!)]
             })
           )

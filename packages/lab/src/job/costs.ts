@@ -51,7 +51,7 @@ export const quantitiesOf = (cost: Simulate.NetworkCost, averageBits: number): Q
 
 /**
  * The formats of activations that take the fewest bytes of any plan's, by layer; undefined where that depends on the plan.
- * Integers of 8 bits and fewer quantize the same values, and narrower ones clip their codes besides.
+ * Integers of 8 bits and fewer quantize the same values, and those narrower than 8 clip their codes besides.
  */
 const leastActivations = ({
   layers,
@@ -61,8 +61,10 @@ const leastActivations = ({
   for (const { id } of layers) {
     const offered = choices.get(id)!.map(({ activations }) => activations)
     const isOne = new Set(offered.map(ActivationFormat.show)).size === 1
-    if (!isOne && offered.some(({ kind, bits }) => kind !== "int" || bits > 8)) return undefined
-    least.set(id, offered.toSorted((a, b) => b.bits - a.bits)[0]!)
+    const widest = offered.toSorted((a, b) => b.bits - a.bits)[0]!
+    // Two widths below 8 clip at two bounds, which files may hold once where they are one: only 8 bits are surely least.
+    if (!isOne && (widest.bits !== 8 || offered.some(({ kind }) => kind !== "int"))) return undefined
+    least.set(id, widest)
   }
   // Two widths of one value are two quantizations, which some plans have and others have not.
   const isFree = layers.some(({ id, input }) => {

@@ -3,6 +3,7 @@ import { Effect, Schema } from "effect"
 import { randomUUID } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { exists } from "./processes.ts"
 
 export class FileFailure extends Schema.TaggedError<FileFailure>()("FileFailure", {
   file: Schema.String,
@@ -80,15 +81,6 @@ const temporaryFor = (target: string, use: string): string =>
     `.${path.basename(target)}.${process.pid}.${randomUUID().slice(0, 8)}.${use}${MARK}`
   )
 
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
-
 /**
  * What processes that died left beside a target: half-written files go; the saved original of a set of outputs that was
  * never completed goes too, since its place was not taken before the new file was whole.
@@ -98,7 +90,7 @@ const sweep = (target: string): void => {
   for (const name of fs.readdirSync(folder)) {
     if (!name.startsWith(`.${path.basename(target)}.`) || !name.endsWith(MARK)) continue
     const pid = Number(name.slice(path.basename(target).length + 2).split(".")[0])
-    if (Number.isInteger(pid) && !isAlive(pid)) fs.rmSync(path.join(folder, name), { force: true })
+    if (Number.isInteger(pid) && !exists(pid)) fs.rmSync(path.join(folder, name), { force: true })
   }
 }
 

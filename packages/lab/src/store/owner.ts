@@ -6,6 +6,7 @@
  */
 import { readFileSync, readlinkSync } from "node:fs"
 import { hostname } from "node:os"
+import { exists } from "../processes.ts"
 
 const attempt = (read: () => string): string => {
   try {
@@ -32,15 +33,6 @@ const place = JSON.stringify([
 
 /** This process. */
 export const self: string = JSON.stringify([place, process.pid, startOf(process.pid)])
-
-const exists = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
 
 /** Whether an owner has died; `untilMs` decides for one on another machine. */
 export const isGone = (owner: string | null, untilMs: number | null, nowMs: number): boolean => {

@@ -21,7 +21,8 @@ import type { SweepPlan } from "../Sweep.ts"
 /** Files up to this size are kept in the database. */
 export const SMALL_BYTES = 16e6
 
-const Kept = Schema.Struct({ path: Schema.String, sha256: Schema.String, bytes: Schema.Finite })
+/** A file by its content. */
+export const Kept = Schema.Struct({ path: Schema.String, sha256: Schema.String, bytes: Schema.Finite })
 export type Kept = typeof Kept.Type
 
 /** Files, by their place in a folder that a worker makes. */

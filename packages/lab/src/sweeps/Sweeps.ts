@@ -4,16 +4,17 @@
  * A sweep is known by what it depends on (plan, inputs by digest, versions): recording it again finds it and goes on, and
  * another sweep of its name is refused. Its cells wait in a queue of each device, so that a worker can choose devices.
  */
-import { Effect, Schedule, Schema } from "effect"
+import { Effect, Schedule } from "effect"
 import { PersistedQueue } from "effect/persistence"
 import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { SERVER_NOW_MS } from "../store/clock.ts"
 import { Database } from "../store/Database.ts"
 import { StoreFailure } from "../store/failures.ts"
 import { sha256 } from "../store/identity.ts"
-import { Cell, cellsOf, type Outcome, SweepPlan } from "../Sweep.ts"
+import { type Cell, cellsOf, type Outcome, type SweepPlan } from "../Sweep.ts"
 import * as Inputs from "./Inputs.ts"
 import { HOLD_SECONDS, TABLE } from "./Queue.ts"
+import * as Stored from "./stored.ts"
 
 /** What has to be the same wherever cells of one sweep are worked on. */
 export interface Versions {
@@ -77,13 +78,10 @@ export const find = Effect.fn("Sweeps.find")(function* (name: string) {
 const queueName = ({ name, identity }: Pick<SweepRow, "name" | "identity">, device: string): string =>
   `${sha256(JSON.stringify([name, identity])).slice(0, 16)}/${sha256(device).slice(0, 16)}`
 
-/** What waits in the queue. */
-export const QueuedCell = Schema.Struct({ sweep: Schema.String, cell: Cell })
-
 export const queueOf = (queue: string, attempts: number) =>
   PersistedQueue.make({
     name: queue,
-    schema: QueuedCell,
+    schema: Stored.QueuedCell,
     maxAttempts: attempts,
     retrySchedule: Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("10 seconds")])
   })
@@ -99,7 +97,7 @@ const offer = Effect.fnUntraced(function* (
 ) {
   const { name, attempts } = sweep
   const { sql, safe, file } = yield* Database
-  const queues = new Map<string, PersistedQueue.PersistedQueue<typeof QueuedCell.Type>>()
+  const queues = new Map<string, PersistedQueue.PersistedQueue<typeof Stored.QueuedCell.Type>>()
   for (const device of new Set(cells.map((cell) => cell.device))) {
     const queue = queueName(sweep, device)
     queues.set(device, yield* queueOf(queue, attempts))
@@ -150,7 +148,7 @@ export const record = Effect.fn("Sweeps.record")(function* (
   const isOther = before !== undefined && (before.identity !== identity || both(before) !== both(versions))
   if (isOther)
     return yield* refuse(
-      `a sweep "${name}" is recorded already, ${difference(before, recording, manifest)}; give this one another --name`
+      `a sweep "${name}" is recorded already, ${yield* difference(before, recording, manifest)}; give this one another --name`
     )
   if (before === undefined) {
     const row = {
@@ -192,16 +190,19 @@ export const record = Effect.fn("Sweeps.record")(function* (
 })
 
 /** In what a recorded sweep differs from one of its name. */
-const difference = (before: SweepRow, { plan, versions }: Recording, manifest: Inputs.Manifest): string => {
+const difference = Effect.fnUntraced(function* (
+  before: SweepRow,
+  { plan, versions }: Recording,
+  manifest: Inputs.Manifest
+) {
   if (before.version !== versions.version || before.runtime !== versions.runtime)
     return `by ${both(before)}, and this is ${both(versions)}`
   if (before.plan !== JSON.stringify(plan)) return "with another plan"
-  const was = new Map(
-    (JSON.parse(before.inputs) as Inputs.Manifest).files.map(({ path, sha256 }) => [path, sha256])
-  )
+  const { files } = yield* Stored.manifestOf(before.inputs)
+  const was = new Map(files.map(({ path, sha256 }) => [path, sha256]))
   const other = manifest.files.find(({ path, sha256 }) => was.get(path) !== sha256)
   return other === undefined ? "with other inputs" : `and its input ${other.path} has changed since`
-}
+})
 
 /** Sweeps whose cells are worked on; of `versions`, and of others. */
 export const open = Effect.fn("Sweeps.open")(function* (versions: Versions) {
@@ -304,12 +305,13 @@ export const setAside = Effect.fn("Sweeps.setAside")(function* (name: string) {
       AND NOT EXISTS (SELECT 1 FROM ${sql.literal(TABLE)} later WHERE later.queue_name = e.queue_name
         AND split_part(later.id, '~', 1) = split_part(e.id, '~', 1) AND later.sequence > e.sequence)
     ORDER BY e.sequence`)
-  return rows.map(({ element, attempts, error }): SetAside => {
-    const { cell } = Schema.decodeUnknownSync(Schema.fromJsonString(QueuedCell))(element)
-    // The queue keeps the error's name and where it came from, too.
-    const [line = ""] = (error ?? "no word of it").split("\n")
-    return { cell, attempts, error: line.replace(/^\w+: /, "") }
-  })
+  return yield* Effect.forEach(rows, ({ element, attempts, error }) =>
+    Effect.map(Stored.queuedOf(element), ({ cell }): SetAside => {
+      // The queue keeps the error's name and where it came from, too.
+      const [line = ""] = (error ?? "no word of it").split("\n")
+      return { cell, attempts, error: line.replace(/^\w+: /, "") }
+    })
+  )
 })
 
 /** Cells that were set aside, and with `failed` those that cannot be met, are tried again; gives their number. */
@@ -324,7 +326,7 @@ export const retry = Effect.fn("Sweeps.retry")(function* (name: string, failed: 
         )).map(({ cell }) => cell)
       : []
   )
-  const plan = Schema.decodeUnknownSync(Schema.fromJsonString(SweepPlan))(row.plan)
+  const plan = yield* Stored.planOf(row.plan)
   const cells = [...aside, ...(wanted.size === 0 ? [] : cellsOf(plan).filter(({ key }) => wanted.has(key)))]
   const [time] = yield* safe(sql.unsafe<{ nowMs: number }>(`SELECT ${SERVER_NOW_MS} AS nowMs`))
   // Both or neither: a cell with no outcome that waits in no queue would never end.
@@ -374,12 +376,12 @@ export const outcomes = Effect.fn("Sweeps.outcomes")(function* (row: SweepRow) {
   }>`
     SELECT cell, status, run, why, files FROM sweepOutcomes WHERE sweep = ${row.name}`)
   const aside = yield* setAside(row.name)
-  const plan = Schema.decodeUnknownSync(Schema.fromJsonString(SweepPlan))(row.plan)
+  const plan = yield* Stored.planOf(row.plan)
   const known = new Map<string, { readonly outcome: Outcome; readonly files: ReadonlyArray<Inputs.Kept> }>()
   for (const { cell: key, status, run, why, files } of rows)
     known.set(key, {
       outcome: { key, status, run, why },
-      files: JSON.parse(files) as ReadonlyArray<Inputs.Kept>
+      files: yield* Stored.filesOf(files)
     })
   for (const { cell, attempts, error } of aside)
     known.set(cell.key, {

@@ -15,11 +15,12 @@ import { FileFailure, reason } from "../files.ts"
 import { SERVER_NOW_MS } from "../store/clock.ts"
 import { Database } from "../store/Database.ts"
 import { StoreFailure } from "../store/failures.ts"
-import type { SweepPlan } from "../Sweep.ts"
 import { type Answer, type CellLost, patiently, type Task } from "./CellProcess.ts"
 import * as Inputs from "./Inputs.ts"
 import { POLL_MS, TABLE } from "./Queue.ts"
+import * as Stored from "./stored.ts"
 import * as Sweeps from "./Sweeps.ts"
+import { exists } from "../processes.ts"
 
 export interface Options {
   readonly versions: Sweeps.Versions
@@ -63,15 +64,6 @@ interface Seen {
   active: ReadonlyMap<string, Sweeps.SweepRow>
 }
 
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (cause) {
-    return (cause as NodeJS.ErrnoException).code === "EPERM"
-  }
-}
-
 /** A folder of this process; those of processes of this machine that died are removed, others may share the cache. */
 export const ownFolder = (cache: string): Effect.Effect<string, FileFailure, Scope.Scope> =>
   Effect.acquireRelease(
@@ -82,7 +74,7 @@ export const ownFolder = (cache: string): Effect.Effect<string, FileFailure, Sco
         for (const name of fs.readdirSync(parent)) {
           // `<host>.<pid>.<random>`; the name of a machine may have dots, too.
           const [, pid] = name.startsWith(own) ? (/^(\d+)\.\w+$/.exec(name.slice(own.length)) ?? []) : []
-          if (pid !== undefined && !isAlive(Number(pid)))
+          if (pid !== undefined && !exists(Number(pid)))
             fs.rmSync(path.join(parent, name), { recursive: true, force: true })
         }
         return fs.mkdtempSync(path.join(parent, `${own}${process.pid}.`))
@@ -159,7 +151,7 @@ export const work = Effect.fn("Worker.work")(function* (
       Effect.gen(function* () {
         const known = made.get(sweep.identity)
         if (known !== undefined) return known
-        const manifest = JSON.parse(sweep.inputs) as Inputs.Manifest
+        const manifest = yield* Stored.manifestOf(sweep.inputs)
         const root = path.join(folder, sweep.identity.slice(0, 16))
         yield* Inputs.materialise(manifest.files, root, cache)
         const plan = path.resolve(root, manifest.plan)
@@ -188,7 +180,7 @@ export const work = Effect.fn("Worker.work")(function* (
 
   type Execute = (task: Task) => Effect.Effect<Answer, CellLost>
 
-  const doCell = ({ sweep: name, cell }: typeof Sweeps.QueuedCell.Type, plan: string, execute: Execute) =>
+  const doCell = ({ sweep: name, cell }: typeof Stored.QueuedCell.Type, plan: string, execute: Execute) =>
     Effect.gen(function* () {
       const sweep = seen.active.get(name)
       // Paused, or done by a worker whose hold had ended.
@@ -199,7 +191,7 @@ export const work = Effect.fn("Worker.work")(function* (
         cell,
         setting: {
           folder: plan,
-          plan: JSON.parse(sweep.plan) as SweepPlan,
+          plan: yield* Stored.planOf(sweep.plan),
           profiles: profilesOf(sweep),
           out: path.join(folder, "out", sweep.identity.slice(0, 16)),
           threads

@@ -14,19 +14,21 @@ import type { Ranges } from "./Ranges.ts"
 import type { Activation, LayerRewriter } from "./rewriteLayers.ts"
 import { rewriteLayers } from "./rewriteLayers.ts"
 import { requantized } from "./stream.ts"
-import { dequantize } from "./weights/kinds.ts"
+import { dequantize, isByChannel } from "./weights/kinds.ts"
 
-/** Adds the rounded activation and returns its name. */
-export const roundedActivation = (
-  builder: GraphBuilder,
-  { value, bits, scale, zeroPoint }: Activation
-): string => {
+/** Adds the steps that a value is rounded to, codes less zero point, and their scale; returns the names of both. */
+export const roundedSteps = (builder: GraphBuilder, { value, bits, scale, zeroPoint }: Activation) => {
   const step = builder.constant(Tensor.scalar("float32", scale), `${value}/scale`)
   const steps = builder.add("Div", [value, step], {}, { name: `${value}/steps` })
   const whole = builder.add("Round", [steps], {}, { name: `${value}/rounded` })
   const bounds = { min: -zeroPoint, max: 2 ** bits - 1 - zeroPoint }
-  const clipped = builder.add("Clip", [whole], bounds, { name: `${value}/clipped` })
-  return builder.add("Mul", [clipped, step], {}, { name: `${value}/quantized` })
+  return { steps: builder.add("Clip", [whole], bounds, { name: `${value}/clipped` }), step }
+}
+
+/** Adds the rounded activation and returns its name. */
+export const roundedActivation = (builder: GraphBuilder, activation: Activation): string => {
+  const { steps, step } = roundedSteps(builder, activation)
+  return builder.add("Mul", [steps, step], {}, { name: `${activation.value}/quantized` })
 }
 
 /** Weights, activations and the biases of integer products rounded. */
@@ -37,14 +39,11 @@ export const simulation = (network: QuantizedNetwork): LayerRewriter => {
     form: () => "rounded",
     weights: (builder, layer, encoded) => builder.constant(dequantize(encoded), `${layer.weight}/rounded`),
     activation: roundedActivation,
-    bias: (builder, layer, { encoded, choice, activationScale }) => {
-      const name = layer.node.inputs[2]!
-      const bias = network.graph.constants.get(name)!
-      const isOneEach = Tensor.size(bias) === layer.weightShape[layer.channelAxis]
+    bias: (builder, layer, { bias: { name, values }, encoded, choice, activationScale }) => {
       // Kernels round the bias where they requantize the sum; a sum that leaves as floats gets its bias in floats.
       const isInteger = product(layer, choice) !== "float" && codes.has(layer.output)
-      if (!("scales" in encoded) || !isOneEach || !isInteger) return name
-      return builder.constant(integerBias(bias, encoded.scales, activationScale), `${name}/steps`)
+      if (!isByChannel(encoded) || !isInteger) return name
+      return builder.constant(integerBias(values, encoded.scales, activationScale), `${name}/steps`)
     }
   }
 }

@@ -6,6 +6,7 @@
  */
 import { GraphBuilder, Layer } from "@bitbudget/graph"
 import type { Graph } from "@bitbudget/graph"
+import { affineParameters } from "./Affine.ts"
 import { operandsOf } from "./stream.ts"
 
 export interface Bounds {
@@ -23,6 +24,14 @@ export type Ranges = ReadonlyMap<string, Range>
 
 /** Where codes of so many bits begin and end. */
 export const boundsAt = (range: Range, bits: number): Bounds => range.clipped?.get(bits) ?? range
+
+/** Scale and zero point of a value's codes of so many bits; undefined where its range is not known. */
+export const parametersAt = (ranges: Ranges, value: string, bits: number) => {
+  const range = ranges.get(value)
+  if (range === undefined) return undefined
+  const { low, high } = boundsAt(range, bits)
+  return affineParameters(low, high, bits)
+}
 
 /** Names of the activations whose ranges a quantized network needs, each once: inputs of layers, operands of sums. */
 export const observedValues = (graph: Graph.Graph): ReadonlyArray<string> => {

@@ -3,12 +3,12 @@
  * for each format in which they are read, and what flows between integer layers is quantized too (`stream.ts`).
  */
 import { GraphBuilder, Layer } from "@bitbudget/graph"
-import type { Graph } from "@bitbudget/graph"
-import { affineParameters } from "./Affine.ts"
+import type { Graph, Tensor } from "@bitbudget/graph"
+import { ownBias } from "./arithmetic/integerBias.ts"
 import type { ActivationFormat } from "./format/ActivationFormat.ts"
 import type { Choice } from "./format/Choice.ts"
 import type { QuantizedNetwork } from "./QuantizedNetwork.ts"
-import { boundsAt } from "./Ranges.ts"
+import { parametersAt } from "./Ranges.ts"
 import { STREAM_BITS, streamed } from "./stream.ts"
 import type { Encoded } from "./weights/kinds.ts"
 
@@ -33,7 +33,12 @@ export interface LayerRewriter {
   readonly bias?: (
     builder: GraphBuilder,
     layer: Layer.Layer,
-    own: { readonly encoded: Encoded; readonly choice: Choice; readonly activationScale: number }
+    own: {
+      readonly bias: { readonly name: string; readonly values: Tensor.Tensor }
+      readonly encoded: Encoded
+      readonly choice: Choice
+      readonly activationScale: number
+    }
   ) => string
 }
 
@@ -59,10 +64,9 @@ export const rewriteLayers = (
   const builder = GraphBuilder.over(graph)
 
   const parametersOf = (value: string, bits: number, reader: string) => {
-    const range = ranges.get(value)
-    if (range === undefined) throw new Error(`no range for ${value}, which ${reader} reads`)
-    const { low, high } = boundsAt(range, bits)
-    return affineParameters(low, high, bits)
+    const parameters = parametersAt(ranges, value, bits)
+    if (parameters === undefined) throw new Error(`no range for ${value}, which ${reader} reads`)
+    return parameters
   }
   const quantized = (value: string, bits: number, reader: string): string => {
     const parameters = parametersOf(value, bits, reader)
@@ -101,9 +105,10 @@ export const rewriteLayers = (
     inputs[layer.weightInput] = weights
     inputs[1 - layer.weightInput] = activation(layer, choice.activations)
     if (rewriter.bias !== undefined && own !== undefined && choice.activations.kind === "int") {
+      const bias = ownBias(graph, layer)
       const { scale } = parametersOf(layer.input, choice.activations.bits, `layer ${layer.id}`)
-      if (graph.constants.has(inputs[2] ?? ""))
-        inputs[2] = rewriter.bias(builder, layer, { encoded: own, choice, activationScale: scale })
+      if (bias !== undefined)
+        inputs[2] = rewriter.bias(builder, layer, { bias, encoded: own, choice, activationScale: scale })
     }
     builder.push({ ...node, inputs })
   }

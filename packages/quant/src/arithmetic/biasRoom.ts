@@ -5,59 +5,49 @@
  * zeros can have any scale, and gets the one that serves its bias.
  */
 import { Layer, Tensor } from "@bitbudget/graph"
-import { affineParameters } from "../Affine.ts"
 import type { QuantizedNetwork } from "../QuantizedNetwork.ts"
-import { boundsAt } from "../Ranges.ts"
+import { parametersAt } from "../Ranges.ts"
+import { blockIndex } from "../weights/Blocks.ts"
 import type { IntegerCodes } from "../weights/integer.ts"
-import type { Encoded } from "../weights/kinds.ts"
+import { dequantize, type Encoded, isByChannel, recode } from "../weights/kinds.ts"
+import { ownBias } from "./integerBias.ts"
 
 /** Steps that a bias may take: a quarter of what 32 bits hold, so that the sum of products has room beside it. */
 const MOST_STEPS = 2 ** 29
 
-const isPlainInteger = (encoded: Encoded | undefined): encoded is IntegerCodes =>
-  encoded !== undefined &&
-  "codes" in encoded &&
-  encoded.format.kind === "int" &&
-  typeof encoded.format.scale !== "object"
-
-/** Least weight scale of each channel of a layer, 0 where it has no bias of its own. */
+/** Least weight scale of each channel of a layer; undefined where it has no bias of its own, or no codes to multiply. */
 const neededScales = (
-  { graph, choices, ranges }: Pick<QuantizedNetwork, "graph" | "choices" | "ranges">,
-  { id, node, input, weightShape, channelAxis }: Layer.Layer
+  { graph, choices, ranges }: QuantizedNetwork,
+  layer: Layer.Layer
 ): ReadonlyArray<number> | undefined => {
-  const activations = choices.get(id)?.activations
-  const bias = node.op === "MatMul" ? undefined : graph.constants.get(node.inputs[2] ?? "")
-  const range = ranges.get(input)
-  if (activations?.kind !== "int" || bias === undefined || range === undefined) return undefined
-  if (Tensor.size(bias) !== weightShape[channelAxis]) return undefined
-  const { low, high } = boundsAt(range, activations.bits)
-  const { scale } = affineParameters(low, high, activations.bits)
-  return Array.from(Tensor.values(bias), (b) => Math.abs(b) / (scale * MOST_STEPS))
+  const activations = choices.get(layer.id)?.activations
+  const bias = ownBias(graph, layer)
+  if (activations?.kind !== "int" || bias === undefined) return undefined
+  const parameters = parametersAt(ranges, layer.input, activations.bits)
+  return (
+    parameters && Array.from(Tensor.values(bias.values), (b) => Math.abs(b) / (parameters.scale * MOST_STEPS))
+  )
 }
 
-/** The codes under scales of at least `needed`. */
-const raised = (encoded: IntegerCodes, needed: ReadonlyArray<number>): IntegerCodes => {
-  const { codes, scales, zeroPoints, shape, axis } = encoded
-  const wanted = scales.length === 1 ? [needed.reduce((a, b) => Math.max(a, b), 0)] : needed
-  const inner = shape.slice(axis + 1).reduce((product, dim) => product * dim, 1)
-  const channelOf = (i: number): number => (scales.length === 1 ? 0 : Math.floor(i / inner) % shape[axis]!)
+/** The weights under scales of at least `needed`; in channels of zeros, of just that. */
+const raised = (encoded: IntegerCodes, needed: ReadonlyArray<number>): Encoded => {
+  const { format, codes, scales, zeroPoints } = encoded
+  // Where only sizes matter, there are no numbers.
+  if (codes.length === 0) return encoded
+  const wanted = scales.length === 1 ? [Math.max(...needed)] : needed
+  const channelOf = blockIndex(encoded, format.scale)
   const isEmpty = Array.from(scales, () => true)
   codes.forEach((code, i) => {
     if (code !== (zeroPoints?.[channelOf(i)] ?? 0)) isEmpty[channelOf(i)] = false
   })
-  const isWrong = (scale: number, channel: number): boolean =>
-    wanted[channel]! > 0 && (isEmpty[channel]! || Math.abs(scale) < wanted[channel]!)
-  if (!scales.some(isWrong)) return encoded
-  const wider = scales.map((scale, channel) =>
-    isWrong(scale, channel) ? (scale < 0 ? -1 : 1) * wanted[channel]! : scale
-  )
-  const moved = codes.map((code, i) => {
-    const channel = channelOf(i)
-    if (wider[channel] === scales[channel]) return code
-    const zero = zeroPoints?.[channel] ?? 0
-    return zero + Math.round(((code - zero) * scales[channel]!) / wider[channel]!)
+  const wider = scales.map((scale, channel) => {
+    const least = wanted[channel]!
+    const isWrong = least > 0 && (isEmpty[channel]! || Math.abs(scale) < least)
+    return isWrong ? (scale < 0 ? -least : least) : scale
   })
-  return { ...encoded, codes: moved, scales: wider }
+  return wider.every((scale, channel) => scale === scales[channel])
+    ? encoded
+    : recode({ ...encoded, scales: wider }, dequantize(encoded))
 }
 
 /** The network with scales that leave room for the biases; layers that share an encoding go on sharing it. */
@@ -66,14 +56,14 @@ export const withRoomForBiases = (network: QuantizedNetwork): QuantizedNetwork =
   const needed = new Map<Encoded, ReadonlyArray<number>>()
   for (const layer of Layer.layersOf(graph)) {
     const own = encoded.get(layer.id)
-    const least = isPlainInteger(own) ? neededScales(network, layer) : undefined
+    const least = isByChannel(own) ? neededScales(network, layer) : undefined
     if (own === undefined || least === undefined) continue
     const before = needed.get(own)
     needed.set(own, before === undefined ? least : least.map((scale, c) => Math.max(scale, before[c]!)))
   }
   const changed = new Map(
     [...needed].flatMap(([own, least]) => {
-      const wider = isPlainInteger(own) ? raised(own, least) : own
+      const wider = isByChannel(own) ? raised(own, least) : own
       return wider === own ? [] : [[own, wider] as const]
     })
   )

@@ -3,6 +3,8 @@
  * the activation's steps are cut into digits to base 16, and the digits' products are put together as 64-bit integers.
  */
 import { type GraphBuilder, Tensor } from "@bitbudget/graph"
+import { blockIndex } from "../weights/Blocks.ts"
+import type { WeightShape } from "../weights/WeightKind.ts"
 
 /** The least integer whose successor float32 does not have. */
 const EXACT = 2 ** 24
@@ -55,13 +57,9 @@ export const addExactProduct = (
 }
 
 /** Σ|w| by output channel. */
-export const absoluteSums = (
-  steps: ArrayLike<number>,
-  shape: ReadonlyArray<number>,
-  axis: number
-): ReadonlyArray<number> => {
-  const inner = shape.slice(axis + 1).reduce((product, dim) => product * dim, 1)
-  const sums = Array.from({ length: shape[axis]! }, () => 0)
-  for (let i = 0; i < steps.length; i++) sums[Math.floor(i / inner) % shape[axis]!]! += Math.abs(steps[i]!)
+export const absoluteSums = (steps: ArrayLike<number>, of: WeightShape): ReadonlyArray<number> => {
+  const channelOf = blockIndex(of, "channel")
+  const sums = Array.from({ length: of.shape[of.axis]! }, () => 0)
+  for (let i = 0; i < steps.length; i++) sums[channelOf(i)]! += Math.abs(steps[i]!)
   return sums
 }

@@ -8,17 +8,18 @@
  * that is said.
  */
 import { type Graph, Graph as Graphs, type GraphBuilder, Layer, Tensor } from "@bitbudget/graph"
-import { affineParameters } from "../Affine.ts"
-import { simulation } from "../FakeQuant.ts"
+import { roundedSteps, simulation } from "../FakeQuant.ts"
 import type { QuantizedNetwork } from "../QuantizedNetwork.ts"
-import { boundsAt } from "../Ranges.ts"
-import { rewriteLayers } from "../rewriteLayers.ts"
+import { parametersAt } from "../Ranges.ts"
+import { type Activation, rewriteLayers } from "../rewriteLayers.ts"
 import { combining, passing, STREAM_BITS, streamed } from "../stream.ts"
+import { blockIndex } from "../weights/Blocks.ts"
 import type { IntegerCodes } from "../weights/integer.ts"
+import { isByChannel } from "../weights/kinds.ts"
 import { withRoomForBiases } from "./biasRoom.ts"
 import { absoluteSums, addExactProduct, isExact, largestSum } from "./exactProduct.ts"
 import { addRescale, addWrap, dyadic, type Dyadic } from "./fixedPoint.ts"
-import { accumulatorStep, biasSteps } from "./integerBias.ts"
+import { accumulatorStep, biasSteps, ownBias } from "./integerBias.ts"
 
 export interface Arithmetic {
   /** Of two's complement, which wraps: 8 to 32. */
@@ -35,12 +36,11 @@ export interface Computed {
   readonly notes: ReadonlyArray<string>
 }
 
-/** Where codes of a value lie: x̂ = scale · step, with steps from `least` to `most`. */
-interface Grid {
-  readonly scale: number
-  readonly least: number
-  readonly most: number
-}
+/** Where codes of a value lie: x̂ = scale · step, a step being a code less the zero point. */
+type Grid = Omit<Activation, "value">
+
+/** The largest |step|. */
+const mostStepsOf = ({ bits, zeroPoint }: Grid): number => Math.max(zeroPoint, 2 ** bits - 1 - zeroPoint)
 
 /** A layer whose product runs on integers. */
 interface Product {
@@ -50,15 +50,15 @@ interface Product {
   /** Weights as integers, row-major, zero points taken off. */
   readonly steps: Float32Array
   readonly absolutes: ReadonlyArray<number>
+  /** One number a channel. */
+  readonly bias: Tensor.Tensor | undefined
 }
 
-const stepsOf = ({ codes, zeroPoints, shape, axis }: IntegerCodes): Float32Array => {
+const stepsOf = (encoded: IntegerCodes): Float32Array => {
+  const { format, codes, zeroPoints } = encoded
   if (zeroPoints === undefined) return Float32Array.from(codes)
-  const inner = shape.slice(axis + 1).reduce((product, dim) => product * dim, 1)
-  return Float32Array.from(
-    codes,
-    (code, i) => code - zeroPoints[zeroPoints.length === 1 ? 0 : Math.floor(i / inner) % shape[axis]!]!
-  )
+  const channelOf = blockIndex(encoded, format.scale)
+  return Float32Array.from(codes, (code, i) => code - zeroPoints[channelOf(i)]!)
 }
 
 /** `1, …, channels, …, 1` along the axis that a layer's output has its channels on. */
@@ -73,30 +73,22 @@ const channelShape = (
 }
 
 /** The layer as a product of integers; undefined where it stays float: other formats, scales of blocks, sums too large. */
-const productOf = (
-  { graph, choices, encoded }: QuantizedNetwork,
+const integerProduct = (
+  { graph, choices, encoded: all }: QuantizedNetwork,
   layer: Layer.Layer,
   gridOf: (value: string, bits: number) => Grid | undefined
 ): Product | undefined => {
   const choice = choices.get(layer.id)
-  const own = encoded.get(layer.id)
-  if (choice?.activations.kind !== "int" || own === undefined || !("codes" in own)) return undefined
-  if (own.format.kind !== "int" || typeof own.format.scale === "object") return undefined
-  const { node } = layer
-  if (node.op === "Gemm" && (node.attributes.alpha !== 1 || node.attributes.beta !== 1)) return undefined
-  if (layer.op === "ConvTranspose") return undefined
-  const bias = node.op === "MatMul" ? undefined : node.inputs[2]
-  const channels = layer.weightShape[layer.channelAxis]!
-  if (bias !== undefined && bias !== "") {
-    const constant = graph.constants.get(bias)
-    if (constant === undefined || Tensor.size(constant) !== channels) return undefined
-  }
+  const encoded = all.get(layer.id)
+  if (choice?.activations.kind !== "int" || !isByChannel(encoded) || layer.op === "ConvTranspose")
+    return undefined
+  const bias = ownBias(graph, layer)
+  const hasBias = layer.node.op !== "MatMul" && (layer.node.inputs[2] ?? "") !== ""
   const input = gridOf(layer.input, choice.activations.bits)
-  if (input === undefined) return undefined
-  const codes = own as IntegerCodes
-  const steps = stepsOf(codes)
-  const absolutes = absoluteSums(steps, layer.weightShape, layer.channelAxis)
-  return isExact(absolutes) ? { layer, input, encoded: codes, steps, absolutes } : undefined
+  if (input === undefined || (hasBias && bias === undefined)) return undefined
+  const steps = stepsOf(encoded)
+  const absolutes = absoluteSums(steps, encoded)
+  return isExact(absolutes) ? { layer, input, encoded, steps, absolutes, bias: bias?.values } : undefined
 }
 
 /** The network in integer arithmetic. */
@@ -110,15 +102,12 @@ export const compute = (asked: QuantizedNetwork, arithmetic: Arithmetic = usualA
   const inFloat: Array<string> = []
 
   const gridOf = (value: string, bits: number): Grid | undefined => {
-    const range = ranges.get(value)
-    if (range === undefined) return undefined
-    const { low, high } = boundsAt(range, bits)
-    const { scale, zeroPoint } = affineParameters(low, high, bits)
-    return { scale, least: -zeroPoint, most: 2 ** bits - 1 - zeroPoint }
+    const parameters = parametersAt(ranges, value, bits)
+    return parameters && { bits, ...parameters }
   }
   const products = new Map(
     [...layers.values()].flatMap((layer) => {
-      const product = productOf(network, layer, gridOf)
+      const product = integerProduct(network, layer, gridOf)
       return product === undefined ? [] : [[layer.id, product] as const]
     })
   )
@@ -147,13 +136,8 @@ export const compute = (asked: QuantizedNetwork, arithmetic: Arithmetic = usualA
     return made
   }
   /** A value as steps of its grid: rounded where it is not on it yet. */
-  const stepsOn = (builder: GraphBuilder, value: string, { scale, least, most }: Grid): string =>
-    once(`${value}|${scale}|${least}|${most}`, () => {
-      const step = builder.constant(Tensor.scalar("float32", scale), `${value}/scale`)
-      const steps = builder.add("Div", [value, step], {}, { name: `${value}/steps` })
-      const whole = builder.add("Round", [steps], {}, { name: `${value}/rounded` })
-      return builder.add("Clip", [whole], { min: least, max: most }, { name: `${value}/clipped` })
-    })
+  const stepsOn = (builder: GraphBuilder, value: string, grid: Grid): string =>
+    once(`${value}|${grid.bits}`, () => roundedSteps(builder, { value, ...grid }).steps)
   const times = (
     builder: GraphBuilder,
     steps: string,
@@ -171,11 +155,12 @@ export const compute = (asked: QuantizedNetwork, arithmetic: Arithmetic = usualA
     builder.add("Cast", [integers], { to: "float32" }, { name: `${integers}/float` })
 
   /** A layer: product, bias, accumulator, requantization to its readers' grid, or its real value where they have none. */
-  const layerNode = (builder: GraphBuilder, { layer, input, encoded, steps, absolutes }: Product): void => {
+  const layerNode = (builder: GraphBuilder, product: Product): void => {
+    const { layer, input, encoded, steps, absolutes, bias } = product
     const { node, output, weightInput } = layer
     const { scales } = encoded
     const weights = builder.constant(Tensor.float32(layer.weightShape, steps), `${layer.weight}/steps`)
-    const mostSteps = Math.max(-input.least, input.most)
+    const mostSteps = mostStepsOf(input)
     let sums = addExactProduct(
       builder,
       stepsOn(builder, layer.input, input),
@@ -188,7 +173,6 @@ export const compute = (asked: QuantizedNetwork, arithmetic: Arithmetic = usualA
       },
       `${output}/integer`
     )
-    const bias = graph.constants.get(node.op === "MatMul" ? "" : (node.inputs[2] ?? ""))
     const offsets = bias === undefined ? [] : biasSteps(bias, scales, input.scale)
     if (offsets.length > 0) {
       const shape = channelShape(layer, graph, offsets.length)
@@ -237,7 +221,7 @@ export const compute = (asked: QuantizedNetwork, arithmetic: Arithmetic = usualA
     const rescaledBy = (integers: string, factor: number, name: string): string =>
       addRescale(builder, integers, [dyadic(factor, arithmetic.multiplierBits)], [], name)
     const integers = (value: string, own: Grid): string =>
-      once(`${value}|${own.scale}|int64`, () =>
+      once(`${value}|${own.bits}|int64`, () =>
         builder.add("Cast", [stepsOn(builder, value, own)], { to: "int64" }, { name: `${value}/integers` })
       )
     const scale = Tensor.scalar("float32", grid.scale)
@@ -261,7 +245,7 @@ export const compute = (asked: QuantizedNetwork, arithmetic: Arithmetic = usualA
       (product, dim) => product * (typeof dim === "number" ? dim : Number.NaN),
       1
     )
-    if (!(size * Math.max(-own.least, own.most) < 2 ** 24)) return false
+    if (!(size * mostStepsOf(own) < 2 ** 24)) return false
     const axes = spatial.map((_, i) => i + 2)
     const sum = builder.add(
       "ReduceSum",

@@ -2,12 +2,26 @@
  * Biases as products on integers add them: 32-bit multiples of activation scale × weight scale, one a channel, so that
  * they are added to the accumulator as they are (Jacob et al., CVPR 2018, section 2.4).
  */
-import { Tensor } from "@bitbudget/graph"
+import { type Graph, type Layer, Tensor } from "@bitbudget/graph"
 import { roundHalfEven } from "../Affine.ts"
 
 const { fround } = Math
 
 const [LEAST, MOST] = [-(2 ** 31), 2 ** 31 - 1]
+
+/** The constant that a product adds by itself, one number a channel; undefined where there is none, or a multiple is added. */
+export const ownBias = (
+  graph: Graph.Graph,
+  { node, weightShape, channelAxis }: Layer.Layer
+): { readonly name: string; readonly values: Tensor.Tensor } | undefined => {
+  if (node.op === "MatMul") return undefined
+  if (node.op === "Gemm" && (node.attributes.alpha !== 1 || node.attributes.beta !== 1)) return undefined
+  const name = node.inputs[2] ?? ""
+  const values = graph.constants.get(name)
+  return values !== undefined && Tensor.size(values) === weightShape[channelAxis]
+    ? { name, values }
+    : undefined
+}
 
 /** One step of the accumulator of an output channel, in the output's unit: float32, as kernels compute it. */
 export const accumulatorStep = (scales: Float32Array, activationScale: number, channel: number): number =>

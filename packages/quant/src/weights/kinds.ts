@@ -97,6 +97,13 @@ export const precision = (format: WeightFormat): Precision.Format => rowOf(forma
 /** Bits a weight takes in memory, by its format. */
 export const storedBits = (format: WeightFormat): number => Precision.storedBits(precision(format))
 
+/** Whether weights are integers with a scale for a channel, or one for all, as integer products take them. */
+export const isByChannel = (encoded: Encoded | undefined): encoded is IntegerCodes =>
+  encoded !== undefined &&
+  "codes" in encoded &&
+  encoded.format.kind === "int" &&
+  typeof encoded.format.scale !== "object"
+
 /** What shares a scale or table; undefined where there is none. */
 export const scaleOf = (format: WeightFormat): Scale | undefined => {
   if (format.kind === "float") return undefined

@@ -39,6 +39,36 @@ it("gives the metrics that are asked for, of the plan and of the float network, 
   await expect(evaluate(dir, "w4a8", ["psnrDb"])).rejects.toThrow(/psnrDb cannot be measured/)
 })
 
+it("computes a plan in integers, which few predictions notice, and says what no plan has codes for", async () => {
+  const dir = await Tiny.folder()
+  const asked = (
+    plan: string | undefined,
+    arithmetic?: { accumulatorBits: number; multiplierBits: number }
+  ) =>
+    Effect.runPromise(
+      Tasks.evaluate({
+        model: path.join(dir, "tiny.onnx"),
+        data: `${path.join(dir, "x.npy")},${path.join(dir, "y.npy")}`,
+        plan,
+        samples: undefined,
+        threads: 1,
+        recipe: "plain",
+        arithmetic
+      })
+    )
+  const usual = { accumulatorBits: 32, multiplierBits: 31 }
+  const [simulated, integer] = [await asked("w8a8"), await asked("w8a8", usual)]
+  expect(Math.abs(integer.metrics["top1"]!.value - simulated.metrics["top1"]!.value)).toBeLessThan(0.04)
+  expect(integer.metrics["loss"]!.value).not.toBe(simulated.metrics["loss"]!.value)
+  expect(integer.notes.filter((note) => /float, since|do not hold/.test(note))).toEqual([])
+  // Sums of 216 products of 8 × 8 bits need some 23 bits; a register of 12 wraps, and nothing is right any more.
+  const narrow = await asked("w8a8", { ...usual, accumulatorBits: 12 })
+  expect(narrow.notes.join("\n")).toMatch(/body\/a: sums could reach .*which 12 bits do not hold/)
+  expect(narrow.metrics["loss"]!.value).toBeGreaterThan(2 * simulated.metrics["loss"]!.value)
+  expect((await asked("w8", usual)).notes.join("\n")).toMatch(/computed in float.*stem/)
+  await expect(asked(undefined, usual)).rejects.toThrow(/about the codes of a plan: name one with --plan/)
+})
+
 describe("a file that is quantized already", () => {
   const weight = Tensor.tensor(
     "int8",

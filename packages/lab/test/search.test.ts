@@ -1,5 +1,5 @@
 /** The main job on a tiny network, without the command line. */
-import { Choice } from "@bitbudget/quant"
+import { ActivationFormat, Choice, WeightFormat } from "@bitbudget/quant"
 import { Effect, Fiber } from "effect"
 import { readFileSync } from "node:fs"
 import * as path from "node:path"
@@ -239,6 +239,44 @@ describe("columns and fixed costs", () => {
       )
     }
   )
+})
+
+describe("the least size of a plan", () => {
+  // head and aux read one value.
+  it.each([
+    ["a8,a4", []],
+    ["a8,a4", [{ pattern: "head", choice: Choice.wa(8, 4) }]],
+    ["a6,a4", []],
+    ["a8", []]
+  ] as const)("is below every file, inputs in %s, locked %j", async (formats, locks) => {
+    const dir = await Tiny.folder({ heads: 2 })
+    await Tiny.withStore(
+      dir,
+      Effect.gen(function* () {
+        const activations = formats.split(",").map((id) => ActivationFormat.parse(id)!)
+        const weights = [8, 2].map((bits) => WeightFormat.int(bits))
+        const request = yield* requestOf(dir, { weights, activations, locks, ties: "none" })
+        const opened = yield* open(request)
+        const costs = costsOn(request.profile, opened)
+        const plans = opened.layers.reduce<ReadonlyArray<ReadonlyArray<readonly [string, Choice.Choice]>>>(
+          (before, { id }) =>
+            before.flatMap((plan) => opened.choices.get(id)!.map((choice) => plan.concat([[id, choice]]))),
+          [[]]
+        )
+        const slacks = plans.map((entries) => {
+          const plan = new Map(entries)
+          const least = opened.layers.reduce(
+            (sum, { id }, l) => sum + costs.lower[l]!.get(Choice.show(plan.get(id)!))!.size!,
+            costs.fixedLower.size!
+          )
+          return costs.fileBytes(plan) - least
+        })
+        expect(Math.min(...slacks)).toBeGreaterThanOrEqual(0)
+        // One format: nothing but lengths and what weights share is left out.
+        if (formats === "a8") expect(Math.max(...slacks)).toBeLessThan(40 * opened.layers.length)
+      })
+    )
+  })
 })
 
 describe("the certificate", () => {

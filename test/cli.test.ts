@@ -184,6 +184,35 @@ describe("wrong requests end with one clear message", () => {
       /no figure for energy/,
       [...base.with(3, "systolic-8x8-ws"), "--budget", "energy<=65%"]
     ],
+    [
+      "a register without integers",
+      1,
+      /--accumulator-bits and --multiplier-bits are of integers: add --arithmetic integer/,
+      ["evaluate", model, "--data", data, "--plan", "w8a8", "--accumulator-bits", "16"]
+    ],
+    [
+      "a register that no integer arithmetic has",
+      1,
+      /a whole number from 8 to 32/,
+      [
+        "evaluate",
+        model,
+        "--data",
+        data,
+        "--plan",
+        "w8a8",
+        "--arithmetic",
+        "integer",
+        "--accumulator-bits",
+        "40"
+      ]
+    ],
+    [
+      "integers without a plan",
+      1,
+      /about the codes of a plan: name one with --plan/,
+      ["evaluate", model, "--data", data, "--arithmetic", "integer"]
+    ],
     ["no such data", 1, /none\.json/, ["evaluate", model, "--data", "none.json"]],
     [
       "unknown plan",

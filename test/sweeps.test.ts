@@ -277,6 +277,17 @@ describe.skipIf(!Postgres.isThere)("sweeps by workers", () => {
       ])
     })
 
+    it("a plan that somebody changed in the tables", async () => {
+      const [name, db] = database()
+      record(await Experiment.make(10), db, "--name", "s")
+      server.sql(name, "UPDATE sweeps SET plan = '{\"models\": 3}'")
+      const done = run("runs", "retry", "s", "--db", db)
+      expect([done.code, done.error]).toEqual([
+        1,
+        expect.stringMatching(/the plan of a sweep is not what was recorded; record the sweep again/)
+      ])
+    })
+
     it("two sweeps of one name, and an input that changed since it was recorded", async () => {
       const [, db] = database()
       const [one, other] = [await Experiment.make(10), await Experiment.make(20)]

@@ -39,7 +39,7 @@ export const affordable = (
     metrics: wanted.filter((metric) => !left.includes(metric)),
     notes: left.map(
       (metric) =>
-        `no ${metric}: it would take some ${(((products[metric] ?? 0) * RUNS_PER_PRODUCT * samples * macs) / 6e11).toFixed(0)} minutes on ${samples} samples; ask for it with --metrics, or give fewer --samples`
+        `no ${metric}: it would take some ${(((products[metric] ?? 0) * RUNS_PER_PRODUCT * samples * macs) / 6e11).toFixed(0)} minutes on ${samples} samples; ask for it by name, or give fewer --samples`
     )
   }
 }

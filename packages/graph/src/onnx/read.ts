@@ -32,6 +32,7 @@ import type { ReadOptions, ReadResult } from "./reading.ts"
 import {
   analysedAttributes,
   analysedType,
+  constantsOf,
   fileElements,
   isOp,
   isStandard,
@@ -41,7 +42,7 @@ import {
 } from "./reading.ts"
 import { Formula, type Sink, targetOf } from "./rewrite.ts"
 import { rewriteOf } from "./rewrites.ts"
-import { captured, renameValues, takenBranch } from "./scope.ts"
+import { captured, readIn, renameValues, takenBranch } from "./scope.ts"
 import { readSparse } from "./sparse.ts"
 import { readTensor } from "./tensorProto.ts"
 import { upgrade } from "./upgrade.ts"
@@ -100,9 +101,9 @@ class Reader {
   read(): ReadResult {
     const written = inOrder(inlineFunctions(this.#model, this.#proto))
     const results = new Set(this.#proto.output.map(({ name }) => name))
-    this.#reads(written)
+    this.#mentions(written)
     const nodes = floatProducts(written, this.#proto, (wanted) => this.#names.value(wanted))
-    this.#reads(nodes)
+    this.#mentions(nodes)
     for (const name of results) this.#read.add(name)
     for (const proto of this.#proto.initializer)
       this.#initializer(proto.name, () => readTensor(proto, this.#options.loadExternal))
@@ -140,13 +141,10 @@ class Reader {
     }
   }
 
-  /** Notes what the nodes make and read, themselves and in their subgraphs. */
-  #reads(nodes: ReadonlyArray<NodeProto>): void {
-    for (const proto of nodes) {
-      for (const output of proto.output) this.#names.take(output)
-      for (const input of proto.input) this.#read.add(input)
-      for (const name of captured(proto)) this.#read.add(name)
-    }
+  /** Notes what nodes make and read. */
+  #mentions(nodes: ReadonlyArray<NodeProto>): void {
+    for (const name of nodes.flatMap(({ output }) => output)) this.#names.take(name)
+    for (const name of nodes.flatMap(readIn)) this.#read.add(name)
   }
 
   /** Enters a value as analyses see it, its type in the file beside. */
@@ -319,7 +317,7 @@ class Reader {
     for (const constant of graph.initializer)
       this.#initializer(named(constant.name), () => readTensor(constant, this.#options.loadExternal))
     const nodes = inOrder(graph.node).map((inner) => renameValues(inner, renamed))
-    this.#reads(nodes)
+    this.#mentions(nodes)
     for (const output of graph.output) this.#read.add(named(output.name))
     nodes.forEach((inner, i) => this.#node(inner, i))
     raw.outputs.forEach((output, i) => {
@@ -375,12 +373,6 @@ class Reader {
   }
 
   #graph(inputs: ReadonlyArray<Value>, outputs: ReadonlyArray<string>): Graph {
-    const constants = new Map<string, Tensor>()
-    const made = new Set(this.#nodes.flatMap(({ outputs }) => outputs))
-    for (const [name, known] of this.#known) {
-      const constant = toTensor(known)
-      if (constant !== undefined && !made.has(name)) constants.set(name, constant)
-    }
     const inside = (name: string) => this.#constantOutputs.get(name) ?? name
     const nodes =
       this.#constantOutputs.size === 0
@@ -392,7 +384,7 @@ class Reader {
       outputs,
       nodes,
       values: this.#values,
-      constants,
+      constants: constantsOf(this.#known, this.#nodes),
       ...(this.#stored.size === 0 ? {} : { stored: this.#stored })
     }
   }

@@ -1,7 +1,9 @@
 /** What reading a file is asked and answers, and the file as analyses see it: opset, size, floats of one width. */
 import type { GraphProto, ModelProto } from "onnx-buf"
 import { elements } from "../ir/Dim.ts"
-import type { Graph } from "../ir/Graph.ts"
+import type { AnyNode, Graph } from "../ir/Graph.ts"
+import type { Known } from "../ir/Known.ts"
+import { toTensor } from "../ir/Known.ts"
 import type { Attributes, Op } from "../ir/Op.ts"
 import { refuse } from "../ir/Refusal.ts"
 import type { Result } from "../ir/shapeRule.ts"
@@ -85,6 +87,20 @@ export const analysedAttributes = <K extends Op>(op: K, attributes: Attributes[K
     return { ...attributes, value: widened(attributes.value as Tensor) }
   if ("dtype" in attributes && op === "Range") return { ...attributes, dtype: analysedType(attributes.dtype) }
   return attributes
+}
+
+/** What is known whole and no node makes. */
+export const constantsOf = (
+  known: ReadonlyMap<string, Known>,
+  nodes: ReadonlyArray<AnyNode>
+): ReadonlyMap<string, Tensor> => {
+  const made = new Set(nodes.flatMap(({ outputs }) => outputs))
+  return new Map(
+    [...known].flatMap(([name, value]) => {
+      const constant = made.has(name) ? undefined : toTensor(value)
+      return constant === undefined ? [] : [[name, constant] as const]
+    })
+  )
 }
 
 /** Elements all constants of the file hold together, from their headers. */

@@ -48,6 +48,9 @@ export const captured = (node: NodeProto): ReadonlyArray<string> => {
   return [...found]
 }
 
+/** Values that the node reads, itself and in its subgraphs. */
+export const readIn = (node: NodeProto): ReadonlyArray<string> => [...node.input, ...captured(node)]
+
 const renameIn = (graph: GraphProto, renamed: ReadonlyMap<string, string>): void => {
   const made = madeIn(graph)
   const outer = new Map([...renamed].filter(([name]) => !made.has(name)))

@@ -194,7 +194,7 @@ export const analyze = Effect.fn("Sensitivities.analyze")(function* (
     ...(loss === undefined ? {} : { loss }),
     ...(threads === undefined ? {} : { threads }),
     stage: (name, work) =>
-      store.stage(run, Stage.plain(`sensitivity: ${name}`, 3), [inputs, name], work, { fresh: request.force })
+      store.stage(run, Stage.plain(`sensitivity: ${name}`, 4), [inputs, name], work, { fresh: request.force })
   }).pipe(notingTheEnd(store, run))
   yield* store.finishAnalysis(run, { sensitivities: rowsOf(report), referee: refereeRowsOf(report) })
   return { run, ...report }

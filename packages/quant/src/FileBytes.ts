@@ -60,7 +60,9 @@ export const structureOf = (
   }
   if (activations === undefined) return structure
   const read = new Map([...activations].map(([id, format]) => [id, Choice.make(Choice.f32.weights, format)]))
-  const otherBytes = predict(structure, [], read) - weights - LENGTH_SLACK
+  // Products on integers read their activations in the shortest form.
+  const shortest = (network: QuantizedNetwork) => deploy(network, () => "integer")
+  const otherBytes = predict(structure, [], read, shortest) - weights - LENGTH_SLACK
   return { ...structure, otherBytes, hasActivations: true }
 }
 
@@ -84,7 +86,7 @@ export const predict = (
 ): number => fileBytes(form(blankNetwork(structure, choices)))
 
 /** What the writer may share between layers: constants for shapes, axes and bounds, and their names. */
-const shareable: { readonly [op: string]: number } = { Reshape: 120, Transpose: 0, Slice: 240, Clip: 60 }
+const shareable: { readonly [op: string]: number } = { Reshape: 120, Transpose: 0, Slice: 240 }
 
 /** Bytes of the nodes and constants whose names start with `prefix`, without what others may share. */
 const exclusiveBytes = (graph: Graph.Graph, prefix: string): number => {

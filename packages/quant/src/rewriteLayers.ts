@@ -20,15 +20,22 @@ export interface Activation {
   readonly zeroPoint: number
 }
 
+/** And whether the product that reads it is computed on its codes. */
+export interface ActivationRead extends Activation {
+  readonly product: "integer" | "float"
+}
+
 export interface LayerRewriter {
   /** Adds a node in a way of its own, results by the same names; false where it leaves it to the walk. */
   readonly replace?: (builder: GraphBuilder, node: Graph.AnyNode) => boolean
   /** How the weights stand in the network: layers that share an encoding share its form where that is equal. */
   readonly form: (layer: Layer.Layer, choice: Choice) => string
+  /** Whether a layer's product is computed on codes, where its readings differ by that. */
+  readonly reads?: (layer: Layer.Layer, choice: Choice) => ActivationRead["product"]
   /** Adds the weights in their format and returns the name of their float value. */
   readonly weights: (builder: GraphBuilder, layer: Layer.Layer, encoded: Encoded, choice: Choice) => string
   /** Adds the quantized activation and returns the name of its float value. */
-  readonly activation: (builder: GraphBuilder, activation: Activation) => string
+  readonly activation: (builder: GraphBuilder, activation: ActivationRead) => string
   /** Adds the bias of a layer with integer activations, as its product adds it; as it is when absent. */
   readonly bias?: (
     builder: GraphBuilder,
@@ -68,13 +75,22 @@ export const rewriteLayers = (
     if (parameters === undefined) throw new Error(`no range for ${value}, which ${reader} reads`)
     return parameters
   }
-  const quantized = (value: string, bits: number, reader: string): string => {
+  const quantized = (
+    value: string,
+    bits: number,
+    reader: string,
+    product: ActivationRead["product"] = "integer"
+  ): string => {
     const parameters = parametersOf(value, bits, reader)
-    return once(`${value}|${bits}`, () => rewriter.activation(builder, { value, bits, ...parameters }))
+    return once(`${value}|${bits}|${product}`, () =>
+      rewriter.activation(builder, { value, bits, product, ...parameters })
+    )
   }
 
-  const activation = ({ id, input }: Layer.Layer, { kind, bits }: ActivationFormat): string => {
-    if (kind === "int") return quantized(input, bits, `layer ${id}`)
+  const activation = (layer: Layer.Layer, choice: Choice): string => {
+    const { id, input } = layer
+    const { kind, bits }: ActivationFormat = choice.activations
+    if (kind === "int") return quantized(input, bits, `layer ${id}`, rewriter.reads?.(layer, choice))
     return bits === 16 ? once(`${input}|half`, () => roundedToHalf(builder, input)) : input
   }
 
@@ -103,7 +119,7 @@ export const rewriteLayers = (
           )
     const inputs = [...node.inputs]
     inputs[layer.weightInput] = weights
-    inputs[1 - layer.weightInput] = activation(layer, choice.activations)
+    inputs[1 - layer.weightInput] = activation(layer, choice)
     if (rewriter.bias !== undefined && own !== undefined && choice.activations.kind === "int") {
       const bias = ownBias(graph, layer)
       const { scale } = parametersOf(layer.input, choice.activations.bits, `layer ${layer.id}`)

@@ -7,7 +7,7 @@
 import { Means } from "@bitbudget/numerics"
 import type { Graph, Layer } from "@bitbudget/graph"
 import { Gradient, Model } from "@bitbudget/graph"
-import { ActivationFormat, Affine, Choice, FakeQuant, type Ranges, WeightFormat } from "@bitbudget/quant"
+import { ActivationFormat, Choice, FakeQuant, Ranges, WeightFormat } from "@bitbudget/quant"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
 import { Effect } from "effect"
@@ -88,8 +88,7 @@ export const inputIncreases = (
         for (const format of formats) {
           const choices = new Map([[layer.id, Choice.make(WeightFormat.float32, format)]])
           const after = yield* lossesOf(FakeQuant.rewrite(graph, choices, ranges))
-          const { low, high } = ranges.get(layer.input)!
-          const step = Affine.affineParameters(low, high, format.bits).scale
+          const step = Ranges.parametersAt(ranges, layer.input, format.bits)!.scale
           byFormat[ActivationFormat.show(format)] = { step, deltaLoss: Means.pairedDifference(before, after) }
         }
         found.push({ id: layer.id, byFormat })

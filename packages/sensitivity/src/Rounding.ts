@@ -6,9 +6,8 @@ import { type Graph, type GraphBuilder, Layer, Tensor } from "@bitbudget/graph"
 import {
   ActivationFormat,
   type Choice,
-  Affine,
   FakeQuant,
-  type Ranges,
+  Ranges,
   type WeightFormat,
   Weights
 } from "@bitbudget/quant"
@@ -75,9 +74,8 @@ export const roundedInput = (
     const half = builder.add("Cast", [value], { to: "float16" }, { name: `${value}/half` })
     return builder.add("Cast", [half], { to: "float32" }, { name: `${value}/from_half` })
   }
-  const range = ranges.get(value)
-  if (range === undefined) throw new Error(`no range for ${value}, the input of layer ${layer.id}`)
   const { bits } = format
-  const parameters = Affine.affineParameters(range.low, range.high, bits)
+  const parameters = Ranges.parametersAt(ranges, value, bits)
+  if (parameters === undefined) throw new Error(`no range for ${value}, the input of layer ${layer.id}`)
   return FakeQuant.roundedActivation(builder, { value, bits, ...parameters })
 }

@@ -62,7 +62,8 @@ const passing: ReadonlySet<string> = new Set([
   "Squeeze",
   "Unsqueeze",
   "Mul",
-  "Flatten"
+  "Flatten",
+  "Min"
 ])
 
 const allNodes = (nodes: ReadonlyArray<NodeProto>): ReadonlyArray<NodeProto> =>

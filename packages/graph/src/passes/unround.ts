@@ -84,8 +84,8 @@ class Unrounder {
   readonly #graph: Graph
   readonly #builder: GraphBuilder
   readonly #twins = new Map<string, Twin>()
-  /** Dequantized values that stand for a float value. */
-  readonly #aliases = new Map<string, { readonly float: string; readonly rounding: Rounding }>()
+  /** Dequantized values that stand for a float value; `source` as of their codes. */
+  readonly #aliases = new Map<string, Pick<Twin, "float" | "rounding" | "source" | "signed">>()
   readonly #makers = new Map<string, AnyNode>()
   readonly #inputs: ReadonlySet<string>
   /** Values that are never negative, as far as they have been asked about. */
@@ -144,6 +144,7 @@ class Unrounder {
         })
       return
     }
+    if (own.op === "Min" && this.#narrowed(own)) return
     const twin = this.#twins.get(first)
     if (twin === undefined) return this.#push(own)
     if (own.op === "DequantizeLinear") {
@@ -154,6 +155,21 @@ class Unrounder {
     }
     this.#push(own)
     this.#twinOf(own, twin)
+  }
+
+  /** Whether a minimum only stops dequantized values at the last code of so many bits. */
+  #narrowed({ inputs, outputs }: AnyNode): boolean {
+    const [input = "", bound = ""] = inputs
+    const [alias, last] = [this.#aliases.get(input), this.#number(bound)]
+    const { fixed } = alias?.rounding ?? {}
+    if (alias === undefined || fixed === undefined || last === undefined) return false
+    const bits = codesOfBits(Math.round(last / fixed.scale) + fixed.zeroPoint)
+    if (inputs.length !== 2 || bits === undefined || alias.signed) return false
+    if (Math.fround((2 ** bits - 1 - fixed.zeroPoint) * fixed.scale) !== Math.fround(last)) return false
+    const rounding = { ...alias.rounding, bits }
+    const float = alias.source === undefined ? alias.float : this.#clamped(alias.source, rounding)
+    this.#aliases.set(outputs[0]!, { ...alias, float, rounding })
+    return true
   }
 
   /** Codes made of codes. */

@@ -50,7 +50,7 @@ interface Dish {
   readonly steps: ReadonlyArray<Recipe.Step>
 }
 
-const stage = Stage.plain<Dish>("cooked", 5)
+const stage = Stage.plain<Dish>("cooked", 6)
 
 const dishOf = (graph: Graph.Graph, { network, steps }: Recipe.Cooked): Dish => ({
   encoded: [...network.encoded],
@@ -122,14 +122,16 @@ export const cook = Effect.fn("cook")(function* (
   const owners = ownersOf(graph)
   const movedOf = (layer: string, choice: string) =>
     (dishes.get(choice)?.moved ?? []).filter(([name]) => owners.get(name) === layer)
-  // Formats of 8 bits and more hold nearly everything: theirs are the ranges of whoever asks for no format in particular.
-  const widest = offered.find(({ activations }) => activations.kind === "int")
-
-  const wide: Ranges.Ranges = widest === undefined ? new Map() : ranges.get(Choice.show(widest))!
+  // Of each width the bounds that its widest weights were cooked with: whoever looks at activations alone reads these.
+  const bounds = new Map<string, Ranges.Range>()
+  for (const choice of offered)
+    if (choice.activations.kind === "int")
+      for (const [value, range] of ranges.get(Choice.show(choice))!)
+        bounds.set(value, joined(range, bounds.get(value) ?? range))
 
   return {
     recipe,
-    ranges: wide,
+    ranges: bounds,
     notes: [...dishes].flatMap(([id, { steps }]) =>
       steps.map((step) => `${recipe} at ${id}: ${Recipe.show(step)}`)
     ),
@@ -147,7 +149,7 @@ export const cook = Effect.fn("cook")(function* (
       const constants = new Map(graph.constants)
       const encoded = new Map<string, Dish["encoded"][number][1]>()
       // Operands of sums are nobody's input, and quantized all the same.
-      const bounds = new Map(wide)
+      const read = new Map(bounds)
       for (const { id, input } of layers) {
         const choice = plan.get(id)
         if (choice === undefined) continue
@@ -155,10 +157,10 @@ export const cook = Effect.fn("cook")(function* (
         const own = encodings.get(shown)?.get(id)
         if (own !== undefined) encoded.set(id, own)
         const range = ranges.get(shown)?.get(input)
-        if (range !== undefined) bounds.set(input, joined(bounds.get(input), range))
+        if (range !== undefined) read.set(input, joined(read.get(input), range))
         for (const [name, values] of movedOf(id, shown)) constants.set(name, values)
       }
-      const network = { graph: { ...graph, constants }, choices: plan, ranges: bounds, encoded }
+      const network = { graph: { ...graph, constants }, choices: plan, ranges: read, encoded }
       return { key: ["assembled", recipe, samples], network, notes: [] }
     },
     whole: (plan) =>

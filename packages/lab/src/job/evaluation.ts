@@ -28,7 +28,7 @@ const Evaluation = Schema.Struct({
 })
 export type Evaluation = typeof Evaluation.Type
 
-const stage = Stage.make("evaluation", 4, Evaluation)
+const stage = Stage.make("evaluation", 5, Evaluation)
 
 const hitsOf = ({ predicted }: Scores, { labels }: Labelled): string => {
   const bytes = new Uint8Array(Math.ceil(labels.length / 8))

@@ -81,7 +81,7 @@ export const measure = Effect.fn("measure")(function* (
     whenUnavailable: "note",
     seed,
     ...(metric === "auto" ? {} : { referee: false }),
-    stage: (name, work) => job.stage(Stage.plain(`sensitivity: ${name}`, 3), [inputs, metrics], work)
+    stage: (name, work) => job.stage(Stage.plain(`sensitivity: ${name}`, 4), [inputs, metrics], work)
   }
   const report =
     graph.inputs.length === 1

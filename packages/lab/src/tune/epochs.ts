@@ -27,7 +27,7 @@ export interface Course {
   readonly notes: ReadonlyArray<string>
 }
 
-const stage = Stage.plain<Checkpoint>("tuning epoch", 3)
+const stage = Stage.plain<Checkpoint>("tuning epoch", 4)
 
 /** `inputs`: all that the course depends on but the epoch. */
 export const course = Effect.fn("course")(function* (

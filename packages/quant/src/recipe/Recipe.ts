@@ -8,6 +8,7 @@
 import type { Graph } from "@bitbudget/graph"
 import { Effect, Schema } from "effect"
 import { activationRanges, extremesOver } from "../calibration/activationRanges.ts"
+import { activationSteps } from "../calibration/activationSteps.ts"
 import type { Calibration } from "../calibration/Calibration.ts"
 import type { Clipping } from "../calibration/clipping.ts"
 import { inputImportance } from "../calibration/moments.ts"
@@ -41,7 +42,8 @@ export class UnusableCalibration extends Schema.TaggedError<UnusableCalibration>
 type Pass = <E>(
   original: Graph.Graph,
   network: QuantizedNetwork,
-  calibration: Calibration<E>
+  calibration: Calibration<E>,
+  errors: OutputErrors<E>
 ) => Effect.Effect<QuantizedNetwork | ReadonlyArray<QuantizedNetwork>, E>
 
 /** Ways of clipping activations that each win on some network, see docs/quantizers.md. */
@@ -81,7 +83,12 @@ const passes = {
   /** Analytic bias correction. */
   bias: (_, network, calibration) => BiasCorrection.analytic(network, calibration),
   /** Measured bias correction, layer by layer. */
-  measuredBias: (original, network, calibration) => BiasCorrection.measured(original, network, calibration)
+  measuredBias: (original, network, calibration) => BiasCorrection.measured(original, network, calibration),
+  /** Steps of narrow activations by the error of the outputs. */
+  activationSteps: (_, network, __, errors) =>
+    Effect.map(activationSteps(network, errors), (ranges) =>
+      ranges === network.ranges ? network : { ...network, ranges }
+    )
 } as const satisfies { readonly [P in PassName]: Pass }
 
 /** What one pass did. */
@@ -121,10 +128,11 @@ export const cook = <E>(
     let network = plain(graph, choices, ranges)
     const steps: Array<Step> = []
     if (recipes[recipe].length === 0) return { network, steps }
-    const { errorOf, unit } = yield* outputErrorOf(graph, calibration)
+    const errors = yield* outputErrorOf(graph, calibration)
+    const { errorOf, unit } = errors
     let before = yield* errorOf(network)
     for (const pass of recipes[recipe]) {
-      const made = yield* passes[pass](graph, network, calibration)
+      const made = yield* passes[pass](graph, network, calibration, errors)
       let best: { readonly network: QuantizedNetwork; readonly outputError: number } | undefined
       for (const candidate of [made].flat()) {
         // A pass that has nothing to do gives the network back.

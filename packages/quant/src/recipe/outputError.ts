@@ -4,9 +4,9 @@
  * does not matter. Recipes decide by it whether a pass is kept.
  */
 import { Gradient, type Graph, Tensor } from "@bitbudget/graph"
-import { Effect } from "effect"
+import { Effect, type Scope } from "effect"
 import type { Calibration } from "../calibration/Calibration.ts"
-import { eachBatch } from "../calibration/passes.ts"
+import { eachBatch, eachBatchOf } from "../calibration/passes.ts"
 import { simulate } from "../FakeQuant.ts"
 import type { QuantizedNetwork } from "../QuantizedNetwork.ts"
 
@@ -16,10 +16,25 @@ const SAMPLES = 256
 /** Samples with many targets each, of which fewer are enough. */
 const LONG_SAMPLES = 64
 
+/** The error of a network that has constants of the quantized one as inputs, given their values. */
+type ErrorAt<E> = (values: ReadonlyMap<string, Tensor.Tensor>) => Effect.Effect<number, E>
+
 export interface OutputErrors<E = never> {
   readonly unit: "share" | "nats"
   readonly errorOf: (network: QuantizedNetwork) => Effect.Effect<number, E>
+  /** The same of one simulation with some constants free, for many values of them; open as long as the scope. */
+  readonly errorsOf: (
+    simulated: Graph.Graph,
+    free: ReadonlyArray<string>
+  ) => Effect.Effect<ErrorAt<E>, E, Scope.Scope>
 }
+
+const withErrorOf = <E>({ unit, errorsOf }: Omit<OutputErrors<E>, "errorOf">): OutputErrors<E> => ({
+  unit,
+  errorsOf,
+  errorOf: (network) =>
+    Effect.scoped(Effect.flatMap(errorsOf(simulate(network), []), (errorAt) => errorAt(new Map())))
+})
 
 export const outputErrorOf = <E>(
   graph: Graph.Graph,
@@ -50,27 +65,28 @@ const divergence = <E>(
       (results) => exact.push(Tensor.float32(shape.map(Number), Float32Array.from(results.get(output)!))),
       limit
     )
-    return {
+    return withErrorOf({
       unit: "nats",
-      errorOf: (network) => {
-        const lossy = Gradient.withLoss(simulate(network), "klDivergence")
-        let [sum, count] = [0, 0]
-        return Effect.map(
-          eachBatch(
+      errorsOf: (simulated, free) => {
+        const lossy = Gradient.withLoss(simulated, "klDivergence")
+        const scored = { ...Gradient.freeConstants(lossy.graph, free), outputs: [lossy.losses] }
+        return Effect.map(calibration.open(scored), (run) => (values) => {
+          let [sum, count] = [0, 0]
+          const pass = eachBatchOf(
             calibration,
-            { ...lossy.graph, outputs: [lossy.losses] },
+            run,
             (results) => {
               for (const loss of results.get(lossy.losses)! as Float32Array) {
                 sum += loss
                 count++
               }
             },
-            { ...limit, feedsOf: (batch) => new Map([[lossy.target, exact[batch]!]]) }
-          ),
-          () => sum / count
-        )
+            { ...limit, feedsOf: (batch) => new Map([...values, [lossy.target, exact[batch]!]]) }
+          )
+          return Effect.map(pass, () => sum / count)
+        })
       }
-    }
+    })
   })
 
 /** Squared error over signal, of all outputs. */
@@ -89,24 +105,22 @@ const share = <E>(graph: Graph.Graph, calibration: Calibration<E>): Effect.Effec
       },
       limit
     )
-    return {
+    return withErrorOf({
       unit: "share",
-      errorOf: (network) => {
-        const simulated = simulate(network)
-        let noise = 0
-        return Effect.map(
-          eachBatch(
+      errorsOf: (simulated, free) =>
+        Effect.map(calibration.open(Gradient.freeConstants(simulated, free)), (run) => (values) => {
+          let noise = 0
+          const pass = eachBatchOf(
             calibration,
-            simulated,
+            run,
             (results, batch) =>
               simulated.outputs.forEach((name, o) => {
                 const [z, values] = [exact[batch]![o]!, results.get(name)!]
                 for (let i = 0; i < z.length; i++) noise += (z[i]! - values[i]!) ** 2
               }),
-            limit
-          ),
-          () => noise / Math.max(signal, Number.MIN_VALUE)
-        )
-      }
-    }
+            { ...limit, feedsOf: () => values }
+          )
+          return Effect.map(pass, () => noise / Math.max(signal, Number.MIN_VALUE))
+        })
+    })
   })

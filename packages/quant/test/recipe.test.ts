@@ -2,10 +2,13 @@
 import { GraphBuilder, Layer, Tensor } from "@bitbudget/graph"
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
+import { extremesOver } from "../src/calibration/activationRanges.ts"
+import { activationSteps } from "../src/calibration/activationSteps.ts"
 import { grams, importanceOf } from "../src/calibration/gram.ts"
 import { inputImportance } from "../src/calibration/moments.ts"
 import { analytic, measured } from "../src/corrections/biasCorrection.ts"
-import { Choice, FakeQuant, PlanFile, QuantizedNetwork, Recipe } from "../src/index.ts"
+import { Choice, FakeQuant, PlanFile, QuantizedNetwork, Ranges, Recipe } from "../src/index.ts"
+import { outputErrorOf } from "../src/recipe/outputError.ts"
 import { calibrationOf } from "./calibration.ts"
 import { wave } from "./networks.ts"
 
@@ -134,6 +137,38 @@ describe("bias correction", () => {
         expect(after[c]).toBeCloseTo(mean, 4)
       })
     }
+  })
+})
+
+describe("steps of narrow activations", () => {
+  const choices = PlanFile.uniform(graph, Choice.parse("wf32a3")!)
+
+  it("follow the error of the outputs; zero stays where it was among the codes", async () => {
+    const extremes = await run(extremesOver(graph, calibration))
+    const wide = new Map(
+      [...extremes].map(([value, { low, high }]) => [value, { low: 4 * low, high: 4 * high }])
+    )
+    const network = QuantizedNetwork.plain(graph, choices, wide)
+    const errors = await run(outputErrorOf(graph, calibration))
+    const ranges = await run(activationSteps(network, errors))
+    const [before, after] = [
+      await run(errors.errorOf(network)),
+      await run(errors.errorOf({ ...network, ranges }))
+    ]
+    expect(after).toBeLessThan(0.6 * before)
+    const scales = layers.map(({ input }) => {
+      const [old, found] = [Ranges.parametersAt(wide, input, 3)!, Ranges.parametersAt(ranges, input, 3)!]
+      expect(found.zeroPoint).toBe(old.zeroPoint)
+      return found.scale / old.scale
+    })
+    expect(Math.min(...scales)).toBeLessThan(0.8)
+  })
+
+  it("of 8 bits and more are left alone", async () => {
+    const ranges = await run(extremesOver(graph, calibration))
+    const network = QuantizedNetwork.plain(graph, PlanFile.uniform(graph, Choice.parse("w4a8")!), ranges)
+    const errors = await run(outputErrorOf(graph, calibration))
+    expect(await run(activationSteps(network, errors))).toBe(ranges)
   })
 })
 

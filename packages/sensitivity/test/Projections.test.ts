@@ -119,7 +119,9 @@ test("a joint choice: response of rounded weights on rounded inputs, against flo
   const { graph } = Tiny
   const layers = Layer.layersOf(graph)
   const choice = Choice.wa(3, 4)
-  const ranges = new Map(layers.map(({ input }) => [input, { low: -1.5, high: 2 }]))
+  // Codes of 4 bits have bounds of their own, as the plan's file has.
+  const clipped = new Map([[4, { low: -1.5, high: 2 }]])
+  const ranges = new Map(layers.map(({ input }) => [input, { low: -2, high: 3, clipped }]))
   const found = await Effect.runPromise(
     Projections.projections({
       graph,

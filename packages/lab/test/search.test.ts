@@ -8,7 +8,8 @@ import { type Plan, Runs, RunStore } from "../src/index.ts"
 import { costsOn, quantitiesOf } from "../src/job/costs.ts"
 import { open } from "../src/job/open.ts"
 import * as Program from "../src/job/program.ts"
-import { sharedActivations } from "../src/job/ties.ts"
+import { GraphBuilder, Tensor } from "@bitbudget/graph"
+import { sharedActivations, tiesOf } from "../src/job/ties.ts"
 import { budgets, choices, failure, requestOf, search } from "./searching.ts"
 import * as Tiny from "./tiny.ts"
 
@@ -351,4 +352,22 @@ it("ties: readers of operands of an Add agree in activations, nothing else", asy
   )
   // stem's relu is read by body/a and by the Add; body/b's result by the Add alone.
   expect(sharedActivations(graph)).toEqual([])
+})
+
+it("ties: products of one value take one choice where the target fuses them", () => {
+  const builder = new GraphBuilder("attention")
+  const x = builder.input("x", "float32", [2, 4])
+  const product = (input: string, name: string) =>
+    builder.add(
+      "MatMul",
+      [input, builder.constant(Tensor.float32([4, 4], new Float32Array(16).fill(0.5)), `w${name}`)],
+      {},
+      { name }
+    )
+  const [q, k, v] = ["q", "k", "v"].map((name) => product(x, name))
+  const sum = builder.add("Add", [builder.add("Mul", [q!, k!], {}), v!], {})
+  const graph = builder.finish([product(sum, "out")])
+  expect(tiesOf(graph, "fused")).toEqual([["q", "k", "v"]])
+  expect(tiesOf(graph, "shared")).toEqual([])
+  expect(tiesOf(graph, "none")).toEqual([])
 })

@@ -124,7 +124,7 @@ export const tablesOf = (run: Run): Tables | undefined => {
         ),
         ...moments.map(({ fixedBytes }, m) => [`moment ${m}`, Math.max(0, peak! - fixedBytes)] as const)
       ]),
-      ties: shared.ties.map((groups) => ({ groups, same: "activations" }))
+      ties: [...shared.ties.map((groups) => ({ groups, same: "activations" })), ...(shared.fused ?? [])]
     }
   }
 

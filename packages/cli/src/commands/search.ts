@@ -103,9 +103,11 @@ export const search = Command.make(
       Flag.atLeast(0),
       Flag.withDescription('One format for some layers, as "head=w8a8"; repeat')
     ),
-    ties: Flag.Literals("ties", ["shared", "none"]).pipe(
+    ties: Flag.Literals("ties", ["shared", "fused", "none"]).pipe(
       Flag.withDefault("shared"),
-      Flag.withDescription("shared: layers reading operands of one Add or Concat agree in activations")
+      Flag.withDescription(
+        "shared: layers reading operands of one Add or Concat agree in activations; fused: and matrix products of one value, as q, k and v, in all"
+      )
     ),
     ignoreCapacity: Flag.Boolean("ignore-capacity").pipe(
       Flag.withDefault(false),

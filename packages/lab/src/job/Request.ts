@@ -6,6 +6,7 @@ import type { Data } from "@bitbudget/runtime"
 import type { Solution } from "@bitbudget/search"
 import type { Budget, Harm, Quantity } from "../Budget.ts"
 import type { MetricChoice } from "./losses.ts"
+import type { Ties } from "./ties.ts"
 
 /** Choices for the layers that a pattern matches, in place of the usual ones. */
 export interface Offer {
@@ -36,8 +37,11 @@ export interface Request {
   readonly activations?: ReadonlyArray<ActivationFormat.ActivationFormat> | undefined
   readonly offers: ReadonlyArray<Offer>
   readonly locks: ReadonlyArray<Lock>
-  /** "shared": layers that read operands of one Add or Concat agree in their activation format. */
-  readonly ties: "shared" | "none"
+  /**
+   * "shared": layers that read operands of one Add or Concat agree in their activation format; "fused": and matrix products
+   * of one value in their whole choice.
+   */
+  readonly ties: Ties
   /** Whether plans count that do not fit the device's memories. */
   readonly ignoreCapacity: boolean
   /** What a layer's loss is measured by. */

@@ -11,13 +11,13 @@ import { activationBytes, type CostRow, type Costs, type Quantities, quantitiesO
 import { heldAgainst, keeps, type Limit } from "./limits.ts"
 import type { LossTable } from "./losses.ts"
 import type { Opened } from "./open.ts"
-import { sharedActivations } from "./ties.ts"
+import { type Ties, tiesOf } from "./ties.ts"
 
 export interface Program {
   readonly opened: Opened
   readonly costs: Costs
   readonly limits: ReadonlyArray<Limit>
-  readonly ties: "shared" | "none"
+  readonly ties: Ties
   /** Whether plans count that do not fit the device's memories. */
   readonly ignoreCapacity: boolean
   readonly timeLimitSeconds: number | undefined
@@ -127,11 +127,10 @@ export const problemOf = (
     ...(near === undefined ? [] : [[CHANGES, near.most] as const]),
     ...(aim === undefined ? [] : [["loss", aim.loss] as const])
   ])
-  const tied = ties === "none" ? [] : sharedActivations(graph)
   return {
     groups,
     budgets,
-    ties: tied.map((ids) => ({ groups: ids, same: "activations" })),
+    ties: tiesOf(graph, ties),
     ...(aim === undefined ? {} : { minimise: aim.minimise })
   }
 }

@@ -26,7 +26,7 @@ import { compareMethods } from "./rivals.ts"
 import { robust } from "./robust.ts"
 import { tuned } from "./tuned.ts"
 import { serving } from "./serving.ts"
-import { sharedActivations } from "./ties.ts"
+import { fusedProducts, sharedActivations } from "./ties.ts"
 
 /** Everything a search found out. */
 export interface Findings {
@@ -177,6 +177,7 @@ const sharedOf = ({ program: { opened, costs, ties } }: Findings): Shared => {
       ])
     ),
     ties: ties === "none" ? [] : sharedActivations(opened.graph),
+    ...(ties === "fused" ? { fused: fusedProducts(opened.graph) } : {}),
     moments: costs.moments().map(({ step, fixedBytes, elements }) => ({
       step,
       fixedBytes,

@@ -1,8 +1,11 @@
 /**
- * Layers that share an activation. The operands of an Add or a Concat are added or put side by side as they are stored,
- * so layers that read them agree in their activation format. Weights are nobody's but the layer's own.
+ * Layers whose choices hang together. The operands of an Add or a Concat are added or put side by side as they are stored,
+ * so layers that read them agree in their activation format. Weights are nobody's but the layer's own, unless the target
+ * computes several products of one value at once: the queries, keys and values of an attention, the two halves of a gated
+ * unit. Such targets take one choice for all of them.
  */
 import { Graph, Layer } from "@bitbudget/graph"
+import type { Problem } from "@bitbudget/search"
 
 /** Operators that show their input under another name or in another order, its values as they are. */
 const views: ReadonlySet<string> = new Set([
@@ -32,4 +35,23 @@ export const sharedActivations = (graph: Graph.Graph): ReadonlyArray<ReadonlyArr
   })
   const distinct = new Map(sets.filter(({ length }) => length > 1).map((ids) => [ids.join("\n"), ids]))
   return [...distinct.values()]
+}
+
+const products: ReadonlySet<string> = new Set(["MatMul", "Gemm"])
+
+/** Sets of matrix products, by id, that read one value; each has two members at least. */
+export const fusedProducts = (graph: Graph.Graph): ReadonlyArray<ReadonlyArray<string>> => {
+  const layers = Layer.layersOf(graph).filter(({ node }) => products.has(node.op))
+  return [...Map.groupBy(layers, ({ input }) => input).values()]
+    .filter(({ length }) => length > 1)
+    .map((readers) => readers.map(({ id }) => id))
+}
+
+export type Ties = "shared" | "fused" | "none"
+
+/** What a search holds together, by what the user asks for. */
+export const tiesOf = (graph: Graph.Graph, ties: Ties): NonNullable<Problem.Problem["ties"]> => {
+  if (ties === "none") return []
+  const shared = sharedActivations(graph).map((groups) => ({ groups, same: "activations" }))
+  return ties === "shared" ? shared : [...shared, ...fusedProducts(graph)]
 }

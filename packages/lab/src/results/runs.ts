@@ -37,6 +37,8 @@ const SharedResult = Schema.Struct({
   activations: Schema.Record(Schema.String, Schema.Struct({ format: Schema.String, bits: Schema.Finite })),
   /** Layers whose activation formats agree. */
   ties: Schema.Array(Schema.Array(Schema.String)),
+  /** Layers whose whole choices agree. */
+  fused: Schema.optionalKey(Schema.Array(Schema.Array(Schema.String))),
   /** Activation memory by moment of the schedule. */
   moments: Schema.Array(
     Schema.Struct({

@@ -54,6 +54,8 @@ export interface Shared {
   readonly activations: { readonly [choice: string]: { readonly format: string; readonly bits: number } }
   /** Sets of layers whose activation formats agree. */
   readonly ties: ReadonlyArray<ReadonlyArray<string>>
+  /** Sets of layers whose whole choices agree; none in runs of before there were such. */
+  readonly fused?: ReadonlyArray<ReadonlyArray<string>>
   /** Activation memory by moment of the schedule: bytes whatever is chosen, and elements stored in a layer's format. */
   readonly moments: ReadonlyArray<{
     readonly step: string

@@ -144,7 +144,12 @@ describe("scores and fits", () => {
     return {
       stacks: names.map((software) => ({ device: "d", software, native: "w8a8" })),
       usual: names.map(() => new Float64Array(factorNames.length)),
-      observations: values.map(([software, log]) => ({ stack: names.indexOf(software), log, spread: 0.1 })),
+      observations: values.map(([software, log], i) => ({
+        stack: names.indexOf(software),
+        log,
+        spread: 0.1,
+        subject: String(i)
+      })),
       between: covariances(new Set()),
       model: (_, logs) => {
         const slopes = new Float64Array(factorNames.length)

@@ -22,6 +22,15 @@ import { median } from "./Score.ts"
 /** What remains of a row when all factors are right: networks and layers differ in what no class of step sees. */
 export const rowSpread = { time: 0.15, energy: 0.08, power: 0.08 } as const
 
+/**
+ * A token of a language model is its weights read once, and little else: no shapes of layers that a kernel fits more
+ * or less well.
+ */
+const decodingSpread = 0.07
+
+const spreadOf = ({ kind, software }: Case): number =>
+  kind === "time" && parseSoftware(software).decodes ? decodingSpread : rowSpread[kind]
+
 /** Many layers of one network tell less than as many networks: together they weigh like this many rows. */
 const rowsPerNetwork = 12
 
@@ -32,7 +41,7 @@ const spreadsOf = (cases: ReadonlyArray<Case>): ReadonlyArray<number> => {
   const name = (each: Case): string => `${keyText(keyOf(each))}|${each.kind}|${each.onnx}`
   const count = Map.groupBy(cases, name)
   return cases.map(
-    (each) => rowSpread[each.kind] * Math.sqrt(Math.max(1, count.get(name(each))!.length / rowsPerNetwork))
+    (each) => spreadOf(each) * Math.sqrt(Math.max(1, count.get(name(each))!.length / rowsPerNetwork))
   )
 }
 
@@ -254,18 +263,14 @@ export const fit = (
     observations: cases.map((each, i) => ({
       stack: indexOf.get(keyText(keyOf(each)))!,
       log: Math.log(each.measured),
-      spread: spreads[i]!
+      spread: spreads[i]!,
+      subject: each.whole ? `${each.kind}|${each.unit}` : String(i)
     })),
     between: covariances(timedBothWays),
     model: (o, logs) => linear(cases[o]!, machineOf(o, logs))
   }
   const found = solve(problem)
-  const { leftOut, widening } = leaveOut(
-    problem,
-    cases,
-    found,
-    cases.map(({ kind }) => rowSpread[kind])
-  )
+  const { leftOut, widening } = leaveOut(problem, cases, found, cases.map(spreadOf))
   const rows = cases.map((each, i): FitRow => ({
     device: each.profile.id,
     software: each.software,

@@ -28,7 +28,8 @@ export const rowSpread = { time: 0.15, energy: 0.08, power: 0.08 } as const
  */
 const decodingSpread = 0.07
 
-const spreadOf = ({ kind, software }: Case): number =>
+/** Of a time, an energy or a power with a software, as the standard deviation of its logarithm. */
+const spreadOf = (kind: Case["kind"], software: string): number =>
   kind === "time" && parseSoftware(software).decodes ? decodingSpread : rowSpread[kind]
 
 /** Many layers of one network tell less than as many networks: together they weigh like this many rows. */
@@ -41,7 +42,9 @@ const spreadsOf = (cases: ReadonlyArray<Case>): ReadonlyArray<number> => {
   const name = (each: Case): string => `${keyText(keyOf(each))}|${each.kind}|${each.onnx}`
   const count = Map.groupBy(cases, name)
   return cases.map(
-    (each) => spreadOf(each) * Math.sqrt(Math.max(1, count.get(name(each))!.length / rowsPerNetwork))
+    (each) =>
+      spreadOf(each.kind, each.software) *
+      Math.sqrt(Math.max(1, count.get(name(each))!.length / rowsPerNetwork))
   )
 }
 
@@ -264,13 +267,18 @@ export const fit = (
       stack: indexOf.get(keyText(keyOf(each)))!,
       log: Math.log(each.measured),
       spread: spreads[i]!,
-      subject: each.whole ? `${each.kind}|${each.unit}` : String(i)
+      subject: each.whole ? `${each.kind}|${each.network}|${each.onnx}` : String(i)
     })),
     between: covariances(timedBothWays),
     model: (o, logs) => linear(cases[o]!, machineOf(o, logs))
   }
   const found = solve(problem)
-  const { leftOut, widening } = leaveOut(problem, cases, found, cases.map(spreadOf))
+  const { leftOut, widening } = leaveOut(
+    problem,
+    cases,
+    found,
+    cases.map(({ kind, software }) => spreadOf(kind, software))
+  )
   const rows = cases.map((each, i): FitRow => ({
     device: each.profile.id,
     software: each.software,
@@ -313,7 +321,7 @@ export const fit = (
           { ...belief, covariance: widened(belief.covariance, widening, own, cases) },
           own,
           cases,
-          rowSpread.time * widening.networks,
+          spreadOf("time", software) * widening.networks,
           profile,
           source,
           report

@@ -184,13 +184,20 @@ export const layerIndex = ({ layer, layer_index }: Measurement): number | undefi
   return layer_index === "" ? -1 : Number(layer_index)
 }
 
-/** What MLPerf submitters choose for throughput when the row does not say: large enough to fill the device. */
-const offlineBatch = 16
+/** Large enough to fill a device: of a throughput whose row says nothing. */
+const throughputBatch = 16
+
+/**
+ * What submitters to MLPerf choose offline, where latency does not count (T4 and Orin in
+ * mlcommons/inference_results_v3.0, closed/NVIDIA/configs/resnet50/Offline and bert/Offline).
+ */
+const offlineBatch = 256
 
 /** Samples at once; where the row does not say, 1 for a latency, a large batch for a throughput and its energy. */
 export const batchOf = (row: Measurement): number => {
   if (row.batch !== "") return Number(row.batch)
-  return row.metric === "throughput_per_s" || row.metric === "energy_mJ" ? offlineBatch : 1
+  if (row.metric !== "throughput_per_s" && row.metric !== "energy_mJ") return 1
+  return /\boffline\b/i.test(row.note) ? offlineBatch : throughputBatch
 }
 
 /** The work of a row's model file at a batch size; a text says why there is none. */

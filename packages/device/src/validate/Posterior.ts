@@ -143,16 +143,15 @@ export const solve = (
       return observations[o]!.spread / Math.sqrt(doubted[i] ?? (elsewhere.length === 0 ? 1 : mean))
     })
     for (let i = 0; i < n; i++) {
-      const { spread, stack } = observations[used[i]!]!
+      const { stack } = observations[used[i]!]!
       const residual = residuals[i]!
       const moved = logs[stack]!.map((value, f) => value - usual[stack]![f]!)
       rest[i] = residual + dot(slopes[i]!, moved)
       scratch.forEach((into, other) => times(shared[stack]![other]!, slopes[i]!, into))
       for (let j = 0; j <= i; j++) {
         const common = dot(scratch[stackOf[j]!]!, slopes[j]!)
-        // What a doubted row has beyond its spread is its own.
-        const alike = subjects[i] === subjects[j] ? ofSubject * spread * observations[used[j]!]!.spread : 0
-        gram[i * n + j] = common + (i === j ? noise[i]! ** 2 : alike)
+        const alike = i === j ? 1 : subjects[i] === subjects[j] ? ofSubject : 0
+        gram[i * n + j] = common + alike * noise[i]! * noise[j]!
         gram[j * n + i] = gram[i * n + j]!
       }
     }

@@ -33,7 +33,7 @@ const pick = <A>(list: ReadonlyArray<A>): A => list[below(list.length)]!
 /** Small sizes as often as large ones. */
 const size = (most: number): number => Math.max(1, Math.round(most ** random()))
 
-/** A chain of one to six layers, with an activation, a residual, a pool or a softmax between some of them. */
+/** A chain of one to six layers or attention blocks, with an activation, a residual, a pool or a norm between some. */
 const chain = (): Work.Workload => {
   let [channels, side, last] = [size(128), size(112), "in"]
   const inputs = { in: channels * side * side }
@@ -51,10 +51,50 @@ const chain = (): Work.Workload => {
       from
     )
   }
+  const vector = (
+    kind: Work.VectorWork["kind"],
+    inElements: number,
+    outElements: number,
+    ops = inElements
+  ): Work.VectorWork => ({ kind, batch: 1, ops, inElements, outElements })
+  /** As exporters write it: mean, difference, square, mean, root, quotient. */
+  const layerNorm = (): void => {
+    const [from, rows, elements] = [last, side * side, channels * side * side]
+    add("ReduceMean", vector("reduction", elements, rows))
+    add("Sub", vector("elementwise", elements + rows, elements), [from, last])
+    const centred = last
+    add("Pow", vector("elementwise", elements, elements, 8 * elements))
+    add("ReduceMean", vector("reduction", elements, rows))
+    add("Sqrt", vector("elementwise", rows, rows, 4 * rows))
+    add("Div", vector("elementwise", elements + rows, elements, 4 * elements), [centred, last])
+  }
+  const attention = (): void => {
+    const [from, rows, elements] = [last, side * side, channels * side * side]
+    const heads = channels % 4 === 0 ? 4 : 1
+    const product = (n: number, k: number): Work.MatmulWork => ({
+      kind: "matmul",
+      batch: heads,
+      m: rows,
+      n,
+      k,
+      constantWeights: false
+    })
+    const operands = ["q", "k", "v"].map(() => {
+      add("MatMul", gemm(rows, channels, channels), [from])
+      add("Transpose", vector("movement", elements, elements, 0))
+      return last
+    })
+    const scores = heads * rows * rows
+    add("MatMul", product(rows, channels / heads), operands.slice(0, 2))
+    add("Softmax", vector("softmax", scores, scores, 15 * scores))
+    add("MatMul", product(channels / heads, rows), [last, operands[2]!])
+  }
   for (let layers = 1 + below(6); layers > 0; layers--) {
-    const kind = pick(["conv", "conv", "pointwise", "depthwise", "matmul"])
+    const kind = pick(["conv", "conv", "pointwise", "depthwise", "matmul", "attention"])
     const before = last
-    if (kind === "matmul") {
+    if (random() < 0.2) layerNorm()
+    if (kind === "attention" && side <= 32) attention()
+    else if (kind === "matmul" || kind === "attention") {
       const [out, positions] = [size(2048), side * side]
       add("MatMul", gemm(positions, out, channels))
       channels = out

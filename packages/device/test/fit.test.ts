@@ -10,6 +10,7 @@ import { fit } from "../src/validate/Fit.ts"
 import {
   parseMeasurements,
   precisionsOf,
+  batchOf,
   workloadOfRow,
   type Measurement
 } from "../src/validate/Measurement.ts"
@@ -188,7 +189,8 @@ describe("what a row ran", () => {
 
   it("unpadded sequences are fewer positions of the same layers and samples", () => {
     const bert = rows.find(({ share }) => Number(share) < 0.5)!
-    const whole = workloadOf(bert.onnx, 16)
+    expect(batchOf({ ...bert, note: "" })).toBe(16)
+    const whole = workloadOf(bert.onnx, 256)
     const short = workloadOfRow(bert, workloadOf)
     if (typeof short === "string") throw new Error(short)
     expect(short.batch).toBe(whole.batch)

@@ -139,12 +139,19 @@ describe("scores and fits", () => {
   })
 
   /** Observations of log(efficiency of dense layers) of stacks of one device. */
-  const problem = (values: ReadonlyArray<readonly [software: string, log: number]>): Problem => {
+  const problem = (
+    values: ReadonlyArray<readonly [software: string, log: number, network?: string]>
+  ): Problem => {
     const names = [...new Set(values.map(([software]) => software))]
     return {
       stacks: names.map((software) => ({ device: "d", software, native: "w8a8" })),
       usual: names.map(() => new Float64Array(factorNames.length)),
-      observations: values.map(([software, log]) => ({ stack: names.indexOf(software), log, spread: 0.1 })),
+      observations: values.map(([software, log, network], i) => ({
+        stack: names.indexOf(software),
+        log,
+        spread: 0.1,
+        subject: network ?? String(i)
+      })),
       between: covariances(new Set()),
       model: (_, logs) => {
         const slopes = new Float64Array(factorNames.length)
@@ -163,6 +170,37 @@ describe("scores and fits", () => {
     const { covariance, mean } = solve(own).at(own.stacks[0]!, usual)
     expect(mean[dense]).toBeCloseTo((0.5 * prior) / (prior + 0.01), 4)
     expect(covariance[dense * factorNames.length + dense]).toBeCloseTo((prior * 0.01) / (prior + 0.01), 4)
+  })
+
+  it("hand-computed: two rows of one network tell less than rows of two networks", () => {
+    const variance = (...networks: ReadonlyArray<string>): number => {
+      const own = problem(networks.map((network) => ["a-1", 0.5, network] as const))
+      return solve(own).at(own.stacks[0]!, usual).covariance[dense * factorNames.length + dense]!
+    }
+    const [key] = problem([["a-1", 0.5]]).stacks
+    const { classes, own } = covariances(new Set())(key!, key!)
+    const prior = classes + own[dense]!
+    // The mean of two errors of 0.1 varies by 0.01 / 2, by 0.01 · (1 + ½) / 2 where half of them is shared.
+    const after = (error: number): number => (prior * error) / (prior + error)
+    expect(variance("one", "other")).toBeCloseTo(after(0.005), 6)
+    expect(variance("one", "one")).toBeCloseTo(after(0.0075), 6)
+  })
+
+  it("a stack's only row is doubted as far as its network is out of line elsewhere", () => {
+    const sibling = (odd: number): ReadonlyArray<readonly [string, number, string]> => [
+      ["a-1", 0.5, "x"],
+      ["a-1", 0.51, "y"],
+      ["a-1", 0.49, "z"],
+      ["a-1", odd, "odd"]
+    ]
+    const calibrated = (odd: number): number =>
+      solve(problem([...sibling(odd), ["b-1", 1.5, "odd"]])).at(
+        { device: "d", software: "b-1", native: "w8a8" },
+        usual
+      ).mean[dense]!
+    // The same measurement, of a network that the sibling runs as it runs others, and of one it does not.
+    expect(calibrated(0.5)).toBeGreaterThan(1.35)
+    expect(calibrated(1.5)).toBeLessThan(1.2)
   })
 
   it("a version nobody measured lies among its siblings; one measured row calibrates it", () => {

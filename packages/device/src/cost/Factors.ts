@@ -47,7 +47,8 @@ const usual: { readonly [K in ComputeKind]: UsualOfKind } = {
     perStepUs: 5,
     perInferenceUs: 20
   },
-  tensorCore: { efficiency: 0.4, perStepUs: 3, perInferenceUs: 200 },
+  // Waves, edges and the feed of operands are mapped; tuned kernels come to most of what is left (CUTLASS, performance).
+  tensorCore: { efficiency: 0.7, perStepUs: 3, perInferenceUs: 200 },
   bitSerial: { efficiency: 0.5, perStepUs: 1, perInferenceUs: 50 },
   bitFusion: { efficiency: 0.8, perStepUs: 1, perInferenceUs: 10 }
 }

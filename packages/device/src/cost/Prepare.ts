@@ -135,7 +135,7 @@ export const physicalOf = (
   { bitsOf, place, streamedWeights, taken }: Surroundings,
   bound: Bound = "mapped"
 ): Physical => {
-  const { inputs, loops, outputs, step } = flow
+  const { inputs, loops, outputs, piped, step } = flow
   const { activations } = precision
   const placed = (tensor: string | undefined): number => (tensor === undefined ? -1 : place(tensor))
   if (loops === undefined) {
@@ -146,11 +146,12 @@ export const physicalOf = (
     return vector(machine, kind, vectorOpsOf(step), activations.bits, native, moves)
   }
   const constant = Work.isLayer(step)
-  const [first, second] = inputs
+  const [first, second] = piped ? [undefined, ...inputs] : inputs
   const weights = constant ? precision.weights : activations
   const stored = {
     weights: streamedBits(weights) + (constant ? blockScaleBits(machine, weights) : 0),
-    inputs: Precision.storedBits(activations),
+    // What comes from the product before never was in memory; nor is what goes to the next one.
+    inputs: piped ? 0 : Precision.storedBits(activations),
     // A result pooled in the pipeline is smaller than the product's own.
     outputs: bitsOf(outputs[0] ?? "") / Math.max(1, loops.outElements)
   }
@@ -163,7 +164,7 @@ export const physicalOf = (
     taken
   }
   let physical = product(machine, loops, native, operands, stored, placement, bound)
-  for (const tensor of inputs.slice(constant ? 1 : 2))
+  for (const tensor of inputs.slice((constant ? 1 : 2) - (piped ? 1 : 0)))
     physical = alsoMoving(machine, physical, "inputs", bitsOf(tensor), place(tensor))
   return physical
 }

@@ -4,7 +4,7 @@
  * devices and weight widths share it.
  */
 import type { Work } from "@bitbudget/graph"
-import { flowsOf, storedNames, type Flow } from "../work/Fusion.ts"
+import { fuse, storedNames, type Flow, type Fused } from "../work/Fusion.ts"
 import type { Profile } from "../profile/Profile.ts"
 import { liveness, type Liveness } from "./Liveness.ts"
 import { bestPeak, type BestPeak } from "./Order.ts"
@@ -36,9 +36,10 @@ const tensorWidths = (flows: ReadonlyArray<Flow>, activationBits: WidthOf): Read
   return widths
 }
 
-const layout = (workload: Work.Workload, flows: ReadonlyArray<Flow>, activationBits: WidthOf): Layout => {
+const layout = (workload: Work.Workload, fused: Fused, activationBits: WidthOf): Layout => {
+  const { flows } = fused
   const widths = tensorWidths(flows, activationBits)
-  const names = storedNames(workload, flows)
+  const names = storedNames(fused)
   const outside = new Set([
     ...workload.inputs,
     ...workload.outputs.map((tensor) => names.get(tensor) ?? tensor)
@@ -59,13 +60,13 @@ const layout = (workload: Work.Workload, flows: ReadonlyArray<Flow>, activationB
   }
 }
 
-interface Fused {
-  readonly flows: ReadonlyArray<Flow>
+interface Known {
+  readonly fused: Fused
   readonly byWidth: Map<number, Layout>
 }
 
 /** Layouts already made, by network and by what the device fuses. */
-export type Layouts = WeakMap<Work.Workload, Map<string, Fused>>
+export type Layouts = WeakMap<Work.Workload, Map<string, Known>>
 
 /** Remembered for networks of one activation width, which tables ask for again and again. */
 export const layoutOf = (
@@ -74,15 +75,16 @@ export const layoutOf = (
   activationBits: WidthOf,
   known: Layouts
 ): Layout => {
-  const byKinds = known.get(workload) ?? new Map<string, Fused>()
+  const byKinds = known.get(workload) ?? new Map<string, Known>()
   known.set(workload, byKinds)
   const kinds = fuses.join()
-  const { byWidth, flows } = byKinds.get(kinds) ?? { flows: flowsOf(workload, fuses), byWidth: new Map() }
-  byKinds.set(kinds, { byWidth, flows })
-  const [first] = flows
+  const { byWidth, fused } = byKinds.get(kinds) ?? { fused: fuse(workload, fuses), byWidth: new Map() }
+  byKinds.set(kinds, { byWidth, fused })
+  const [first] = fused.flows
   const width = first === undefined ? 0 : activationBits(first.step)
-  if (flows.some(({ step }) => activationBits(step) !== width)) return layout(workload, flows, activationBits)
-  const made = byWidth.get(width) ?? layout(workload, flows, activationBits)
+  if (fused.flows.some(({ step }) => activationBits(step) !== width))
+    return layout(workload, fused, activationBits)
+  const made = byWidth.get(width) ?? layout(workload, fused, activationBits)
   byWidth.set(width, made)
   return made
 }

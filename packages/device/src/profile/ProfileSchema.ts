@@ -204,8 +204,12 @@ export const Profile = Schema.Struct({
   vector: Schema.Struct({ opsPerCycle: Positive }),
   /** From far to near; the last one feeds the array. Empty: the array is never starved. */
   memory: Schema.Array(Level),
-  /** Element-wise steps computed in the pipeline of the step before them. */
-  fuses: Schema.optionalKey(Schema.Array(Schema.Literals(["activation", "normalization", "add", "pool"]))),
+  /** What is computed in the pipeline of the step before it, or in one kernel with its neighbours (`Fusion`). */
+  fuses: Schema.optionalKey(
+    Schema.Array(
+      Schema.Literals(["activation", "normalization", "add", "pool", "row", "transpose", "attention"])
+    )
+  ),
   energy: Schema.optionalKey(Energy),
   /** What the power stands for: `core` (power ∝ V²) or `board`, through a linear regulator (∝ V). */
   supply: Schema.optionalKey(Schema.Struct({ volts: Positive, law: Schema.Literals(["core", "board"]) })),

@@ -30,6 +30,8 @@ export interface Case {
   /** What is left out together: a network's file, or a layer's shape. */
   readonly unit: string
   readonly onnx: string
+  /** As the source calls it: two networks may be taken for one file. */
+  readonly network: string
   readonly kind: "time" | "energy" | "power"
   /** Milliseconds, microjoules or milliwatts. */
   readonly measured: number
@@ -115,6 +117,7 @@ export const caseOf = (
     native: holding.native.name,
     unit: layer === undefined ? row.onnx : JSON.stringify(layer.work),
     onnx: row.onnx,
+    network: row.network,
     ...found,
     ...counted(flows),
     whole: index === undefined

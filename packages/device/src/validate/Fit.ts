@@ -22,6 +22,16 @@ import { median } from "./Score.ts"
 /** What remains of a row when all factors are right: networks and layers differ in what no class of step sees. */
 export const rowSpread = { time: 0.15, energy: 0.08, power: 0.08 } as const
 
+/**
+ * A token of a language model is its weights read once, and little else: no shapes of layers that a kernel fits more
+ * or less well.
+ */
+const decodingSpread = 0.07
+
+/** Of a time, an energy or a power with a software, as the standard deviation of its logarithm. */
+const spreadOf = (kind: Case["kind"], software: string): number =>
+  kind === "time" && parseSoftware(software).decodes ? decodingSpread : rowSpread[kind]
+
 /** Many layers of one network tell less than as many networks: together they weigh like this many rows. */
 const rowsPerNetwork = 12
 
@@ -32,7 +42,9 @@ const spreadsOf = (cases: ReadonlyArray<Case>): ReadonlyArray<number> => {
   const name = (each: Case): string => `${keyText(keyOf(each))}|${each.kind}|${each.onnx}`
   const count = Map.groupBy(cases, name)
   return cases.map(
-    (each) => rowSpread[each.kind] * Math.sqrt(Math.max(1, count.get(name(each))!.length / rowsPerNetwork))
+    (each) =>
+      spreadOf(each.kind, each.software) *
+      Math.sqrt(Math.max(1, count.get(name(each))!.length / rowsPerNetwork))
   )
 }
 
@@ -254,7 +266,8 @@ export const fit = (
     observations: cases.map((each, i) => ({
       stack: indexOf.get(keyText(keyOf(each)))!,
       log: Math.log(each.measured),
-      spread: spreads[i]!
+      spread: spreads[i]!,
+      subject: each.whole ? `${each.kind}|${each.network}|${each.onnx}` : String(i)
     })),
     between: covariances(timedBothWays),
     model: (o, logs) => linear(cases[o]!, machineOf(o, logs))
@@ -264,7 +277,7 @@ export const fit = (
     problem,
     cases,
     found,
-    cases.map(({ kind }) => rowSpread[kind])
+    cases.map(({ kind, software }) => spreadOf(kind, software))
   )
   const rows = cases.map((each, i): FitRow => ({
     device: each.profile.id,
@@ -308,7 +321,7 @@ export const fit = (
           { ...belief, covariance: widened(belief.covariance, widening, own, cases) },
           own,
           cases,
-          rowSpread.time * widening.networks,
+          spreadOf("time", software) * widening.networks,
           profile,
           source,
           report

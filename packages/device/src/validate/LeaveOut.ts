@@ -37,11 +37,14 @@ export interface Widening {
   readonly layers: number
 }
 
-/** Scales over all devices that ship here; a group's own rows move them as far as there are many. */
+/**
+ * Scales of the rows left out of all devices that ship here, taken together; a group's own rows move them as far as
+ * there are many.
+ */
 export const usualWidening: Widening = {
-  factors: { network: 1, stack: 1, class: 1 },
-  networks: 1,
-  layers: 1
+  factors: { network: 0.55, stack: 1.2, class: 0.55 },
+  networks: 1.5,
+  layers: 1.1
 }
 
 /** Rows that the usual scales weigh like. */
@@ -57,7 +60,7 @@ interface Residual {
 export const isInside = ({ logError, reach }: Pick<LeftOutCase, "logError" | "reach">): boolean =>
   logError <= reach.down && -logError <= reach.up
 
-const scales = Array.from({ length: 25 }, (_, step) => 0.25 * 2 ** (step / 4))
+const scales = Array.from({ length: 49 }, (_, step) => 0.25 * 2 ** (step / 8))
 
 /** Scales of one kind of prediction. */
 interface Scales {
@@ -89,9 +92,9 @@ const towards = (usual: number, own: number, rows: number): number =>
 const scalesOf = (residuals: ReadonlyArray<Residual>, usual: Scales): Scales => {
   // Rows of one kind say nothing of the other's scale.
   const of = (whole: boolean, otherwise: number) =>
-    residuals.some((each) => each.whole === whole) ? scales.filter((_, step) => step % 2 === 0) : [otherwise]
+    residuals.some((each) => each.whole === whole) ? scales.filter((_, step) => step % 4 === 0) : [otherwise]
   let [best, least] = [usual, Infinity]
-  for (const factors of scales.filter((_, step) => step % 2 === 0))
+  for (const factors of scales.filter((_, step) => step % 4 === 0))
     for (const networks of of(true, usual.networks))
       for (const layers of of(false, usual.layers)) {
         const score = intervalScore(residuals, { factors, networks, layers })

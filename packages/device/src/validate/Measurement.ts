@@ -37,14 +37,15 @@ const further = {
   /**
    * Share of a batch's positions the device itself computed. MLPerf's BERT runs SQuAD unpadded: questions of up to
    * 384 tokens, on average 2.2 times shorter (Krell et al., Efficient Sequence Packing without Cross-contamination,
-   * 2021). Jetson AGX Orin's offline rows share the images between the GPU, of 170 sparse int8 TOPS, and two DLAs,
-   * of 105.
+   * 2021). Orin's offline rows of ResNet-50 share the images between the GPU and two DLAs: by the submitter's own
+   * configuration, 4,500 of 6,100 images a second are the GPU's (mlcommons/inference_results_v3.0,
+   * closed/NVIDIA/configs/resnet50/Offline).
    */
   share: (note: string) =>
     /real lengths are shorter/.test(note)
       ? String(176 / 384)
       : /GPU and both DLA cores/.test(note)
-        ? String(170 / 275)
+        ? String(4500 / 6100)
         : "1",
   /** Precision of the first and the last layer, where it is another. */
   ends: (note: string) => (/first and last layer 8 bit/.test(note) ? "w8a8" : ""),
@@ -183,13 +184,20 @@ export const layerIndex = ({ layer, layer_index }: Measurement): number | undefi
   return layer_index === "" ? -1 : Number(layer_index)
 }
 
-/** What MLPerf submitters choose for throughput when the row does not say: large enough to fill the device. */
-const offlineBatch = 16
+/** Large enough to fill a device: of a throughput whose row says nothing. */
+const throughputBatch = 16
+
+/**
+ * What submitters to MLPerf choose offline, where latency does not count (T4 and Orin in
+ * mlcommons/inference_results_v3.0, closed/NVIDIA/configs/resnet50/Offline and bert/Offline).
+ */
+const offlineBatch = 256
 
 /** Samples at once; where the row does not say, 1 for a latency, a large batch for a throughput and its energy. */
 export const batchOf = (row: Measurement): number => {
   if (row.batch !== "") return Number(row.batch)
-  return row.metric === "throughput_per_s" || row.metric === "energy_mJ" ? offlineBatch : 1
+  if (row.metric !== "throughput_per_s" && row.metric !== "energy_mJ") return 1
+  return /\boffline\b/i.test(row.note) ? offlineBatch : throughputBatch
 }
 
 /** The work of a row's model file at a batch size; a text says why there is none. */

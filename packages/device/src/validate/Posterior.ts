@@ -1,6 +1,6 @@
 /**
  * From measurements to factors and their uncertainty: the Gaussian posterior about the most probable factors, found
- * by iterated linearisation (Gauss-Newton) with Huber weights. There are more factors than measurements, so the work
+ * by iterated linearisation (Gauss-Newton) with the weights of a Student distribution. There are more factors than measurements, so the work
  * is done in the space of the measurements, as for Gaussian processes (Rasmussen and Williams, 2006, ch. 2): any
  * stack, measured or not, then has a mean and a covariance from what it shares with the measured ones.
  */
@@ -16,6 +16,8 @@ export interface Observation {
   readonly log: number
   /** Standard deviation of the logarithm beyond what factors explain. */
   readonly spread: number
+  /** What was measured: rows of one network and kind are off alike, wherever it ran. */
+  readonly subject: string
 }
 
 export interface Problem {
@@ -97,6 +99,12 @@ const tails = 3
 /** Rows a stack needs before one of them can be called wrong: a stack with one row is calibrated by it. */
 const fewest = 3
 
+/**
+ * Correlation of what factors leave unexplained in two rows of one network: half of it is the network's own (kernels
+ * its shapes fit badly, operators a compiler does otherwise), half of the stack and the day.
+ */
+const ofSubject = 0.5
+
 /** Steps until the factors stand still. */
 const mostSteps = 25
 
@@ -109,6 +117,8 @@ export const solve = (
   const n = used.length
   const stackOf = used.map((o) => observations[o]!.stack)
   const rowsOf = stacks.map((_, s) => stackOf.filter((own) => own === s).length)
+  const subjects = used.map((o) => observations[o]!.subject)
+  const bySubject = Map.groupBy(used.keys(), (i) => subjects[i]!)
   const shared = stacks.map((a) => stacks.map((b) => between(a, b)))
   let logs = start.map((each) => each.slice())
   let factor: Float64Array = new Float64Array(0)
@@ -121,17 +131,27 @@ export const solve = (
     slopes = linear.map((each) => each.slopes)
     const gram = new Float64Array(n * n)
     const rest = new Float64Array(n)
+    const residuals = used.map((o, i) => observations[o]!.log - linear[i]!.log)
+    const doubted = used.map((o, i) => {
+      const { spread, stack } = observations[o]!
+      return rowsOf[stack]! < fewest ? undefined : 1 / (1 + (residuals[i]! / spread) ** 2 / tails)
+    })
+    // A stack's only row is doubted as far as the same network is elsewhere.
+    const noise = used.map((o, i) => {
+      const elsewhere = bySubject.get(subjects[i]!)!.flatMap((j) => doubted[j] ?? [])
+      const mean = elsewhere.reduce((sum, each) => sum + each, 0) / Math.max(1, elsewhere.length)
+      return observations[o]!.spread / Math.sqrt(doubted[i] ?? (elsewhere.length === 0 ? 1 : mean))
+    })
     for (let i = 0; i < n; i++) {
-      const { log, spread, stack } = observations[used[i]!]!
-      const residual = log - linear[i]!.log
-      const alone = rowsOf[stack]! < fewest
-      const weight = alone ? 1 : 1 / (1 + (residual / spread) ** 2 / tails)
+      const { stack } = observations[used[i]!]!
+      const residual = residuals[i]!
       const moved = logs[stack]!.map((value, f) => value - usual[stack]![f]!)
       rest[i] = residual + dot(slopes[i]!, moved)
       scratch.forEach((into, other) => times(shared[stack]![other]!, slopes[i]!, into))
       for (let j = 0; j <= i; j++) {
         const common = dot(scratch[stackOf[j]!]!, slopes[j]!)
-        gram[i * n + j] = common + (i === j ? spread ** 2 / weight : 0)
+        const alike = i === j ? 1 : subjects[i] === subjects[j] ? ofSubject : 0
+        gram[i * n + j] = common + alike * noise[i]! * noise[j]!
         gram[j * n + i] = gram[i * n + j]!
       }
     }

@@ -15,8 +15,14 @@ import type { Shape } from "./ir/Dim.ts"
 import type { Graph } from "./ir/Graph.ts"
 import { Refusal, refuse } from "./ir/Refusal.ts"
 import type { DType } from "./ir/Tensor.ts"
-import { isFill, isFloat } from "./ir/Tensor.ts"
-import { isFolder, positionsOf as positionsIn, read as readFolder } from "./folder/folder.ts"
+import { bytes as bytesOf, isFill, isFloat, isKept } from "./ir/Tensor.ts"
+import type { Tensor } from "./ir/Tensor.ts"
+import {
+  isFolder,
+  open as openFolder,
+  positionsOf as positionsIn,
+  read as readFolder
+} from "./folder/folder.ts"
 import { pairs } from "./onnx/cache.ts"
 import { externalIn, externalLoader } from "./onnx/external.ts"
 import { MalformedModel, ModelFileError, UnsupportedModel } from "./onnx/errors.ts"
@@ -80,6 +86,8 @@ export interface ReadOptions {
    * error, because costs and gradients need numbers.
    */
   readonly keepOpen?: boolean
+  /** Bytes of weights in float32 up to which a folder's matrices are held in memory; as many as a file may have when absent. */
+  readonly holdUpTo?: number
   /**
    * Types and shapes that a run of the file showed, by value; asked for where nothing else tells them
    * (`Model.unshaped`). Dimensions may be multiples of the batch; numbers are taken for guesses.
@@ -89,11 +97,14 @@ export interface ReadOptions {
 
 const LARGEST_FILE_BYTES = 2 ** 31
 
-/** NaN anywhere, or an infinite weight, makes every later figure meaningless. Masks may hold -Infinity. */
+/**
+ * NaN anywhere, or an infinite weight, makes every later figure meaningless. Masks may hold -Infinity. Weights that stay in
+ * their files were looked at there.
+ */
 const checkFinite = (graph: Graph): void => {
   const weights = new Set(layersOf(graph).map(({ weight }) => weight))
   for (const [name, { dtype, data }] of graph.constants) {
-    if (!isFloat(dtype)) continue
+    if (!isFloat(dtype) || isKept(data)) continue
     const list = isFill(data) ? [data.fill] : data
     const bad = weights.has(name)
       ? list.findIndex((x) => !Number.isFinite(x))
@@ -142,21 +153,27 @@ const parseProto = (bytes: Uint8Array): ModelProto => {
   }
 }
 
-/** The model in `bytes`; `file` names it in messages and locates external data. */
+/**
+ * The model in `bytes`; `file` names it in messages and locates external data. `beside`: constants that the bytes lack, and
+ * what tells them from others.
+ */
 export const decode = (
   bytes: Uint8Array,
   file: string,
-  options: ReadOptions = {}
+  options: ReadOptions = {},
+  beside?: { readonly constants: ReadonlyMap<string, Tensor>; readonly sha256: string }
 ): Effect.Effect<Model, MalformedModel> =>
   Effect.try({
     try: () => {
       const hash = createHash("sha256").update(bytes)
+      if (beside !== undefined) hash.update(beside.sha256)
       const proto = parseProto(bytes)
       if (proto.graph === undefined || proto.irVersion === 0n)
         return refuse("is not an ONNX model (it contains no graph)")
       const loadExternal = externalLoader(file, (part) => hash.update(part))
       const read = readModel(proto, {
         loadExternal,
+        beside: beside?.constants ?? new Map(),
         dims: options.dims ?? new Map(),
         window: options.window,
         keepOpen: options.keepOpen ?? false,
@@ -218,17 +235,18 @@ export const filesOf = Effect.fn("Model.filesOf")(function* (
 })
 
 const readBytes = (file: string): Effect.Effect<Uint8Array, ModelFileError> =>
+  reading(file, () => {
+    if (isFolder(file)) return readFolder(file)
+    const { size } = fs.statSync(file)
+    if (size >= LARGEST_FILE_BYTES) {
+      return refuse(`has ${size} bytes; files from 2 GiB on are not read: store the weights as external data`)
+    }
+    return fs.readFileSync(file)
+  })
+
+const reading = <A>(file: string, read: () => A): Effect.Effect<A, ModelFileError> =>
   Effect.try({
-    try: () => {
-      if (isFolder(file)) return readFolder(file)
-      const { size } = fs.statSync(file)
-      if (size >= LARGEST_FILE_BYTES) {
-        return refuse(
-          `has ${size} bytes; files from 2 GiB on are not read: store the weights as external data`
-        )
-      }
-      return fs.readFileSync(file)
-    },
+    try: read,
     catch: (cause) => {
       const why =
         cause instanceof Refusal
@@ -240,8 +258,21 @@ const readBytes = (file: string): Effect.Effect<Uint8Array, ModelFileError> =>
 
 /** Reads a model as far as possible; `unsupported` lists what is missing. */
 export const survey = Effect.fn("Model.survey")(function* (file: string, options: ReadOptions = {}) {
-  return yield* decode(yield* readBytes(file), file, options)
+  if (!isFolder(file)) return yield* decode(yield* readBytes(file), file, options)
+  const { bytes, beside } = yield* reading(file, () => openFolder(file, options.holdUpTo))
+  return yield* decode(bytes, file, options, beside)
 })
+
+/**
+ * Bytes of float32 weights of a model that is too large to be held and run here, whose weights stay in their files
+ * (`Tensor.Kept`); undefined of any other.
+ */
+export const tooLargeToHold = ({ graph }: Pick<Model, "graph">): number | undefined => {
+  const constants = [...graph.constants.values()]
+  return constants.some(({ data }) => isKept(data))
+    ? constants.reduce((sum, constant) => sum + bytesOf(constant), 0)
+    : undefined
+}
 
 /** Reads a model; any unsupported node is an error that lists all of them. */
 export const read = Effect.fn("Model.read")(function* (file: string, options: ReadOptions = {}) {
@@ -326,3 +357,26 @@ export const ownBytes = Effect.fn("Model.ownBytes")(function* ({ file, graph }: 
  */
 export const encode = (graph: Graph, types: WrittenTypes = "analysed"): Uint8Array<ArrayBuffer> =>
   writeModel(graph, types)
+
+/** Where constants begin in a file beside the model's: pages can be mapped. */
+const PAGE_BYTES = 4096
+
+/**
+ * The same with large constants in a file of the name `location` beside it, which `write` gets from its beginning, constant
+ * by constant, none held longer than it takes to write it.
+ */
+export const encodeBeside = (
+  graph: Graph,
+  location: string,
+  write: (bytes: Uint8Array) => void
+): Uint8Array<ArrayBuffer> => {
+  let end = 0
+  const append = (bytes: Uint8Array): number => {
+    const offset = Math.ceil(end / PAGE_BYTES) * PAGE_BYTES
+    if (offset > end) write(new Uint8Array(offset - end))
+    write(bytes)
+    end = offset + bytes.byteLength
+    return offset
+  }
+  return writeModel(graph, "analysed", { location, append })
+}

@@ -64,8 +64,11 @@ const makeFolder = (folder: string): void => {
 
 export interface Output {
   readonly file: string
-  readonly contents: string | Uint8Array
+  readonly contents: Contents
 }
+
+/** What is to be in a file; of what is too large to be held, a function that gives it to `write` part by part. */
+export type Contents = string | Uint8Array | ((write: (part: Uint8Array) => void) => void)
 
 export interface Care {
   /** Files the outputs were made from: writing over one, by whatever name, is refused. */
@@ -119,10 +122,11 @@ const targetOf = (file: string, inputs: ReadonlyArray<string>): string => {
 }
 
 /** On the disk before it gets its name, so that a power cut leaves the old or the new file. */
-const writeThrough = (file: string, contents: string | Uint8Array): void => {
+const writeThrough = (file: string, contents: Contents): void => {
   const descriptor = fs.openSync(file, "wx")
   try {
-    fs.writeFileSync(descriptor, contents)
+    if (typeof contents === "function") contents((part) => fs.writeFileSync(descriptor, part))
+    else fs.writeFileSync(descriptor, contents)
     fs.fsyncSync(descriptor)
   } finally {
     fs.closeSync(descriptor)
@@ -189,8 +193,5 @@ export const writeFiles = (
   })
 
 /** One output, whole or not at all, never over an input. */
-export const writeFile = (
-  file: string,
-  contents: string | Uint8Array,
-  care?: Care
-): Effect.Effect<void, FileFailure> => writeFiles([{ file, contents }], care)
+export const writeFile = (file: string, contents: Contents, care?: Care): Effect.Effect<void, FileFailure> =>
+  writeFiles([{ file, contents }], care)

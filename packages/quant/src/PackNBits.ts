@@ -5,13 +5,14 @@
  * It takes integers of 2, 4 or 8 bits with one scale for 16 to 256 values of a channel, with or without zero points, in
  * matrix products whose activations are float.
  */
-import { type Graph, GraphBuilder, Layer, MatMulNBits, Model, Tensor } from "@bitbudget/graph"
+import { type Graph, GraphBuilder, Layer, MatMulNBits, Model } from "@bitbudget/graph"
 import type { Choice } from "./format/Choice.ts"
 import { deploy } from "./Pack.ts"
 import type { QuantizedNetwork } from "./QuantizedNetwork.ts"
 import { blockSizes, channelsFirst } from "./weights/Blocks.ts"
 import type { IntegerCodes } from "./weights/integer.ts"
 import { emitScales } from "./weights/blockScales.ts"
+import { stored } from "./weights/integer/stored.ts"
 
 /** Why a layer cannot be MatMulNBits in its format; undefined where it can. */
 export const obstacle = (layer: Layer.Layer, { weights, activations }: Choice): string | undefined => {
@@ -36,9 +37,10 @@ const unsignedRows = (encoded: IntegerCodes) => {
   const middle = 2 ** (bits - 1)
   const zeros = zeroPoints ?? new Uint16Array(scales.length).fill(middle)
   const rows = channelsFirst(encoded.codes, encoded)
-  const codes = new Uint16Array(channels * blocks * block)
+  // Of an encoding without numbers there are none.
+  const codes = new Uint16Array(rows.length === 0 ? 0 : channels * blocks * block)
   const shift = zeroPoints === undefined ? middle : 0
-  for (let n = 0; n < channels; n++)
+  for (let n = 0; n < (rows.length === 0 ? 0 : channels); n++)
     for (let k = 0; k < blocks * block; k++)
       // What fills up the last block multiplies nothing.
       codes[n * blocks * block + k] =
@@ -57,7 +59,7 @@ const emit = (
   const bytes = (block * bits) / 8
   const { weight, input, node } = layer
   const b = builder.constant(
-    Tensor.tensor("uint8", [channels, blocks, bytes], MatMulNBits.packed(codes, bits)),
+    stored("uint8", [channels, blocks, bytes], MatMulNBits.packed(codes, bits)),
     `${weight}/${bits}b`
   )
   const { scale } = encoded.format
@@ -67,7 +69,8 @@ const emit = (
     const packedZeros = new Uint8Array(channels * perRow)
     for (let n = 0; n < channels; n++)
       packedZeros.set(MatMulNBits.packed(zeros!.subarray(n * blocks, (n + 1) * blocks), bits), n * perRow)
-    return builder.constant(Tensor.tensor("uint8", [channels, perRow], packedZeros), `${weight}/zero_point`)
+    const given = zeros!.length === 0 ? [] : packedZeros
+    return builder.constant(stored("uint8", [channels, perRow], given), `${weight}/zero_point`)
   }
   const reads = [input, b, scales, ...(zeros === undefined ? [] : [zero()])]
   const [output] = node.outputs

@@ -21,7 +21,7 @@ import {
 } from "onnx-buf"
 import { refuse } from "../ir/Refusal.ts"
 import type { DType, Tensor } from "../ir/Tensor.ts"
-import { float32, scalar, tensor } from "../ir/Tensor.ts"
+import { float32, kept, scalar, tensor } from "../ir/Tensor.ts"
 import type { AttributeValue } from "../onnx/attributes.ts"
 import { writeAttribute } from "../onnx/attributes.ts"
 import { protoType, writeTensor } from "../onnx/tensorProto.ts"
@@ -39,11 +39,15 @@ class Writer {
   readonly nodes: Array<NodeProto> = []
   readonly constants: Array<TensorProto> = []
   readonly described: Array<ValueInfoProto> = []
+  /** Matrices that stay in the folder's files. */
+  readonly beside = new Map<string, Tensor>()
   readonly #written = new Set<string>()
   readonly #weights: Weights
+  readonly #held: boolean
 
-  constructor(weights: Weights) {
+  constructor(weights: Weights, held: boolean) {
     this.#weights = weights
+    this.#held = held
   }
 
   node(
@@ -88,16 +92,22 @@ class Writer {
     return this.#weights.names.includes(name)
   }
 
-  /** A tensor of the folder, held against the shape that the configuration wants. */
-  weight(name: string, shape: ReadonlyArray<number>): Float32Array<ArrayBuffer> {
+  /** Reads a tensor of the folder, which is held against the shape that the configuration wants. */
+  weight(name: string, shape: ReadonlyArray<number>): () => Float32Array<ArrayBuffer> {
     const found = this.#weights.shapeOf(name)
     if (found.join() !== shape.join())
       refuse(`tensor ${name} is [${found.join(", ")}], and config.json wants [${shape.join(", ")}]`)
-    return this.#weights.read(name)
+    return () => this.#weights.read(name)
+  }
+
+  matrix(name: string, shape: ReadonlyArray<number>, read: () => Float32Array<ArrayBuffer>): string {
+    if (this.#held) return this.constant(name, { dtype: "float32", shape, data: read() })
+    this.beside.set(name, kept("float32", shape, read))
+    return name
   }
 
   vector(name: string, length: number, plus = 0): string {
-    const values = this.weight(name, [length])
+    const values = this.weight(name, [length])()
     return this.constant(name, float32([length], plus === 0 ? values : values.map((value) => value + plus)))
   }
 
@@ -114,19 +124,21 @@ class Writer {
     }
   ): string {
     const { of, from, to } = part
-    const weights = this.weight(`${of}.weight`, [rows, columns])
+    const read = this.weight(`${of}.weight`, [rows, columns])
     const product = this.node("MatMul", name, [
       input,
-      this.constant(`${name}.weight`, float32([columns, to - from], transposed(weights, columns, from, to)))
+      this.matrix(`${name}.weight`, [columns, to - from], () => transposed(read(), columns, from, to))
     ])
     if (!this.has(`${of}.bias`)) return product
-    const bias = this.weight(`${of}.bias`, [rows]).slice(from, to)
+    const bias = this.weight(`${of}.bias`, [rows])().slice(from, to)
     return this.node("Add", `${name}/biased`, [
       product,
       this.constant(`${name}.bias`, float32([to - from], bias))
     ])
   }
 }
+
+const TILE = 64
 
 /** Rows `from` to `to` of a matrix of so many columns, as columns. */
 const transposed = (
@@ -137,8 +149,12 @@ const transposed = (
 ): Float32Array<ArrayBuffer> => {
   const rows = to - from
   const result = new Float32Array(rows * columns)
-  for (let r = 0; r < rows; r++)
-    for (let c = 0; c < columns; c++) result[c * rows + r] = values[(from + r) * columns + c]!
+  // Tile by tile, so that what is read and what is written both stay in the cache.
+  for (let top = 0; top < rows; top += TILE)
+    for (let left = 0; left < columns; left += TILE)
+      for (let c = left; c < Math.min(columns, left + TILE); c++)
+        for (let r = top; r < Math.min(rows, top + TILE); r++)
+          result[c * rows + r] = values[(from + r) * columns + c]!
   return result
 }
 
@@ -328,14 +344,22 @@ const feedForward = (w: Writer, config: Config, layer: string, input: string): s
   return w.linear(`${own}.down_proj`, product, width, hidden)
 }
 
-/** The model as the bytes of an ONNX file. Throws a Refusal where weights and configuration do not fit each other. */
-export const build = (name: string, config: Config, weights: Weights): Uint8Array<ArrayBuffer> => {
+export interface Built {
+  /** An ONNX file. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Its matrices where they are not held in it, by name. */
+  readonly beside: ReadonlyMap<string, Tensor>
+}
+
+/**
+ * The model as an ONNX file, all weights in it where they are to be `held`; else matrices are read when they are asked for.
+ * Throws a Refusal where weights and configuration do not fit each other.
+ */
+export const build = (name: string, config: Config, weights: Weights, held: boolean): Built => {
   const { vocabulary, width, layers, family, tied } = config
-  const w = new Writer(weights)
-  const table = w.constant(
-    "model.embed_tokens.weight",
-    float32([vocabulary, width], w.weight("model.embed_tokens.weight", [vocabulary, width]))
-  )
+  const w = new Writer(weights, held)
+  const size = [vocabulary, width]
+  const table = w.matrix("model.embed_tokens.weight", size, w.weight("model.embed_tokens.weight", size))
   const looked = w.node("Gather", "model.embed_tokens", [table, "input_ids"])
   let x = family.scaledEmbedding
     ? w.node("Mul", "model.embed_tokens/scaled", [looked, w.number("embedding/scale", Math.sqrt(width))])
@@ -352,7 +376,7 @@ export const build = (name: string, config: Config, weights: Weights): Uint8Arra
   const head = tied ? "model.embed_tokens" : "lm_head"
   const logits = w.linear("lm_head", last, vocabulary, width, { of: head, from: 0, to: vocabulary })
   w.node("Identity", "logits", [logits])
-  return toBinary(
+  const bytes = toBinary(
     ModelProtoSchema,
     create(ModelProtoSchema, {
       irVersion: 9n,
@@ -368,4 +392,5 @@ export const build = (name: string, config: Config, weights: Weights): Uint8Arra
       })
     })
   )
+  return { bytes, beside: w.beside }
 }

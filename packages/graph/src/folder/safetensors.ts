@@ -4,6 +4,7 @@
  *
  * https://github.com/huggingface/safetensors#format
  */
+import { createHash } from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import { Faults } from "@bitbudget/words"
@@ -15,8 +16,8 @@ export interface Weights {
   readonly shapeOf: (name: string) => ReadonlyArray<number>
   /** float32, row-major. */
   readonly read: (name: string) => Float32Array<ArrayBuffer>
-  /** Bytes of all files, for the model's identity and for limits. */
-  readonly bytes: number
+  /** Hex digest of all tensors, each looked at: a NaN or an infinite number is refused. */
+  readonly sha256: () => string
 }
 
 interface Entry {
@@ -27,7 +28,18 @@ interface Entry {
   readonly end: number
 }
 
-const width: Readonly<Record<string, number>> = { F32: 4, F16: 2, BF16: 2, F64: 8 }
+interface Type {
+  readonly bytes: number
+  /** The bits of the exponent in the highest 16. */
+  readonly exponent: number
+}
+
+const types: Readonly<Record<string, Type>> = {
+  F32: { bytes: 4, exponent: 0x7f80 },
+  F16: { bytes: 2, exponent: 0x7c00 },
+  BF16: { bytes: 2, exponent: 0x7f80 },
+  F64: { bytes: 8, exponent: 0x7ff0 }
+}
 
 const half = (bits: number): number => {
   const [sign, exponent, fraction] = [bits >> 15 === 0 ? 1 : -1, (bits >> 10) & 31, bits & 1023]
@@ -48,6 +60,19 @@ const widened = (dtype: string, bytes: Uint8Array<ArrayBuffer>, count: number): 
     for (let i = 0; i < count; i++) wide[i] = view.getUint16(2 * i, true) << 16
   }
   return values
+}
+
+/** Bytes that are looked at together: whole elements of every type. */
+const PART_BYTES = 1 << 24
+
+/** The first element that is infinite or no number: its exponent is all ones; -1 where there is none. */
+const notFinite = (type: Type, bytes: Uint8Array<ArrayBuffer>): number => {
+  const words = new Uint16Array(bytes.buffer)
+  const every = type.bytes / 2
+  // Little-endian: the last word of an element has its exponent.
+  for (let i = every - 1; i < words.length; i += every)
+    if ((words[i]! & type.exponent) === type.exponent) return (i + 1) / every - 1
+  return -1
 }
 
 const readAt = (file: string, start: number, length: number): Uint8Array<ArrayBuffer> => {
@@ -84,14 +109,14 @@ const entriesOf = (file: string): ReadonlyArray<readonly [string, Entry]> => {
     const { dtype, shape, data_offsets: offsets } = entry
     if (!isCounts(shape) || !isCounts(offsets) || offsets.length !== 2)
       return damaged(`tensor ${tensor} has no shape or place`)
-    const bytes = width[dtype]
-    if (bytes === undefined)
+    const type = types[dtype]
+    if (type === undefined)
       return refuse(
-        `${name}: tensor ${tensor} is ${dtype}, and ${Object.keys(width).join(", ")} are read: give the model in one of them`
+        `${name}: tensor ${tensor} is ${dtype}, and ${Object.keys(types).join(", ")} are read: give the model in one of them`
       )
     const [from, to] = [offsets[0]!, offsets[1]!]
     const [start, end] = [8 + length + from, 8 + length + to]
-    if (to - from !== bytes * elements(shape) || end > size)
+    if (to - from !== type.bytes * elements(shape) || end > size)
       return damaged(`tensor ${tensor} lies beyond its end`)
     return [[tensor, { file, dtype, shape, start, end }] as const]
   })
@@ -130,6 +155,22 @@ export const open = (folder: string): Weights => {
       const { file, dtype, shape, start, end } = entry(name)
       return widened(dtype, readAt(file, start, end - start), elements(shape))
     },
-    bytes: files.reduce((sum, file) => sum + fs.statSync(file).size, 0)
+    sha256: () => {
+      const hash = createHash("sha256")
+      for (const [name, { file, dtype, shape, start, end }] of entries) {
+        const type = types[dtype]!
+        hash.update(`${name} ${dtype} ${shape.join()}\n`)
+        for (let at = start; at < end; at += PART_BYTES) {
+          const bytes = readAt(file, at, Math.min(PART_BYTES, end - at))
+          const bad = notFinite(type, bytes)
+          if (bad >= 0)
+            refuse(
+              `tensor ${name} holds an infinite value or no number at element ${(at - start) / type.bytes + bad}; the training run has probably diverged`
+            )
+          hash.update(bytes)
+        }
+      }
+      return hash.digest("hex")
+    }
   }
 }

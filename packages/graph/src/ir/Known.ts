@@ -6,26 +6,29 @@
  */
 import type { Dim } from "./Dim.ts"
 import { isStatic } from "./Dim.ts"
-import type { DType, Tensor } from "./Tensor.ts"
+import type { DType, Kept, Tensor } from "./Tensor.ts"
 import { tensor, values } from "./Tensor.ts"
 
 /** A row-major array whose entries may be multiples of the batch size. Every `Tensor` is one. */
 export interface Known {
   readonly dtype: DType
   readonly shape: ReadonlyArray<number>
-  readonly data: ArrayLike<Dim> | { readonly fill: number }
+  readonly data: ArrayLike<Dim> | { readonly fill: number } | Kept
 }
 
-export const isFilled = (data: Known["data"]): data is { readonly fill: number } => !("length" in data)
+const isList = (data: Known["data"]): data is ArrayLike<Dim> => "length" in data
 
-/** The entries; a filled value is materialised. */
-export const entries = (known: Known): ArrayLike<Dim> =>
-  isFilled(known.data) ? values({ dtype: known.dtype, shape: known.shape, data: known.data }) : known.data
+export const isFilled = (data: Known["data"]): data is { readonly fill: number } =>
+  !isList(data) && "fill" in data
+
+/** The entries; a filled value is materialised, a kept one read. */
+export const entries = ({ dtype, shape, data }: Known): ArrayLike<Dim> =>
+  isList(data) ? data : values({ dtype, shape, data })
 
 /** The value as a constant, or undefined where it depends on the batch size. */
 export const toTensor = (known: Known): Tensor | undefined => {
   const { dtype, shape, data } = known
-  if (isFilled(data)) return { dtype, shape, data }
+  if (!isList(data)) return { dtype, shape, data }
   if (ArrayBuffer.isView(data)) return known as Tensor
   const list = Array.from(data)
   return list.every(isStatic) ? tensor(dtype, shape, list) : undefined

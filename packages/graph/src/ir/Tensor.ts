@@ -4,7 +4,8 @@
  * The data is a typed array in row-major order, or one value for all elements (`fill`): architectures
  * without weights (ConstantOfShape) describe 7-billion-parameter networks, and reading them must cost nothing.
  * 64-bit integers are held as doubles, exact up to 2^53 and saturating beyond, which is all that shapes,
- * indices and "to the end" markers need.
+ * indices and "to the end" markers need. Weights of networks too large to be held stay in their files until they are
+ * asked for (`Kept`).
  *
  * Analyses see float32 only: what a file keeps as float16, bfloat16 or float64 is read as float32 and the file's
  * type is remembered beside the graph (`Graph.stored`).
@@ -95,11 +96,19 @@ export type Numbers =
 export interface Tensor {
   readonly dtype: DType
   readonly shape: ReadonlyArray<number>
-  readonly data: Numbers | { readonly fill: number }
+  readonly data: Numbers | { readonly fill: number } | Kept
+}
+
+/** Elements that are read or made anew whenever they are asked for, and held by nobody. */
+export interface Kept {
+  readonly read: () => Numbers
 }
 
 // Typed arrays have a method called `fill`, so the property's presence would tell nothing.
-export const isFill = (data: Tensor["data"]): data is { readonly fill: number } => !ArrayBuffer.isView(data)
+export const isFill = (data: Tensor["data"]): data is { readonly fill: number } =>
+  !ArrayBuffer.isView(data) && "fill" in data
+
+export const isKept = (data: Tensor["data"]): data is Kept => !ArrayBuffer.isView(data) && "read" in data
 
 export const numbers = (dtype: DType, length: number): Numbers => new arrayOf[dtype](length)
 
@@ -107,7 +116,7 @@ export const tensor = (dtype: DType, shape: ReadonlyArray<number>, values: Array
   const length = elements(shape)
   if (values.length !== length)
     throw new Error(`tensor: ${values.length} values for shape [${shape.join(",")}]`)
-  return { dtype, shape, data: arrayOf[dtype].from(values) }
+  return { dtype, shape, data: new arrayOf[dtype](values) }
 }
 
 export const float32 = (shape: ReadonlyArray<number>, values: ArrayLike<number>): Tensor =>
@@ -126,9 +135,18 @@ export const filled = (dtype: DType, shape: ReadonlyArray<number>, fill: number)
 
 export const size = (tensor: Tensor): number => elements(tensor.shape)
 
-/** The elements as an array; a filled tensor is materialised. */
-export const values = (tensor: Tensor): Numbers =>
-  isFill(tensor.data) ? numbers(tensor.dtype, size(tensor)).fill(tensor.data.fill) : tensor.data
+export const kept = (dtype: DType, shape: ReadonlyArray<number>, read: () => Numbers): Tensor => ({
+  dtype,
+  shape,
+  data: { read }
+})
+
+/** The elements as an array; a filled tensor is materialised, a kept one read. */
+export const values = (tensor: Tensor): Numbers => {
+  const { data } = tensor
+  if (isFill(data)) return numbers(tensor.dtype, size(tensor)).fill(data.fill)
+  return isKept(data) ? data.read() : data
+}
 
 /** Bytes the elements take in a file, sub-byte types packed. */
 export const bytes = (tensor: Tensor): number => Math.ceil((size(tensor) * bitsOf[tensor.dtype]) / 8)

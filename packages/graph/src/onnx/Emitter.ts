@@ -7,12 +7,13 @@ import { isBatch, isOpen, isStatic, isStaticShape } from "../ir/Dim.ts"
 import type { AnyNode, Graph } from "../ir/Graph.ts"
 import { valueOf } from "../ir/Graph.ts"
 import type { DType, Tensor } from "../ir/Tensor.ts"
-import { bytes, int64, isFill, isFloat, tensor } from "../ir/Tensor.ts"
+import { bytes, int64, isFill, isFloat, tensor, values } from "../ir/Tensor.ts"
 import type { AttributeValue } from "./attributes.ts"
 import type { ElementTypes } from "./elementTypes.ts"
 import { writeAttribute } from "./attributes.ts"
 import { madeInside, subgraphsOf } from "./scope.ts"
-import { protoType, writeTensor } from "./tensorProto.ts"
+import { protoType, writeExternally, writeTensor } from "./tensorProto.ts"
+import type { ExternalData } from "./tensorProto.ts"
 
 /** Names made inside a carried node's subgraphs, which outer ones must not hide. */
 const namesInside = (node: AnyNode): ReadonlyArray<string> =>
@@ -25,6 +26,9 @@ const namesInside = (node: AnyNode): ReadonlyArray<string> =>
 /** A filled constant is written as a node where that is smaller than this many bytes of data. */
 const FILL_AS_NODE_BYTES = 1024
 
+/** Constants from so many bytes on go into the file beside the model's, where there is one. */
+const EXTERNAL_BYTES = 1024
+
 export class Emitter {
   readonly nodes: Array<NodeProto> = []
   readonly initializers: Array<TensorProto> = []
@@ -34,12 +38,14 @@ export class Emitter {
   /** Name of each value in each type it has been asked for. */
   readonly #typed = new Map<string, string>()
   readonly #taken: Set<string>
+  readonly #external: ExternalData | undefined
   #computing: DType = "float32"
   #batch: string | undefined
   #fresh = 0
 
-  constructor(graph: Graph, types: ElementTypes) {
+  constructor(graph: Graph, types: ElementTypes, external?: ExternalData) {
     this.#graph = graph
+    this.#external = external
     this.#types = types
     this.#taken = new Set([...graph.values.keys(), ...graph.nodes.flatMap(namesInside)])
   }
@@ -131,12 +137,17 @@ export class Emitter {
       this.node("ConstantOfShape", `${name}/fill`, [this.ints(constant.shape)], [name], {
         value: { tensor: value }
       })
-    } else this.initializers.push(writeTensor(name, constant))
+    } else
+      this.initializers.push(
+        this.#external === undefined || bytes(constant) < EXTERNAL_BYTES
+          ? writeTensor(name, constant)
+          : writeExternally(name, constant, this.#external)
+      )
   }
 
   /** A small constant; equal ones are shared. Returns its name. */
   constant(constant: Tensor): string {
-    const data = isFill(constant.data) ? [constant.data.fill] : [...constant.data]
+    const data = isFill(constant.data) ? [constant.data.fill] : [...values(constant)]
     const key = `${constant.dtype}[${constant.shape.join(",")}]${data.join(",")}`
     const existing = this.#shared.get(key)
     if (existing !== undefined) return existing

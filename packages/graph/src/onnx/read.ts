@@ -111,6 +111,7 @@ class Reader {
       this.#initializer(proto.values?.name ?? "", () =>
         readSparse(proto, this.#options.loadExternal, this.#budget)
       )
+    for (const [name, constant] of this.#options.beside) this.#initializer(name, () => constant)
     const fed = this.#proto.input.filter(({ name }) => !this.#values.has(name))
     const inputs = fed.flatMap((info) => {
       const given = this.#around.symbols.value(info)

@@ -8,7 +8,7 @@ import type { Attributes, Op } from "../ir/Op.ts"
 import { refuse } from "../ir/Refusal.ts"
 import type { Result } from "../ir/shapeRule.ts"
 import type { DType, Tensor } from "../ir/Tensor.ts"
-import { isFill, isFloat } from "../ir/Tensor.ts"
+import { isFill, isFloat, values } from "../ir/Tensor.ts"
 import type { UnsupportedNode } from "./errors.ts"
 import type { Grid } from "./grids.ts"
 import { parsers } from "./parse.ts"
@@ -19,6 +19,8 @@ export const NEWEST_OPSET = 26
 
 export interface ReadOptions {
   readonly loadExternal: LoadExternal
+  /** Constants that the file's nodes read and that it does not hold itself, by name. */
+  readonly beside: ReadonlyMap<string, Tensor>
   /** Sizes for named dimensions of the inputs. Unbound, a first dimension is the batch. */
   readonly dims: ReadonlyMap<string, number>
   /** Size of the unbound second dimension of token inputs. */
@@ -75,7 +77,7 @@ export const versionOf = (model: ModelProto, domain: string): number =>
 export const widened = (constant: Tensor): Tensor => {
   if (!isFloat(constant.dtype) || constant.dtype === "float32") return constant
   const { data, shape } = constant
-  return { dtype: "float32", shape, data: isFill(data) ? data : Float32Array.from(data) }
+  return { dtype: "float32", shape, data: isFill(data) ? data : Float32Array.from(values(constant)) }
 }
 
 export const analysedType = <D extends DType>(dtype: D): D | "float32" => (isFloat(dtype) ? "float32" : dtype)
@@ -103,7 +105,7 @@ export const constantsOf = (
   )
 }
 
-/** Elements all constants of the file hold together, from their headers. */
+/** Elements all constants inside the file hold together, from their headers. */
 export const fileElements = (graph: GraphProto): number =>
   graph.initializer.reduce((sum, { dims, rawData }) => {
     const count = elements(dims.map(Number))

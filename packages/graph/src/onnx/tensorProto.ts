@@ -6,7 +6,12 @@
  */
 import { create } from "@bufbuild/protobuf"
 import type { TensorProto } from "onnx-buf"
-import { TensorProto_DataLocation, TensorProto_DataType as Proto, TensorProtoSchema } from "onnx-buf"
+import {
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
+  TensorProto_DataType as Proto,
+  TensorProtoSchema
+} from "onnx-buf"
 import { LARGEST_RANK } from "../ir/Budget.ts"
 import { elements } from "../ir/Dim.ts"
 import type { DType, Numbers, Tensor } from "../ir/Tensor.ts"
@@ -272,3 +277,30 @@ export const writeTensor = (name: string, tensor: Tensor): TensorProto =>
     dataType: protoOf[tensor.dtype],
     rawData: encodeRaw(tensor)
   })
+
+/** A file beside the model's that takes large constants, one after the other. */
+export interface ExternalData {
+  /** Its name, relative to the model's folder. */
+  readonly location: string
+  /** Puts bytes at its end, and returns where they begin. */
+  readonly append: (bytes: Uint8Array) => number
+}
+
+/** The constant with its elements in that file. */
+export const writeExternally = (
+  name: string,
+  tensor: Tensor,
+  { location, append }: ExternalData
+): TensorProto => {
+  const raw = encodeRaw(tensor)
+  const place = { location, offset: append(raw), length: raw.byteLength }
+  return create(TensorProtoSchema, {
+    name,
+    dims: tensor.shape.map(BigInt),
+    dataType: protoOf[tensor.dtype],
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: Object.entries(place).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value: String(value) })
+    )
+  })
+}

@@ -29,6 +29,7 @@ import { Emitter } from "./Emitter.ts"
 import type { Printed } from "./print.ts"
 import { printers } from "./print.ts"
 import { renameValues } from "./scope.ts"
+import type { ExternalData } from "./tensorProto.ts"
 import { protoType } from "./tensorProto.ts"
 import { WRITTEN_OPSET } from "./upgrade.ts"
 
@@ -133,10 +134,14 @@ const versions = (graph: Graph): ReadonlyMap<string, number> => {
   return needed
 }
 
-/** The bytes of an ONNX file. Constants nothing reads are left out. */
-export const writeModel = (graph: Graph, wanted: WrittenTypes): Uint8Array<ArrayBuffer> => {
+/** The bytes of an ONNX file, large constants in a file beside it where there is one. Constants nothing reads are left out. */
+export const writeModel = (
+  graph: Graph,
+  wanted: WrittenTypes,
+  external?: ExternalData
+): Uint8Array<ArrayBuffer> => {
   const types = new ElementTypes(graph, wanted)
-  const emitter = new Emitter(graph, types)
+  const emitter = new Emitter(graph, types, external)
   for (const node of graph.nodes) emitNode(node, types, emitter)
   const needed = versions(graph)
   return toBinary(

@@ -1,5 +1,5 @@
 /** A plan as the user names it, to the choice of every layer, and to the quantized network that it is. */
-import { Layer, type Model } from "@bitbudget/graph"
+import { type Graph, Layer, type Model } from "@bitbudget/graph"
 import { Choice, PlanFile, QuantizedNetwork, Recipe, Recovered } from "@bitbudget/quant"
 import type { Data } from "@bitbudget/runtime"
 import { Effect } from "effect"
@@ -66,6 +66,21 @@ export const needsNoData = (model: Model.Model, choices: Choice.Choices): boolea
   ownOf(model, choices)?.dynamic.length === 0 ||
   [...choices.values()].every(({ activations }) => activations.kind === "float")
 
+/** Why a plan cannot be rounded without data, if it cannot: only weights can, each by itself. */
+export const needsData = (
+  graph: Graph.Graph,
+  { choices, recipe }: PlanFile.Plan,
+  asked: Recipe.RecipeName | undefined
+): string | undefined => {
+  const reading = Layer.layersOf(graph).find(({ id }) => choices.get(id)?.activations.kind === "int")
+  if (reading !== undefined)
+    return `the plan quantizes activations (of layer ${reading.id} first), whose ranges come from data: add --data, or use a plan like w4 (weights only)`
+  const named = asked ?? recipe
+  return named === undefined || named === "plain"
+    ? undefined
+    : `the recipe ${named} learns from calibration samples: add --data, or use --recipe plain`
+}
+
 /**
  * The quantized network of a plan. Without data only weights can be rounded, each by itself. The plan that a file is quantized
  * by already needs neither data nor rounding, but for activations of each input's own range.
@@ -109,14 +124,8 @@ export const quantizedFor = (
     const reading = Layer.layersOf(graph).find(({ id }) => choices.get(id)?.activations.kind === "int")
     const named = asked.recipe ?? plan.recipe
     if (data === undefined) {
-      if (reading !== undefined)
-        return yield* new UnusableRequest({
-          why: `the plan quantizes activations (of layer ${reading.id} first), whose ranges come from data: add --data, or use a plan like w4 (weights only)`
-        })
-      if (named !== undefined && named !== "plain")
-        return yield* new UnusableRequest({
-          why: `the recipe ${named} learns from calibration samples: add --data, or use --recipe plain`
-        })
+      const why = needsData(graph, plan, asked.recipe)
+      if (why !== undefined) return yield* new UnusableRequest({ why })
       return {
         network: QuantizedNetwork.plain(graph, choices, new Map()),
         recipe: "plain" as const,

@@ -116,6 +116,15 @@ const sizesIn = ({ inputs }: Graph.Graph, data: Data.Dataset, named: Data.Split[
   return sizes
 }
 
+/** Why a network cannot be run here, if it cannot: its weights stay in their files. */
+const unrunnable = (model: Model.Model): string | undefined => {
+  const bytes = Model.tooLargeToHold(model)
+  return bytes === undefined
+    ? undefined
+    : `${model.file}: its weights take ${bytes} bytes in float32, and a network of 2 GiB or more is not run here, so no data can be asked of it: ` +
+        "inspect, simulate, fit and quantize (weights only, without --data) take it"
+}
+
 /**
  * A network to choose formats for, of the size that the samples have: dimensions that the file leaves open and nobody gave a
  * size take it from the data.
@@ -130,6 +139,8 @@ export const readFitting = Effect.fn(function* (
   const [window] = data.inputShape
   const text: Model.ReadOptions = data.tokens === undefined ? options : { ...options, window }
   const open = yield* Model.survey(file, { ...options, keepOpen: true })
+  const why = unrunnable(open)
+  if (why !== undefined) return yield* new UnusableRequest({ why })
   if (open.openDims.length === 0) return yield* read(file, options)
   const { named } = data.whole ?? (yield* data.split("calibration"))
   const dims = new Map([...sizesIn(open.graph, data, named), ...(options.dims ?? [])])

@@ -60,6 +60,23 @@ export const blockMembers = (of: WeightShape, scale: Scale): ReadonlyArray<Uint3
   return members
 }
 
+/** The least and the largest value of every block, 0 among them. */
+export const blockExtents = (
+  data: ArrayLike<number>,
+  of: WeightShape,
+  scale: Scale
+): ReadonlyArray<{ readonly low: number; readonly high: number }> => {
+  const indexOf = blockIndex(of, scale)
+  const count = blockCount(of, scale)
+  const [lows, highs] = [new Float64Array(count), new Float64Array(count)]
+  for (let i = 0; i < data.length; i++) {
+    const [x, block] = [data[i]!, indexOf(i)]
+    if (x < lows[block]!) lows[block] = x
+    else if (x > highs[block]!) highs[block] = x
+  }
+  return Array.from(lows, (low, block) => ({ low, high: highs[block]! }))
+}
+
 /** Values in rows of channels, whatever axis the channels are. */
 export const channelsFirst = <A extends Int16Array | Uint16Array | Uint8Array | Float32Array>(
   values: A,

@@ -10,10 +10,10 @@ import { Dim, type GraphBuilder, type Precision, Tensor } from "@bitbudget/graph
 import { largestCode, roundHalfEven } from "../Affine.ts"
 import { sameScale, showScale } from "../format/scaleText.ts"
 import type { IntegerWeights } from "../format/WeightFormat.ts"
-import { blockCount, blockIndex, blockMembers, blockSizes, channelsFirst } from "./Blocks.ts"
+import { blockCount, blockIndex, blockExtents, blockMembers, blockSizes, channelsFirst } from "./Blocks.ts"
 import { emitScales, keeper, kept, scaleBytes } from "./blockScales.ts"
 import { type Fitting, sampleOf } from "./Fitting.ts"
-import { affineOf, extentOf, extremeScale, leastSquaresAffine, leastSquaresScale } from "./integer/fit.ts"
+import { affineOf, extremeScale, leastSquaresAffine, leastSquaresScale } from "./integer/fit.ts"
 import { emitCodes, packedBytes, stored } from "./integer/stored.ts"
 import type { Product, WeightKind, WeightShape } from "./WeightKind.ts"
 
@@ -31,6 +31,26 @@ export interface IntegerCodes {
 
 type Parameters = Pick<IntegerCodes, "scales" | "zeroPoints">
 
+/** Parameters by the extents of all blocks, which one walk over the values finds. */
+const extremeParameters = (
+  data: ArrayLike<number>,
+  of: WeightShape,
+  { bits, scale, zeroPoint }: Pick<IntegerWeights, "bits" | "scale" | "zeroPoint">
+): Parameters => {
+  const extents = blockExtents(data, of, scale)
+  if (!zeroPoint)
+    return {
+      scales: Float32Array.from(extents, (extent) => extremeScale(extent, bits)),
+      zeroPoints: undefined
+    }
+  const held = keeper(scale, bits)
+  const found = extents.map(({ low, high }) => affineOf(low, high, bits, held))
+  return {
+    scales: Float32Array.from(found, ({ scale }) => scale),
+    zeroPoints: Uint16Array.from(found, ({ zeroPoint }) => zeroPoint)
+  }
+}
+
 const parametersOf = (
   data: ArrayLike<number>,
   of: WeightShape,
@@ -38,14 +58,10 @@ const parametersOf = (
   { objective, importance }: Fitting
 ): Parameters => {
   const held = keeper(scale, bits)
+  if (objective === "extremes" && bits > 1) return extremeParameters(data, of, { bits, scale, zeroPoint })
   const samples = blockMembers(of, scale).map((members) => sampleOf(data, members, importance))
   if (zeroPoint) {
-    const found = samples.map((sample) => {
-      const { low, high } = extentOf(sample.w)
-      return objective === "extremes"
-        ? affineOf(low, high, bits, held)
-        : leastSquaresAffine(sample, bits, held)
-    })
+    const found = samples.map((sample) => leastSquaresAffine(sample, bits, held))
     return {
       scales: Float32Array.from(found, ({ scale }) => scale),
       zeroPoints: Uint16Array.from(found, ({ zeroPoint }) => zeroPoint)
@@ -57,10 +73,7 @@ const parametersOf = (
           const weight = h.reduce((a, b) => a + b, 0)
           return weight === 0 ? 0 : w.reduce((sum, x, i) => sum + h[i]! * Math.abs(x), 0) / weight
         }
-      : (sample: (typeof samples)[number]) =>
-          objective === "extremes"
-            ? extremeScale(extentOf(sample.w), bits)
-            : leastSquaresScale(sample, bits, held)
+      : (sample: (typeof samples)[number]) => leastSquaresScale(sample, bits, held)
   return { scales: Float32Array.from(samples, scaleOfSample), zeroPoints: undefined }
 }
 

@@ -109,6 +109,8 @@ describe("a folder too large to be held", () => {
         model: path.join(folders, "llama"),
         reading: { holdUpTo: 0 },
         data,
+        plan: undefined,
+        recipe: undefined,
         text: { window: 4 },
         samples: undefined,
         threads: 1

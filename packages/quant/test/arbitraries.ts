@@ -1,5 +1,6 @@
 /** Arbitrary formats, choices and layer weights. */
 import * as fc from "fast-check"
+import { kQuantNames } from "../src/weights/kQuant/types.ts"
 import { ActivationFormat, Choice, WeightFormat } from "../src/index.ts"
 
 export const scale: fc.Arbitrary<WeightFormat.Scale> = fc.oneof(
@@ -32,7 +33,8 @@ export const weightFormat: fc.Arbitrary<WeightFormat.WeightFormat> = fc.oneof(
     .map(([kind, scale]): WeightFormat.WeightFormat => ({ kind, scale })),
   fc
     .tuple(fc.integer({ min: 1, max: 4 }), scale)
-    .map(([bits, scale]): WeightFormat.WeightFormat => ({ kind: "binarySum", bits, scale }))
+    .map(([bits, scale]): WeightFormat.WeightFormat => ({ kind: "binarySum", bits, scale })),
+  fc.constantFrom(...kQuantNames).map((type): WeightFormat.WeightFormat => ({ kind: "kQuant", type }))
 )
 
 export const activationFormat: fc.Arbitrary<ActivationFormat.ActivationFormat> = fc.oneof(

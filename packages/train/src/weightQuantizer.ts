@@ -227,7 +227,7 @@ const writerOf = (encoded: Encoded): Write => {
     const table = tableOf(encoded)
     return table !== undefined && table.length <= MOST_LEVELS ? fixedTable(encoded, table) : passing(false)
   }
-  return passing(true)
+  return passing(encoded.format.kind === "float")
 }
 
 /** Adds latent weights' quantizer to a graph. `name` begins the names of what it adds. */
@@ -236,8 +236,8 @@ export const write: Write = (e, latent, name, encoded, estimator) =>
 
 /** Whether training sees a format's rounding. */
 export const isSeen = (encoded: Encoded): boolean => {
-  if ("zeroPoints" in encoded) return true
-  if (!("tables" in encoded) && !("scales" in encoded)) return true
+  if ("zeroPoints" in encoded || encoded.format.kind === "float") return true
+  if (!("tables" in encoded) && !("scales" in encoded)) return false
   return (WeightKinds.levels(encoded)?.(0).length ?? Number.POSITIVE_INFINITY) <= MOST_LEVELS
 }
 

@@ -13,6 +13,8 @@
  * What a kind means (codes, bytes, ONNX, device) stands in its row of `weights/kinds.ts`.
  */
 
+import type { KQuantName } from "../weights/kQuant/types.ts"
+
 /** What shares one scale: the tensor, an output channel, or a block of so many values of a channel. */
 export type Scale = "tensor" | "channel" | { readonly block: number }
 
@@ -89,6 +91,12 @@ export interface BinarySumWeights {
   readonly scale: Scale
 }
 
+/** A k-quant of llama.cpp. */
+export interface KQuantWeights {
+  readonly kind: "kQuant"
+  readonly type: KQuantName
+}
+
 export type WeightFormat =
   | IntegerWeights
   | FloatWeights
@@ -100,6 +108,7 @@ export type WeightFormat =
   | TernaryWeights
   | TwoSidedTernaryWeights
   | BinarySumWeights
+  | KQuantWeights
 
 export type WeightKindName = WeightFormat["kind"]
 

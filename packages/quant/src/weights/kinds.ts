@@ -9,6 +9,7 @@ import { int, type IntegerCodes } from "./integer.ts"
 import { binarySum } from "./binarySum.ts"
 import { codebook } from "./codebook.ts"
 import { extremes, type Fitting } from "./Fitting.ts"
+import { kQuant, type KQuantCodes } from "./kQuant.ts"
 import { logarithmic } from "./logarithmic.ts"
 import { mx } from "./mx.ts"
 import { normalFloat } from "./normalFloat.ts"
@@ -31,13 +32,26 @@ export interface EncodedByKind {
   readonly ternary: ScaledCodes<OfKind<"ternary">>
   readonly twoSidedTernary: TableCodes<OfKind<"twoSidedTernary">>
   readonly binarySum: TableCodes<OfKind<"binarySum">>
+  readonly kQuant: KQuantCodes
 }
 
 export type Encoded = EncodedByKind[WeightKindName]
 
 export const weightKinds: {
   readonly [K in WeightKindName]: WeightKind<OfKind<K>, EncodedByKind[K]>
-} = { int, float, smallFloat, mx, normalFloat, logarithmic, codebook, ternary, twoSidedTernary, binarySum }
+} = {
+  int,
+  float,
+  smallFloat,
+  mx,
+  normalFloat,
+  logarithmic,
+  codebook,
+  ternary,
+  twoSidedTernary,
+  binarySum,
+  kQuant
+}
 
 /** The row of a format, which takes this very kind of format. */
 const rowOf = (format: WeightFormat): WeightKind<WeightFormat, Encoded> =>

@@ -9,8 +9,8 @@ import { emitCodes, stored } from "../integer/stored.ts"
 import type { WeightShape } from "../WeightKind.ts"
 
 /** Codes and how they lie in the file: blocks side by side, the last of a channel filled up where it is shorter. */
-interface Laid {
-  readonly codes: Uint16Array
+interface Laid<A extends Int16Array | Uint16Array> {
+  readonly codes: A
   readonly shape: ReadonlyArray<number>
   /** Adds what brings values of that shape into the weights' own. */
   readonly restore: (builder: GraphBuilder, values: string, name: string) => string
@@ -24,12 +24,19 @@ const parameterShape = (of: WeightShape, scale: Scale): ReadonlyArray<number> =>
   return [channels, blocks, 1]
 }
 
-const laid = (codes: Uint16Array, of: WeightShape, scale: Scale): Laid => {
+export const laid = <A extends Int16Array | Uint16Array>(
+  codes: A,
+  of: WeightShape,
+  scale: Scale
+): Laid<A> => {
   if (typeof scale !== "object") return { codes, shape: of.shape, restore: (_, values) => values }
   const { channels, reduction, block, blocks } = blockSizes(of, scale)
   const rows = channelsFirst(codes, of)
   const isEven = blocks * block === reduction
-  const filled = isEven || codes.length === 0 ? rows : new Uint16Array(channels * blocks * block)
+  const filled =
+    isEven || codes.length === 0
+      ? rows
+      : new (codes.constructor as new (length: number) => A)(channels * blocks * block)
   if (filled !== rows)
     for (let c = 0; c < channels; c++)
       filled.set(rows.subarray(c * reduction, (c + 1) * reduction), c * blocks * block)

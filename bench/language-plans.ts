@@ -10,7 +10,7 @@
  * or another network with a descriptor of its own: `node bench/language-plans.ts --model M.onnx --data D.json`
  */
 import { type Graph, Layer, Model } from "@bitbudget/graph"
-import { Choice, FakeQuant, FileBytes, PlanFile, QuantizedNetwork, Recipe } from "@bitbudget/quant"
+import { Choice, FakeQuant, FileBytes, Fitting, PlanFile, QuantizedNetwork, Recipe } from "@bitbudget/quant"
 import { Compare, Data, Evaluate } from "@bitbudget/runtime"
 import { Intervals, Means } from "@bitbudget/numerics"
 import { Effect } from "effect"
@@ -118,8 +118,7 @@ const hasMoreBits = (block: number, blocks: number): boolean =>
   block >= Math.floor((7 * blocks) / 8) ||
   (block - Math.floor(blocks / 8)) % 3 === 2
 
-/** Q4_K has a scale and a least value for 32 weights, Q6_K a scale for 16; both keep those in fewer bits than ours. */
-const [q4, q6] = [Choice.parse("w4.g32.asym")!, Choice.parse("w6.g16")!]
+const [q4, q6] = [Choice.parse("wq4_K")!, Choice.parse("wq6_K")!]
 
 const likeQ4KM = (graph: Graph.Graph): Choice.Choices => {
   const layers = Layer.layersOf(graph)
@@ -164,7 +163,7 @@ const program = Effect.gen(function* () {
       ({ classification }) => classification!.labelled!.loss
     )
   const measured = new Map<string, Row>()
-  const row = (name: string, plan: Choice.Choices, by: Recipe.RecipeName = recipe) =>
+  const row = (name: string, plan: Choice.Choices, by: Recipe.RecipeName | "leastSquares" = recipe) =>
     Effect.gen(function* () {
       const key = JSON.stringify([by, [...plan].map(([id, choice]) => [id, Choice.show(choice)])])
       const known = measured.get(key)
@@ -172,7 +171,9 @@ const program = Effect.gen(function* () {
       const network =
         by === "plain"
           ? QuantizedNetwork.plain(graph, plan, new Map())
-          : (yield* Recipe.cook(by, graph, plan, calibration)).network
+          : by === "leastSquares"
+            ? QuantizedNetwork.fitted(graph, plan, new Map(), Fitting.leastSquares)
+            : (yield* Recipe.cook(by, graph, plan, calibration)).network
       const simulated = FakeQuant.simulate(network)
       const { outputs } = yield* Compare.run(Model.encode(graph), Model.encode(simulated), test, {
         ...limit,
@@ -232,7 +233,8 @@ const program = Effect.gen(function* () {
         yield* row("the same, corrected", runtime)
       ],
       [
-        yield* row("like Q4_K_M, plain", likeQ4KM(graph), "plain"),
+        // llama.cpp searches scales of least squared error, too.
+        yield* row("like Q4_K_M", likeQ4KM(graph), "leastSquares"),
         yield* row("the same, corrected", likeQ4KM(graph))
       ]
     ]

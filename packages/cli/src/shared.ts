@@ -192,19 +192,35 @@ export const dataFlag = textFlag("data").pipe(
 )
 
 /** What a packed file is written for. */
-export const targetFlags = {
-  target: Flag.Literals("target", Tasks.targetNames).pipe(
-    Flag.withDefault("onnx" as const),
-    Flag.withDescription("onnx: standard operators (default); matmulnbits: ONNX Runtime's packed products")
-  ),
+const accuracyFlag = {
   accuracyLevel: Flag.Literals("accuracy-level", ["1", "4"]).pipe(
     Flag.withDefault("1" as const),
     Flag.withDescription("Arithmetic of matmulnbits: 1 float (default), 4 int8, which is faster")
   )
 }
 
-export const targetOf = (flags: {
-  readonly target: (typeof Tasks.targetNames)[number]
+const TARGETS = "onnx: standard operators (default); matmulnbits: ONNX Runtime's packed products"
+
+/** What a plan is measured as. */
+export const targetFlags = {
+  target: Flag.Literals("target", Tasks.targetNames).pipe(
+    Flag.withDefault("onnx" as const),
+    Flag.withDescription(TARGETS)
+  ),
+  ...accuracyFlag
+}
+
+/** What is written of a plan. */
+export const fileTargetFlags = {
+  target: Flag.Literals("target", Tasks.fileTargetNames).pipe(
+    Flag.withDefault("onnx" as const),
+    Flag.withDescription(`${TARGETS}; gguf: llama.cpp's file, of a Llama's folder`)
+  ),
+  ...accuracyFlag
+}
+
+export const targetOf = <Name extends (typeof Tasks.fileTargetNames)[number]>(flags: {
+  readonly target: Name
   readonly accuracyLevel: "1" | "4"
 }) => ({ name: flags.target, accuracyLevel: flags.accuracyLevel === "4" ? (4 as const) : (1 as const) })
 

@@ -1,4 +1,5 @@
 export * as Dim from "./ir/Dim.ts"
+export * as Folder from "./folder/folder.ts"
 export * as Gradient from "./gradient/Gradient.ts"
 export * as Graph from "./ir/Graph.ts"
 export { GraphBuilder } from "./ir/GraphBuilder.ts"

@@ -21,6 +21,8 @@ export interface QuantizedNetwork {
   readonly encoded: ReadonlyMap<string, Encoded>
 }
 
+const isExact = ({ weights }: Choice): boolean => weights.kind === "float" && weights.bits === 32
+
 /** The layers whose weights are rounded, with their choices. */
 export const roundedLayers = (
   graph: Graph.Graph,
@@ -28,8 +30,7 @@ export const roundedLayers = (
 ): ReadonlyArray<{ readonly layer: Layer.Layer; readonly choice: Choice }> =>
   Layer.layersOf(graph).flatMap((layer) => {
     const choice = choices.get(layer.id)
-    const isExact = choice === undefined || (choice.weights.kind === "float" && choice.weights.bits === 32)
-    return isExact ? [] : [{ layer, choice }]
+    return choice === undefined || isExact(choice) ? [] : [{ layer, choice }]
   })
 
 /** Encodings by layer id, made once for layers that share a constant in one format. */
@@ -47,6 +48,18 @@ export const encodeLayers = (
       return [layer.id, encoded]
     })
   )
+}
+
+/** One layer's weights by plain rounding; undefined where they stay float32. */
+export const encodedAlone = (
+  graph: Graph.Graph,
+  choices: Choices,
+  layer: Layer.Layer
+): Encoded | undefined => {
+  const choice = choices.get(layer.id)
+  return choice === undefined || isExact(choice)
+    ? undefined
+    : quantize(weightsOf(graph, layer), layer.channelAxis, choice.weights, extremes)
 }
 
 /** The weights rounded by themselves: no calibration but the ranges. */

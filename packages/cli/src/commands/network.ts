@@ -14,6 +14,7 @@ import {
   print,
   readingOf,
   recipeFlag,
+  fileTargetFlags,
   targetFlags,
   targetOf,
   textFlag,
@@ -162,7 +163,7 @@ export const quantize = Command.make(
     ...textFlags,
     recipe: recipeFlag,
     calibration: calibrationFlag,
-    ...targetFlags,
+    ...fileTargetFlags,
     out: textFlag("out").pipe(Flag.withAlias("o"), Flag.withDescription("The packed ONNX file to write")),
     dim: dimFlag
   },

@@ -14,7 +14,10 @@ const LARGEST_BYTES = 2 ** 31
 export const isFolder = (file: string): boolean =>
   fs.statSync(file, { throwIfNoEntry: false })?.isDirectory() === true
 
-const configOf = (folder: string): Config.Config => {
+export type { Config } from "./config.ts"
+
+/** What a folder's `config.json` says. Throws a Refusal that names the field. */
+export const configOf = (folder: string): Config.Config => {
   const file = path.join(folder, "config.json")
   return fs.existsSync(file)
     ? Config.parse(fs.readFileSync(file, "utf8"))

@@ -5,6 +5,9 @@ import { Pack, PackNBits, type QuantizedNetwork } from "@bitbudget/quant"
 export const targetNames = ["onnx", "matmulnbits"] as const
 export type TargetName = (typeof targetNames)[number]
 
+/** Files that `quantize` writes, those among them that are no ONNX. */
+export const fileTargetNames = [...targetNames, "gguf"] as const
+
 export interface Target {
   readonly name: TargetName
   /** Of matmulnbits: 1 computes in float32, as simulated; 4 rounds activations to 8 bits, which is faster. */

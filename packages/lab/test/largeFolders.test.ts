@@ -82,6 +82,34 @@ describe("a folder too large to be held", () => {
     }
   )
 
+  it("tells what the work will take before it begins, and of a held one nothing", async () => {
+    const told = async (reading: Model.ReadOptions) => {
+      const said: Array<string> = []
+      const file = path.join(out, "told.onnx")
+      fs.rmSync(file, { force: true })
+      const model = path.join(folders, "llama")
+      await Effect.runPromise(
+        Tasks.quantize({ model, reading, plan: "w4.g16", data: undefined, out: file }, (text) =>
+          Effect.sync(() => {
+            expect(fs.existsSync(file)).toBe(false)
+            said.push(text)
+          })
+        )
+      )
+      return said
+    }
+    expect(await told({})).toEqual([])
+    // Two blocks: q and o 32 × 32, k and v 16 × 32, three matrices of 40 × 32; the head 48 × 32.
+    const weights = 2 * (2 * 32 * 32 + 2 * 16 * 32 + 3 * 40 * 32) + 48 * 32
+    expect(await told({ holdUpTo: 0 })).toEqual([
+      expect.stringMatching(
+        new RegExp(
+          `^${weights} weights are packed one matrix at a time: about \\d+ min, and at most about 0.3 GiB`
+        )
+      )
+    ])
+  })
+
   it("knows two networks apart by one weight, and refuses what is no number", async () => {
     const copy = path.join(out, "copy")
     fs.cpSync(path.join(folders, "llama"), copy, { recursive: true })

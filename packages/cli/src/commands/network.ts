@@ -15,6 +15,7 @@ import {
   readingOf,
   recipeFlag,
   fileTargetFlags,
+  previewer,
   targetFlags,
   targetOf,
   textFlag,
@@ -182,7 +183,8 @@ export const quantize = Command.make(
           calibration: Option.getOrUndefined(calibration),
           out
         }
-        yield* print(Results.QuantizeResult, yield* Tasks.quantize(request), Tables.quantize)
+        const result = yield* Tasks.quantize(request, yield* previewer)
+        yield* print(Results.QuantizeResult, result, Tables.quantize)
       })
     )
 ).pipe(

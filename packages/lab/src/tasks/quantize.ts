@@ -21,6 +21,7 @@ import { type Care, writeFile, writeFiles } from "../files.ts"
 import { type Form, inForm, openForm } from "../openForm.ts"
 import type { QuantizeResult } from "../results/network.ts"
 import { type TextOptions, withData } from "./data.ts"
+import * as Forecast from "./forecast.ts"
 import { needsData, planFor, quantizedFor } from "./formats.ts"
 import { ggufFor, requireGguf } from "./gguf.ts"
 import { layerless, readFloatModel } from "./model.ts"
@@ -189,8 +190,10 @@ const written = (asked: Asked): Effect.Effect<Written, RequestFailure> => {
   return Model.tooLargeToHold(asked.model) === undefined ? whole(asked, target) : byLayer(asked, target)
 }
 
+/** `announce` is told what the work will take before it begins, where that is much. */
 export const quantize = Effect.fn("quantize")(function* (
-  request: Request
+  request: Request,
+  announce: (text: string) => Effect.Effect<void> = () => Effect.void
 ): Effect.fn.Return<QuantizeResult, RequestFailure> {
   const { model, data } =
     request.data === undefined
@@ -207,6 +210,10 @@ export const quantize = Effect.fn("quantize")(function* (
   const { choices } = plan
   const care = {
     inputs: [request.model, request.plan, ...(request.data === undefined ? [] : request.data.split(","))]
+  }
+  if (Model.tooLargeToHold(model) !== undefined) {
+    const forecast = Forecast.forecastOf(model, choices)
+    if (forecast !== undefined) yield* announce(Forecast.show(forecast))
   }
   const file = yield* written({ model, plan, data, request, care })
   const layers = Layer.layersOf(graph)

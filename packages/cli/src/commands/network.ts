@@ -75,6 +75,10 @@ export const evaluate = Command.make(
       Flag.optional,
       Flag.withDescription("With --plan: bits of keys and values in the cache (default as computed)")
     ),
+    continuations: countFlag("continuations").pipe(
+      Flag.optional,
+      Flag.withDescription("With --plan: texts to go on with, beside the float network (default none)")
+    ),
     output: textFlag("output").pipe(
       Flag.optional,
       Flag.withDescription("The one output to judge (default all)")
@@ -110,6 +114,7 @@ export const evaluate = Command.make(
     data,
     plan,
     cacheBits,
+    continuations,
     output,
     samples,
     metrics,
@@ -130,6 +135,7 @@ export const evaluate = Command.make(
           target: targetOf(more),
           plan: Option.getOrUndefined(plan),
           cacheBits: Option.getOrUndefined(cacheBits),
+          continuations: Option.getOrUndefined(continuations),
           output: Option.getOrUndefined(output),
           recipe: Option.getOrUndefined(recipe),
           calibration: Option.getOrUndefined(calibration),

@@ -181,6 +181,20 @@ export const EvaluateResult = Schema.Struct({
       })
     )
   ),
+  /** Where they were asked for: halves of windows of a text, continued greedily. */
+  continuations: Schema.optionalKey(
+    Schema.Array(
+      Schema.Struct({
+        prompt: Schema.String,
+        float: Schema.String,
+        plan: Schema.String,
+        /** Tokens that each continuation has. */
+        tokens: Schema.Finite,
+        /** Tokens of both before the first that differs. */
+        same: Schema.Finite
+      })
+    )
+  ),
   /** How far the plan's outputs lie from the float network's; absent where the labels judge the one output there is. */
   outputs: Schema.optionalKey(Schema.Array(Distortion)),
   notes: Notes,

@@ -18,6 +18,7 @@ import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import type { EvaluateResult } from "../results/network.ts"
 import { probabilitiesOf, scoresOf } from "../scores.ts"
 import { type TextOptions, withData } from "./data.ts"
+import { continuationsOf } from "./continuations.ts"
 import { planFor, quantizedFor } from "./formats.ts"
 import { readFloatModel, readModel } from "./model.ts"
 import { type Target, writtenFor } from "./target.ts"
@@ -36,6 +37,8 @@ interface Request {
   /** Bits of keys and values in a language model's cache, with `plan`; as the network computes them when absent. */
   readonly cacheBits?: number | undefined
   readonly samples: number | undefined
+  /** Windows of a text to continue greedily, with `plan`; none when absent. */
+  readonly continuations?: number | undefined
   readonly recipe?: Recipe.RecipeName | undefined
   /** Samples to calibrate on; all there are when absent. */
   readonly calibration?: number | undefined
@@ -114,6 +117,13 @@ const requireCache = Effect.fnUntraced(function* ({ model, plan }: Request, grap
     return yield* refuse(`${model} keeps no keys and values; leave it out`)
 })
 
+/** Continuations are of texts, and of two networks. */
+const requireText = Effect.fnUntraced(function* ({ plan, data: file }: Request, data: Data.Dataset) {
+  const refuse = (why: string) => new UnusableRequest({ why: `--continuations: ${why}` })
+  if (plan === undefined) return yield* refuse("give a plan too, to hold against the float network")
+  if (data.tokens === undefined) return yield* refuse(`${file} is no text; leave it out`)
+})
+
 export const evaluate = Effect.fn("evaluate")(function* (
   request: Request
 ): Effect.fn.Return<EvaluateResult, RequestFailure> {
@@ -123,6 +133,7 @@ export const evaluate = Effect.fn("evaluate")(function* (
   const { model, data } = yield* withData(request, read)
   const { graph } = model
   if (cacheBits !== undefined) yield* requireCache(request, graph)
+  if (request.continuations !== undefined) yield* requireText(request, data)
   if (output !== undefined && !graph.outputs.includes(output))
     return yield* new UnusableRequest({
       why: `${request.model} has no output "${output}"; its outputs are ${graph.outputs.join(", ")}`
@@ -199,7 +210,18 @@ export const evaluate = Effect.fn("evaluate")(function* (
       ? yield* against(float, planned, `comparing ${request.plan}`)
       : undefined
   const layers = request.explain === true ? yield* Views.layersOf(graph, network, split, threads) : undefined
+  const said =
+    request.continuations === undefined || data.tokens === undefined
+      ? undefined
+      : yield* continuationsOf(float, planned, {
+          split,
+          tokens: data.tokens,
+          count: request.continuations,
+          output: judged,
+          threads
+        })
   const common = {
+    ...(said === undefined ? {} : { continuations: said }),
     ...(layers === undefined ? {} : { layers }),
     ...(toFloat === undefined ? {} : { outputs: toFloat.outputs }),
     notes: [

@@ -173,6 +173,17 @@ const layers = ({ layers }: Evaluated): ReadonlyArray<string> =>
         "errors: of the squared float output of the layer; channels: largest weight over the median channel's;\nunused: values of the format that none of a channel's weights takes."
       ]
 
+/** Texts on one line each: line breaks as ↵. */
+const line = (text: string): string => text.replaceAll("\r", "").replaceAll("\n", "↵")
+
+const continuations = ({ continuations: said = [] }: Evaluated): ReadonlyArray<string> =>
+  said.flatMap(({ prompt, float, plan, same, tokens }) => [
+    "",
+    `  text   …${line(prompt).slice(-80)}`,
+    `  float  ${line(float)}`,
+    `  plan   ${same === tokens ? `the same, ${counted(tokens, "token")}` : `${line(plan)} (the same for ${same} of ${counted(tokens, "token")})`}`
+  ])
+
 export const evaluate = (result: Evaluated): string =>
   [
     `${counted(result.n, "sample")} in ${result.seconds.toFixed(1)} s`,
@@ -181,6 +192,7 @@ export const evaluate = (result: Evaluated): string =>
     ...flips(result),
     ...outputs(result),
     ...layers(result),
+    ...continuations(result),
     ...result.notes.map((note) => `note: ${note}`)
   ].join("\n")
 

@@ -200,7 +200,10 @@ export const cook = <E>(
     const weighed = yield* from({ ...simple, choices: widened(choices) }, wide)
     const narrow = all.filter((pass) => narrowing.has(pass))
     const narrowed = yield* from({ ...weighed.network, choices }, narrow)
-    const steps = [...weighed.steps.map((step) => ({ ...step, widened: NARROW })), ...narrowed.steps]
+    const steps = [
+      ...weighed.steps.map((step) => Object.assign({}, step, { widened: NARROW })),
+      ...narrowed.steps
+    ]
     const isWorse = narrowed.outputError > (yield* errors.errorOf(simple))
     return { network: isWorse ? simple : narrowed.network, steps }
   })

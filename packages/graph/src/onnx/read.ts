@@ -18,6 +18,7 @@ import { type FloatType, isFloat, type Tensor } from "../ir/Tensor.ts"
 import { AttributeReader } from "./attributes.ts"
 import { EmptyCaches } from "./cache.ts"
 import { carry, type Surroundings, Unshaped } from "./carry.ts"
+import { hoisted } from "./innerLayers.ts"
 import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
 import { evaluated } from "./evaluated.ts"
@@ -42,7 +43,7 @@ import {
 } from "./reading.ts"
 import { Formula, type Sink, targetOf } from "./rewrite.ts"
 import { rewriteOf } from "./rewrites.ts"
-import { captured, readIn, renameValues, takenBranch } from "./scope.ts"
+import { captured, madeInside, readIn, renameValues, subgraphsOf, takenBranch } from "./scope.ts"
 import { readSparse } from "./sparse.ts"
 import { readTensor } from "./tensorProto.ts"
 import { upgrade } from "./upgrade.ts"
@@ -338,7 +339,20 @@ class Reader {
     const aliased = [...carried.input, ...captured(carried)].filter((name) => this.#aliases.has(name))
     const renamed = new Map(aliased.map((name) => [name, this.#resolve(name)]))
     const own = renamed.size === 0 ? carried : renameValues(carried, renamed)
-    const attributes = carry(own, raw, versionOf(this.#model, proto.domain), why, this.#around)
+    for (const graph of subgraphsOf(own)) for (const name of madeInside(graph)) this.#names.take(name)
+    const {
+      node: hollow,
+      constants: weights,
+      layers
+    } = hoisted(own, raw.name, {
+      isConstant: (name) => this.#known.has(name) && isFloat(this.#valueOf(name).dtype),
+      rankOf: (name) => this.#valueOf(name).shape.length,
+      fresh: (wanted) => this.#names.value(wanted)
+    })
+    for (const [name, weight] of weights)
+      this.#initializer(name, () => readTensor(weight, this.#options.loadExternal))
+    const bare = carry(hollow, raw, versionOf(this.#model, proto.domain), why, this.#around)
+    const attributes = layers.length === 0 ? bare : { ...bare, layers }
     for (const name of attributes.reads) if (name !== "") this.#valueOf(name)
     // A carried node wants what the file's own Cast made of its input.
     const inputTypes = attributes.inputTypes.map((own, i) => this.#widths.get(carried.input[i] ?? "") ?? own)

@@ -23,11 +23,11 @@ export interface Layer {
   /** Name of the constant that holds the weights (behind a DequantizeLinear in a packed file). */
   readonly weight: string
   /** Which of the node's inputs the weights are. */
-  readonly weightInput: 0 | 1 | 2
+  readonly weightInput: number
   readonly weightShape: ReadonlyArray<number>
   /** Axis of the output channels in the weights: per-channel scales run along it. */
   readonly channelAxis: number
-  /** Name of the activation it multiplies; of a table the indices. */
+  /** Name of the activation it multiplies; of a table the indices; "" where it stands in a carried node's body. */
   readonly input: string
   readonly output: string
   readonly groups: number
@@ -140,6 +140,36 @@ const weightsOnly = (
   }
 }
 
+/** Layers in the bodies of a carried node, of whose values only the weights are known. */
+const innerLayers = (
+  graph: Graph,
+  makers: ReadonlyMap<string, AnyNode>,
+  node: AnyNode & { readonly op: "Opaque" }
+): ReadonlyArray<Layer> =>
+  (node.attributes.layers ?? []).flatMap(({ id, op, weight: read, channelAxis }) => {
+    const weightInput = node.attributes.reads.indexOf(read)
+    const weight = constantBehind(graph, makers, node.inputs[weightInput] ?? "")
+    if (weight === undefined) return []
+    const { shape } = graph.constants.get(weight)!
+    return [
+      {
+        id,
+        name: shortName(id),
+        op,
+        node,
+        weight,
+        weightInput,
+        weightShape: shape,
+        channelAxis,
+        input: "",
+        output: node.outputs.find((name) => name !== "")!,
+        groups: 1,
+        weightElements: elements(shape),
+        biasElements: 0
+      }
+    ]
+  })
+
 /** The weights of a cell's gates, W [directions, gates · hidden, C] and R [directions, gates · hidden, hidden]. */
 const gatesOf = (
   graph: Graph,
@@ -187,6 +217,7 @@ export const layersOf = (graph: Graph): ReadonlyArray<Layer> => {
   const makers = producers(graph)
   return graph.nodes.flatMap((node): ReadonlyArray<Layer> => {
     if (isRecurrentNode(node)) return gatesOf(graph, makers, node)
+    if (node.op === "Opaque") return innerLayers(graph, makers, node)
     const layer =
       node.op === "Gather"
         ? tableOf(graph, makers, node)
@@ -197,13 +228,12 @@ export const layersOf = (graph: Graph): ReadonlyArray<Layer> => {
   })
 }
 
-export const isProduct = (layer: Layer): layer is Product =>
-  layer.op === "Conv" || layer.op === "ConvTranspose" || layer.op === "Gemm" || layer.op === "MatMul"
+export const isProduct = (layer: Layer): layer is Product => isProductNode(layer.node)
 
 /** Those that multiply an activation, in execution order. */
 export const productsOf = (graph: Graph): ReadonlyArray<Product> => layersOf(graph).filter(isProduct)
 
-/** By the name of the node that reads the weights, which of a recurrent cell are two. */
+/** By the name of the node that reads the weights: a recurrent cell has two layers, a carried node any number. */
 export const layersByNode = (graph: Graph): ReadonlyMap<string, ReadonlyArray<Layer>> =>
   Map.groupBy(layersOf(graph), ({ node }) => node.name)
 

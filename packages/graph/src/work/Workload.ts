@@ -89,6 +89,35 @@ const cellOf = (
   }
 }
 
+const carriedOf = (
+  graph: Graph,
+  node: AnyNode,
+  work: Work,
+  layers: ReadonlyArray<Layer>,
+  tensorOf: (name: string) => string
+): Step => ({
+  ...stepOf(graph, node, work, undefined, tensorOf),
+  biasElements: constantElements(
+    graph,
+    node,
+    layers.map(({ weight }) => weight)
+  )
+})
+
+/** A layer in a carried node's bodies: its weights are stored, and what it does is not known. */
+const innerOf = (layer: Layer, batch: number): Step => ({
+  id: layer.id,
+  op: layer.op,
+  work: { kind: "movement", batch, ops: 0, inElements: 0, outElements: 0 },
+  inputs: [],
+  outputs: [],
+  weightElements: layer.weightElements,
+  biasElements: 0,
+  weightChannels: layer.weightShape[layer.channelAxis]!,
+  weightName: layer.weight,
+  weightsOnly: true
+})
+
 /** The graph's work for `batch` samples. A graph whose batch is fixed in the file is that batch, whatever is asked. */
 export const workloadOf = (graph: Graph, batch: number): Workload => {
   const layers = layersByNode(graph)
@@ -103,7 +132,12 @@ export const workloadOf = (graph: Graph, batch: number): Workload => {
       if (source !== "") for (const output of node.outputs) views.set(output, tensorOf(source))
       continue
     }
-    const [layer, second] = layers.get(node.name) ?? []
+    const own = layers.get(node.name) ?? []
+    if (node.op === "Opaque") {
+      steps.push(carriedOf(graph, node, work, own, tensorOf), ...own.map((layer) => innerOf(layer, batch)))
+      continue
+    }
+    const [layer, second] = own
     if (layer === undefined || second === undefined) {
       steps.push(stepOf(graph, node, work, layer, tensorOf))
       continue

@@ -133,7 +133,7 @@ export const traces = (
             const data = exact
               ? units(block, size, target.free)
               : signs(block, size, target.free, total, seed)
-            const feeds = { [samples.input]: batch.inputs, [made.direction]: Value.float32(shape, data) }
+            const feeds = { ...batch.inputs, [made.direction]: Value.float32(shape, data) }
             const results = yield* session.run(feeds)
             made.norms.forEach((name, l) => add(sums[l]!, results[name]!, batch, run.directions))
           }

@@ -239,7 +239,7 @@ export const projections = (
               ? units(block, size, target.free)
               : signs(block, size, target.free, total, seed)
             const feeds = {
-              [samples.input]: batch.inputs,
+              ...batch.inputs,
               [lossy.target]: batch.target,
               [made.direction]: Value.float32(shape, data)
             }

@@ -8,7 +8,7 @@
 import { Dim } from "@bitbudget/graph"
 import { Effect, Schema } from "effect"
 import type { Batch, DataFailure, Split } from "./Data.ts"
-import { batchAxis, repeated, turned } from "./batchAxis.ts"
+import { batchAxis, moveAxis, repeated } from "./batchAxis.ts"
 import * as Cache from "./Cache.ts"
 import * as Progress from "./Progress.ts"
 import type { Port, RuntimeFailure, Session } from "./Session.ts"
@@ -145,7 +145,7 @@ const feedingsOf = (
         ? Effect.succeed({
             port,
             axis,
-            of: (batch, rows) => turned(repeated(widened(of(batch), dtype), rows), axis)
+            of: (batch, rows) => moveAxis(repeated(widened(of(batch), dtype), rows), 0, axis)
           })
         : mismatch(problem, mendOf(port, field))
     }
@@ -216,7 +216,7 @@ export const feederOf = (
     ...Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch, rows)]))
   }))
 
-/** Runs the model on every batch and hands on the named outputs. */
+/** Runs the model on every batch and hands on the named outputs, each with the samples as its first axis. */
 export const eachBatch = <E>(
   session: Session,
   split: Split,
@@ -232,6 +232,8 @@ export const eachBatch = <E>(
     const batchSize = fixed ?? options.batchSize ?? batchSizeFor(session, split, outputs)
     if (!(batchSize >= 1)) throw new Error(`eachBatch: a batch of ${batchSize} samples`)
     const stage = options.stage ?? `${session.name} on ${split.name}`
+    const fedPorts = feedings.map(({ port }) => port)
+    const axisOf = new Map(session.outputs.map((port) => [port.name, batchAxis(port, fedPorts)]))
     const report = (done: number) =>
       options.silent === true ? Effect.void : Progress.step({ stage, done, total })
     for (let from = 0; from < total; from += batchSize) {
@@ -245,7 +247,10 @@ export const eachBatch = <E>(
         ...options.feeds?.(batch),
         ...Object.fromEntries(fed)
       }
-      const results = yield* session.run(feeds, outputs)
+      const found = yield* session.run(feeds, outputs)
+      const results = Object.fromEntries(
+        Object.entries(found).map(([name, value]) => [name, moveAxis(value, axisOf.get(name) ?? 0, 0)])
+      )
       if (!short || options.filling === "keep") {
         yield* use(results, batch)
         continue

@@ -1,6 +1,6 @@
 /**
- * Where the samples lie in a model's inputs. Data have a row a sample, and most inputs too; the states of recurrent cells are
- * [layers, batch, width], and get the same rows along their second axis.
+ * Where the samples lie in a model's inputs and outputs. Data have a row a sample, and most values too; the states of recurrent
+ * cells are [layers, batch, width], and have the same rows along their second axis.
  */
 import type { Port } from "./Session.ts"
 import * as Value from "./Value.ts"
@@ -9,7 +9,7 @@ import * as Value from "./Value.ts"
 const batchOf = (inputs: ReadonlyArray<Port>): number | string | undefined =>
   (inputs.find(({ shape }) => typeof shape[0] === "string") ?? inputs[0])?.shape[0]
 
-/** Axis of the samples in an input: the first that is the batch. */
+/** Axis of the samples in an input or output: the first that is the batch. */
 export const batchAxis = ({ shape }: Port, inputs: ReadonlyArray<Port>): number => {
   const batch = batchOf(inputs)
   return batch === undefined ? 0 : Math.max(0, shape.indexOf(batch))
@@ -25,16 +25,22 @@ export const repeated = (value: Value.Value, rows: number): Value.Value => {
   return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
 }
 
-/** Rows of samples [N, before…, after…] as an input has them: [before…, N, after…]. */
-export const turned = (value: Value.Value, axis: number): Value.Value => {
-  if (axis === 0) return value
-  const [rows, ...sample] = value.shape as [number, ...ReadonlyArray<number>]
-  const [before, after] = [sample.slice(0, axis), sample.slice(axis)]
-  const [outer, inner] = [before, after].map((sizes) => sizes.reduce((a, b) => a * b, 1)) as [number, number]
+/** The value with one of its axes elsewhere, the others in their order. */
+export const moveAxis = (value: Value.Value, from: number, to: number): Value.Value => {
+  if (from === to) return value
+  const axes = value.shape.map((_, axis) => axis)
+  const order = axes.toSpliced(from, 1).toSpliced(to, 0, from)
+  const strides = axes.map((axis) => value.shape.slice(axis + 1).reduce((a, b) => a * b, 1))
+  const shape = order.map((axis) => value.shape[axis]!)
   const data = Value.zeros(value.dtype, value.data.length)
-  for (let n = 0; n < rows; n++)
-    for (let o = 0; o < outer; o++)
-      for (let i = 0; i < inner; i++)
-        data[(o * rows + n) * inner + i] = value.data[(n * outer + o) * inner + i]!
-  return Value.make(value.dtype, [...before, rows, ...after], data)
+  const position = shape.map(() => 0)
+  for (let i = 0; i < data.length; i++) {
+    data[i] = value.data[position.reduce((sum, at, k) => sum + at * strides[order[k]!]!, 0)]!
+    for (let k = shape.length - 1; k >= 0; k--) {
+      position[k]!++
+      if (position[k]! < shape[k]!) break
+      position[k] = 0
+    }
+  }
+  return Value.make(value.dtype, shape, data)
 }

@@ -16,12 +16,12 @@ const numbers = (shape: ReadonlyArray<number>, phase: number) =>
     ).map((v) => v / 8)
   )
 const weights = {
-  then: numbers([4, 5], 0),
+  first: numbers([4, 5], 0),
   outer: numbers([4, 5], 1),
   rows: numbers([10, 4], 2),
   loop: numbers([5, 5], 3)
 }
-const first = Tensor.int64([1], [0])
+const zero = Tensor.int64([1], [0])
 
 /** Weights by an initializer of a body, of the graph around, of a Constant that is taken apart, and inside a Loop. */
 const bytes = ((): Uint8Array => {
@@ -29,7 +29,7 @@ const bytes = ((): Uint8Array => {
   const thenBranch = graph({
     nodes: [op("MatMul", ["x", "w"], ["r"], {}, { name: "inner" })],
     outputs: [info("r", ["N", 5])],
-    constants: { w: weights.then }
+    constants: { w: weights.first }
   })
   const part = (from: number, to: number, made: string) => [
     op("Constant", [], [`${made}/from`], { value: { tensor: Tensor.int64([1], [from]) } }),
@@ -66,7 +66,7 @@ const bytes = ((): Uint8Array => {
     outputs: [info("y", ["N", 5])],
     constants: {
       outer: weights.outer,
-      zero: first,
+      zero,
       times: Tensor.int64([], [3]),
       yes: Tensor.tensor("bool", [], [1])
     },
@@ -108,8 +108,8 @@ describe("layers in bodies", () => {
       ["if/seen", "MatMul", 1],
       ["loop/product", "MatMul", 1]
     ])
-    expect(layers.map(({ weight }) => [...Tensor.values(model.graph.constants.get(weight)!)])).toEqual(
-      [weights.then, weights.rows, weights.outer, weights.loop].map((w) => [...Tensor.values(w)])
+    expect(layers.map(({ weight }) => Array.from(Tensor.values(model.graph.constants.get(weight)!)))).toEqual(
+      [weights.first, weights.rows, weights.outer, weights.loop].map((w) => Array.from(Tensor.values(w)))
     )
     expect(Workload.parameters(Workload.workloadOf(model.graph, 1))).toBe(20 + 40 + 20 + 25)
     expect(layers.every((layer) => !Layer.isProduct(layer))).toBe(true)

@@ -10,7 +10,10 @@ import { clone } from "@bufbuild/protobuf"
 import type { GraphProto, NodeProto, TensorProto } from "onnx-buf"
 import { NodeProtoSchema, TensorProto_DataType as Type } from "onnx-buf"
 import type { InnerLayer } from "../ir/Op.ts"
-import { renameIn, subgraphsOf } from "./scope.ts"
+import { isFloat } from "../ir/Tensor.ts"
+import type { FileNames } from "./FileNames.ts"
+import type { RawNode } from "./rawNode.ts"
+import { madeInside, renameIn, subgraphsOf } from "./scope.ts"
 
 export interface Hoisted {
   readonly node: NodeProto
@@ -112,22 +115,15 @@ const sourceOf = (
 const scopesIn = (node: NodeProto, outer: Scope | undefined): ReadonlyArray<Scope> =>
   subgraphsOf(node).flatMap((graph) => {
     const scope = scopeOf(graph, outer)
-    return [scope, ...graph.node.flatMap((inner) => scopesIn(inner, scope))]
+    const inside = graph.node.flatMap((inner) => scopesIn(inner, scope))
+    return [scope].concat(inside)
   })
 
-/**
- * The node with the weights of its bodies outside. `name` is the node's; `isConstant` and `rankOf` are about the graph around
- * it, and `fresh` gives a name that nothing has.
- */
-export const hoisted = (
-  proto: NodeProto,
-  name: string,
-  around: {
-    readonly isConstant: (name: string) => boolean
-    readonly rankOf: (name: string) => number
-    readonly fresh: (wanted: string) => string
-  }
-): Hoisted => {
+/** The node `raw` with the weights of its bodies outside, under names that nothing has. */
+export const hoisted = (proto: NodeProto, raw: RawNode, names: FileNames): Hoisted => {
+  const { name } = raw
+  for (const graph of subgraphsOf(proto)) for (const made of madeInside(graph)) names.take(made)
+  const isConstant = (value: string) => raw.knownOf(value) !== undefined && isFloat(raw.valueOf(value).dtype)
   const node = clone(NodeProtoSchema, proto)
   const constants = new Map<string, TensorProto>()
   const layers: Array<InnerLayer> = []
@@ -135,7 +131,7 @@ export const hoisted = (
   const outside = (source: Source, tensor: TensorProto): string => {
     const own = moved.get(source.scope!) ?? new Map<string, string>()
     moved.set(source.scope!, own)
-    const known = own.get(source.name) ?? around.fresh(`${name}/${source.name}`)
+    const known = own.get(source.name) ?? names.value(`${name}/${source.name}`)
     own.set(source.name, known)
     constants.set(known, tensor)
     return known
@@ -144,13 +140,13 @@ export const hoisted = (
   for (const scope of scopesIn(node, undefined))
     for (const inner of scope.graph.node)
       for (const [input, axis] of weightsOf(inner)) {
-        const source = sourceOf(inner.input[input] ?? "", scope, around.isConstant)
+        const source = sourceOf(inner.input[input] ?? "", scope, isConstant)
         const tensor = source?.scope?.constants.get(source.name)
         if (source === undefined) continue
         // What a body also gives back has to be made in it; numbers of other types are no weights.
         const isFixed = source.scope?.graph.output.some((output) => output.name === source.name) === true
         if (isFixed || (tensor !== undefined && tensor.dataType !== Type.FLOAT)) continue
-        const rank = tensor?.dims.length ?? around.rankOf(source.name)
+        const rank = tensor?.dims.length ?? raw.valueOf(source.name).shape.length
         if (rank < 2) continue
         const part = ["LSTM", "GRU", "RNN"].includes(inner.opType) ? (input === 1 ? "/W" : "/R") : ""
         const wanted = `${name}/${inner.name === "" ? inner.output.find((output) => output !== "") : inner.name}${part}`

@@ -18,13 +18,13 @@ import { type FloatType, isFloat, type Tensor } from "../ir/Tensor.ts"
 import { AttributeReader } from "./attributes.ts"
 import { EmptyCaches } from "./cache.ts"
 import { carry, type Surroundings, Unshaped } from "./carry.ts"
-import { hoisted } from "./innerLayers.ts"
 import { Symbols } from "./declared.ts"
 import type { UnsupportedNode } from "./errors.ts"
 import { evaluated } from "./evaluated.ts"
 import { FileNames } from "./FileNames.ts"
 import { inlineFunctions } from "./functions.ts"
 import { Grids } from "./grids.ts"
+import { hoisted } from "./innerLayers.ts"
 import { floatProducts } from "./integerProducts.ts"
 import { inOrder } from "./order.ts"
 import { parsers } from "./parse.ts"
@@ -43,7 +43,7 @@ import {
 } from "./reading.ts"
 import { Formula, type Sink, targetOf } from "./rewrite.ts"
 import { rewriteOf } from "./rewrites.ts"
-import { captured, madeInside, readIn, renameValues, subgraphsOf, takenBranch } from "./scope.ts"
+import { captured, readIn, renameValues, takenBranch } from "./scope.ts"
 import { readSparse } from "./sparse.ts"
 import { readTensor } from "./tensorProto.ts"
 import { upgrade } from "./upgrade.ts"
@@ -337,23 +337,11 @@ class Reader {
         new AttributeReader(constant, this.#options.loadExternal).constant()
       )
     const aliased = [...carried.input, ...captured(carried)].filter((name) => this.#aliases.has(name))
-    const renamed = new Map(aliased.map((name) => [name, this.#resolve(name)]))
-    const own = renamed.size === 0 ? carried : renameValues(carried, renamed)
-    for (const graph of subgraphsOf(own)) for (const name of madeInside(graph)) this.#names.take(name)
-    const {
-      node: hollow,
-      constants: weights,
-      layers
-    } = hoisted(own, raw.name, {
-      isConstant: (name) => this.#known.has(name) && isFloat(this.#valueOf(name).dtype),
-      rankOf: (name) => this.#valueOf(name).shape.length,
-      fresh: (wanted) => this.#names.value(wanted)
-    })
-    for (const [name, weight] of weights)
+    const own = renameValues(carried, new Map(aliased.map((name) => [name, this.#resolve(name)])))
+    const hollow = hoisted(own, raw, this.#names)
+    for (const [name, weight] of hollow.constants)
       this.#initializer(name, () => readTensor(weight, this.#options.loadExternal))
-    const bare = carry(hollow, raw, versionOf(this.#model, proto.domain), why, this.#around)
-    const attributes = layers.length === 0 ? bare : { ...bare, layers }
-    for (const name of attributes.reads) if (name !== "") this.#valueOf(name)
+    const attributes = carry(hollow, raw, versionOf(this.#model, proto.domain), why, this.#around)
     // A carried node wants what the file's own Cast made of its input.
     const inputTypes = attributes.inputTypes.map((own, i) => this.#widths.get(carried.input[i] ?? "") ?? own)
     this.#emit("Opaque", raw.name, attributes.reads, own.output, { ...attributes, inputTypes })

@@ -59,17 +59,23 @@ const moving: ReadonlySet<string> = new Set([
   "Reshape"
 ])
 
+/** Moves after which a weight is looked for no further. */
+const DEEPEST = 64
+
 /** A graph with those around it, up to the carried node. */
 interface Scope {
   readonly graph: GraphProto
   readonly outer: Scope | undefined
   readonly makers: ReadonlyMap<string, NodeProto>
   readonly constants: ReadonlyMap<string, TensorProto>
+  /** What values were found to come from. */
+  readonly sources: Map<string, Source | undefined>
 }
 
 const scopeOf = (graph: GraphProto, outer: Scope | undefined): Scope => ({
   graph,
   outer,
+  sources: new Map(),
   makers: new Map(graph.node.flatMap((node) => node.output.map((output) => [output, node] as const))),
   constants: new Map([
     ...graph.initializer.map((constant) => [constant.name, constant] as const),
@@ -91,25 +97,28 @@ interface Source {
 const isMadeBy = ({ graph, makers, constants }: Scope, name: string): boolean =>
   makers.has(name) || constants.has(name) || graph.input.some((input) => input.name === name)
 
-/** The one constant a value's numbers come from, if there is one. */
+/** The one constant a value's numbers come from, if there is one. Values of a cycle have none. */
 const sourceOf = (
   name: string,
   scope: Scope | undefined,
   isConstant: (name: string) => boolean,
-  isWhole = true
+  depth = 0
 ): Source | undefined => {
-  if (scope === undefined) return isConstant(name) ? { name, scope, isWhole } : undefined
-  if (!isMadeBy(scope, name)) return sourceOf(name, scope.outer, isConstant, isWhole)
-  if (scope.constants.has(name)) return { name, scope, isWhole }
+  if (depth > DEEPEST) return undefined
+  if (scope === undefined) return isConstant(name) ? { name, scope, isWhole: true } : undefined
+  if (!isMadeBy(scope, name)) return sourceOf(name, scope.outer, isConstant, depth + 1)
+  if (scope.constants.has(name)) return { name, scope, isWhole: true }
+  if (scope.sources.has(name)) return scope.sources.get(name)
+  scope.sources.set(name, undefined)
   const maker = scope.makers.get(name)
   if (maker === undefined || !moving.has(maker.opType)) return undefined
   const moved = maker.opType === "Concat" ? maker.input : maker.input.slice(0, 1)
-  const sources = moved.map((input) =>
-    sourceOf(input, scope, isConstant, isWhole && maker.opType === "Identity")
-  )
-  const [first] = sources
-  const isOne = sources.every((other) => other?.name === first?.name && other?.scope === first?.scope)
-  return isOne ? first : undefined
+  const [first, ...others] = moved.map((input) => sourceOf(input, scope, isConstant, depth + 1))
+  const isOne = others.every((other) => other?.name === first?.name && other?.scope === first?.scope)
+  const found =
+    isOne && first ? { ...first, isWhole: first.isWhole && maker.opType === "Identity" } : undefined
+  scope.sources.set(name, found)
+  return found
 }
 
 const scopesIn = (node: NodeProto, outer: Scope | undefined): ReadonlyArray<Scope> =>

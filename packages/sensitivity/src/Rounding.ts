@@ -3,14 +3,7 @@
  * activation it reads.
  */
 import { type Graph, type GraphBuilder, Layer, Tensor } from "@bitbudget/graph"
-import {
-  ActivationFormat,
-  Choice,
-  FakeQuant,
-  Ranges,
-  type WeightFormat,
-  Weights
-} from "@bitbudget/quant"
+import { ActivationFormat, Choice, FakeQuant, Ranges, type WeightFormat, Weights } from "@bitbudget/quant"
 
 /** The choices whose cost is asked, by layer id. */
 export type LayerChoices = ReadonlyMap<string, ReadonlyArray<Choice.Choice>>

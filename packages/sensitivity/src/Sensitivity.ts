@@ -139,11 +139,11 @@ const overlaps = (split: Data.Split, samples: number, other: { split: Data.Split
  * `why` is for the user.
  */
 export const unmeasured = (
-  { graph, choices, samples, seed = 0, rounder = Rounding.nearest(graph) }: Options,
+  { graph, choices, samples, split, seed = 0, rounder = Rounding.nearest(graph) }: Options,
   why: string
 ): SensitivityReport => ({
   loss: "errorToFloat",
-  samples,
+  samples: Math.min(samples, split.size),
   seed,
   choices: [...new Set([...choices.values()].flat().map(Choice.show))],
   floatLoss: null,

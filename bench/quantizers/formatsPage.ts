@@ -25,6 +25,9 @@ only), \`f32\`. After \`w\` comes the weights' format; \`.t\` one scale or table
 one for N values along a channel. After \`a\` comes the activation's: \`a8\` (integers of 1 to 16 bits, one scale and zero point for
 the tensor), \`af16\`, \`af32\`.
 
+Gates of recurrent cells (\`NAME/W\` reads the input, \`NAME/R\` the state), tables that indices look up and layers in the bodies
+of If, Loop and Scan have weights only: of \`w4a8\` they take \`w4\`. A unit of a gate and a row of a table have a scale each.
+
 | id | weights | file, bits a weight | memory, bits | computed as | ONNX Runtime, 8-bit activations |
 |---|---|---|---|---|---|
 ${rows().join("\n")}

@@ -77,7 +77,8 @@ export const network = (
       weightElements: size.weights,
       biasElements: size.weights > 0 && node.work.kind === "conv" ? node.work.outChannels : 0,
       weightChannels: node.work.kind === "conv" ? node.work.outChannels : 1,
-      weightName: size.weights > 0 ? `${node.id}.weight` : ""
+      weightName: size.weights > 0 ? `${node.id}.weight` : "",
+      weightsOnly: false
     }
   })
   return {

@@ -160,8 +160,8 @@ describe("sizes", () => {
       nodes: [op("LSTM", ["x", "w", "r", "b"], ["", "h"], { hidden_size: { int: 7 } })]
     })
     const workload = Workload.workloadOf(read(bytes).graph, 1)
-    // 5 steps of 28 gate rows over 6 inputs and 7 states.
-    expect(Work.macs(workload.steps[0]!.work)).toBe(5 * 28 * (6 + 7))
+    // 5 steps of 28 gate rows over 6 inputs and 7 states, a layer of each.
+    expect(workload.steps.map(({ work }) => Work.macs(work))).toEqual([5 * 28 * 6, 5 * 28 * 7])
     expect(Workload.parameters(workload)).toBe(28 * 6 + 28 * 7 + 56)
     expect(Graph.shapeOf(read(bytes).graph, "h")).toEqual([1, 1, 7])
   })
@@ -176,6 +176,35 @@ describe("already quantized networks", () => {
   const scale = Tensor.float32([3], [0.01, 0.02, 0.03])
   const step = Tensor.scalar("float32", 0.05)
   const zero = Tensor.scalar("uint8", 128)
+
+  it("gates behind a dequantization: recognised, and layers of what their codes stand for", () => {
+    const bytes = file({
+      inputs: [info("x", [5, 1, 3])],
+      outputs: [info("h", [1, 1, 1])],
+      constants: {
+        q: Tensor.tensor(
+          "int8",
+          [1, 4, 3],
+          Array.from({ length: 12 }, (_, i) => 10 * i - 60)
+        ),
+        scale: Tensor.float32([4], [0.5, 1, 2, 4]),
+        r: ramp([1, 4, 1])
+      },
+      nodes: [
+        op("DequantizeLinear", ["q", "scale"], ["w"], { axis: { int: 1 } }),
+        op("LSTM", ["x", "w", "r"], ["", "h"], { hidden_size: { int: 1 } }, { name: "cell" })
+      ]
+    })
+    const { quantization, unquantized } = read(bytes)
+    expect(quantization?.layers).toMatchObject([{ node: "cell", op: "LSTM", weightBits: 8 }])
+    const [w] = Layer.layersOf(unquantized!.graph)
+    expect(w!.id).toBe("cell/W")
+    expect([...Tensor.values(unquantized!.graph.constants.get(w!.weight)!)]).toEqual(
+      [-60, -50, -40, -30, -20, -10, 0, 10, 20, 30, 40, 50].map(
+        (q, i) => q * [0.5, 1, 2, 4][Math.floor(i / 3)]!
+      )
+    )
+  })
 
   it("quantize-dequantize pairs: dequantized to the right weights, and recognised", async () => {
     const bytes = file({

@@ -15,16 +15,6 @@ export interface Options {
   readonly threads?: number | undefined
 }
 
-/** The samples over again until there are `rows`: a network made for more than there are. */
-const repeated = (value: Value.Value, rows: number): Value.Value => {
-  const have = value.shape[0]!
-  if (have === rows) return value
-  const width = value.data.length / have
-  const data = Value.zeros(value.dtype, rows * width)
-  for (let i = 0; i < data.length; i++) data[i] = value.data[i % (have * width)]!
-  return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
-}
-
 /** What is fed, by input. */
 type Inputs = Readonly<Record<string, Value.Value>>
 
@@ -58,9 +48,7 @@ export const calibrationSamples = (
     )
     const read = (batch: number) =>
       Effect.map(split.batch(batch * batchSize, Math.min((batch + 1) * batchSize, most)), (samples): Inputs =>
-        Object.fromEntries(
-          Object.entries(feeds(samples)).map(([name, value]) => [name, repeated(value, batchSize)])
-        )
+        feeds(samples, batchSize)
       )
     // Recipes read their samples many times; large ones are read from the files each time, so that memory stays bounded.
     const isSmall = 4 * most * Dim.elements(split.inputShape) <= KEPT_BYTES

@@ -33,7 +33,7 @@ export const roundedActivation = (builder: GraphBuilder, activation: Activation)
 
 /** Weights, activations and the biases of integer products rounded. */
 export const simulation = (network: QuantizedNetwork): LayerRewriter => {
-  const product = productOf(new Set(network.graph.inputs.map(({ name }) => name)))
+  const product = productOf(network.graph)
   const codes = requantized(network.graph, network.choices)
   return {
     form: () => "rounded",

@@ -108,8 +108,9 @@ const leastBytes = (structure: Structure, layer: Layer.Layer, choice: Choice.Cho
   const sharers = (of: (other: Layer.Layer) => string) =>
     layers.filter((other) => of(other) === of(layer)).length
   const alone = deploy(blankNetwork(structure, new Map([[layer.id, choice]])))
-  const node = alone.nodes.find(({ name }) => name === layer.id)!
-  const [weight, input] = [node.inputs[layer.weightInput]!, node.inputs[1 - layer.weightInput]!]
+  const node = alone.nodes.find(({ name }) => name === layer.node.name)!
+  const weight = node.inputs[layer.weightInput]!
+  const input = Layer.isProduct(layer) ? node.inputs[1 - layer.weightInput]! : layer.input
   const ownWeights =
     weight === layer.weight
       ? constantBytes(weight, graph.constants.get(weight)!)

@@ -48,7 +48,7 @@ type ProductOf = ReturnType<typeof productOf>
 /** The network with packed weights and quantized activations. */
 export const deploy = (
   network: QuantizedNetwork,
-  product: ProductOf = productOf(new Set(network.graph.inputs.map(({ name }) => name)))
+  product: ProductOf = productOf(network.graph)
 ): Graph.Graph =>
   rewriteLayers(withRoomForBiases(network), {
     form: product,

@@ -33,21 +33,23 @@ export const roundedLayers = (
     return choice === undefined || isExact(choice) ? [] : [{ layer, choice }]
   })
 
-/** Encodings by layer id, made once for layers that share a constant in one format. */
+/**
+ * Encodings by layer id, made once for layers that share a constant in one format: for the product among them, whose codes may
+ * be chosen for what it reads, where a table has them too.
+ */
 export const encodeLayers = (
   graph: Graph.Graph,
   choices: Choices,
   make: (layer: Layer.Layer, choice: Choice) => Encoded
 ): ReadonlyMap<string, Encoded> => {
   const made = new Map<string, Encoded>()
-  return new Map(
-    roundedLayers(graph, choices).map(({ layer, choice }) => {
-      const key = weightKey(layer, choice.weights)
-      const encoded = made.get(key) ?? make(layer, choice)
-      made.set(key, encoded)
-      return [layer.id, encoded]
-    })
-  )
+  const layers = roundedLayers(graph, choices)
+  const keyOf = ({ layer, choice }: (typeof layers)[number]) => weightKey(layer, choice.weights)
+  for (const rounded of layers.toSorted((a, b) => +Layer.isProduct(b.layer) - +Layer.isProduct(a.layer))) {
+    const key = keyOf(rounded)
+    if (!made.has(key)) made.set(key, make(rounded.layer, rounded.choice))
+  }
+  return new Map(layers.map((rounded) => [rounded.layer.id, made.get(keyOf(rounded))!]))
 }
 
 /** One layer's weights by plain rounding; undefined where they stay float32. */

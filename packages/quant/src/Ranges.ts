@@ -35,7 +35,7 @@ export const parametersAt = (ranges: Ranges, value: string, bits: number) => {
 
 /** Names of the activations whose ranges a quantized network needs, each once: inputs of layers, operands of sums. */
 export const observedValues = (graph: Graph.Graph): ReadonlyArray<string> => {
-  const inputs = new Set(Layer.layersOf(graph).map(({ input }) => input))
+  const inputs = new Set(Layer.productsOf(graph).map(({ input }) => input))
   return [...new Set([...inputs, ...operandsOf(graph, inputs)])]
 }
 

@@ -153,7 +153,7 @@ export const recover = ({ unquantized }: Model.Model): Recovered | undefined => 
       const of = { shape: layer.weightShape, axis: layer.channelAxis }
       const own = grid && encodedOf(grid, of, graph.constants.get(layer.weight)!)
       if (own !== undefined) encoded.set(layer.id, own)
-      const rounding = read.get(layer.id)?.get(1 - layer.weightInput)
+      const rounding = Layer.isProduct(layer) ? read.get(layer.id)?.get(1 - layer.weightInput) : undefined
       if (rounding !== undefined && rounding.fixed === undefined) dynamic.push(layer.id)
       return [
         layer.id,

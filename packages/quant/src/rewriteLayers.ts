@@ -59,7 +59,7 @@ export const rewriteLayers = (
   { graph, choices, ranges, encoded }: QuantizedNetwork,
   rewriter: LayerRewriter
 ): Graph.Graph => {
-  const layers = new Map(Layer.layersOf(graph).map((layer) => [layer.id, layer]))
+  const layers = Layer.layersByNode(graph)
   const done = new Map<string, string>()
   const once = (key: string, make: () => string): string => {
     const made = done.get(key) ?? make()
@@ -97,34 +97,30 @@ export const rewriteLayers = (
   const stream = streamed(graph, choices)
   for (const node of graph.nodes) {
     if (rewriter.replace?.(builder, node)) continue
-    const layer = layers.get(node.name)
-    const choice = layer === undefined ? undefined : choices.get(layer.id)
-    if (layer === undefined) {
+    const own = layers.get(node.name)
+    if (own === undefined) {
       const inputs = node.inputs.map((value) =>
         stream.has(value) && ranges.has(value) ? quantized(value, STREAM_BITS, node.name) : value
       )
       builder.push({ ...node, inputs })
       continue
     }
-    if (choice === undefined) {
-      builder.push(node)
-      continue
-    }
-    const own = encoded.get(layer.id)
-    const weights =
-      own === undefined
-        ? layer.weight
-        : once(`${numbers.get(own)}|${rewriter.form(layer, choice)}`, () =>
-            rewriter.weights(builder, layer, own, choice)
-          )
     const inputs = [...node.inputs]
-    inputs[layer.weightInput] = weights
-    inputs[1 - layer.weightInput] = activation(layer, choice)
-    if (rewriter.bias !== undefined && own !== undefined && choice.activations.kind === "int") {
+    for (const layer of own) {
+      const choice = choices.get(layer.id)
+      if (choice === undefined) continue
+      const codes = encoded.get(layer.id)
+      if (codes !== undefined)
+        inputs[layer.weightInput] = once(`${numbers.get(codes)}|${rewriter.form(layer, choice)}`, () =>
+          rewriter.weights(builder, layer, codes, choice)
+        )
+      if (!Layer.isProduct(layer)) continue
+      inputs[1 - layer.weightInput] = activation(layer, choice)
+      if (rewriter.bias === undefined || codes === undefined || choice.activations.kind !== "int") continue
       const bias = ownBias(graph, layer)
       const { scale } = parametersOf(layer.input, choice.activations.bits, `layer ${layer.id}`)
       if (bias !== undefined)
-        inputs[2] = rewriter.bias(builder, layer, { bias, encoded: own, choice, activationScale: scale })
+        inputs[2] = rewriter.bias(builder, layer, { bias, encoded: codes, choice, activationScale: scale })
     }
     builder.push({ ...node, inputs })
   }

@@ -62,7 +62,7 @@ export const operandsOf = (graph: Graph.Graph, values: Iterable<string>): Readon
  * layer reads with 8 bits.
  */
 export const streamed = (graph: Graph.Graph, choices: Choices): ReadonlySet<string> => {
-  const read = Layer.layersOf(graph).flatMap(({ id, input }) => {
+  const read = Layer.productsOf(graph).flatMap(({ id, input }) => {
     const activations = choices.get(id)?.activations
     return activations?.kind === "int" && activations.bits <= STREAM_BITS
       ? [{ input, bits: activations.bits }]
@@ -81,7 +81,7 @@ export const streamed = (graph: Graph.Graph, choices: Choices): ReadonlySet<stri
 /** Values that all their readers take as codes, passed on or not: what makes them can requantize its sums itself. */
 export const requantized = (graph: Graph.Graph, choices: Choices): ReadonlySet<string> => {
   const readers = Graphs.consumers(graph)
-  const layers = new Map(Layer.layersOf(graph).map((layer) => [layer.id, layer]))
+  const layers = new Map(Layer.productsOf(graph).map((layer) => [layer.id, layer]))
   const stream = streamed(graph, choices)
   const isRead = (value: string): boolean => {
     if (graph.outputs.includes(value)) return false

@@ -2,12 +2,13 @@
  * Feeds a split of a data set to a model, a batch at a time, in order.
  *
  * Whether the two fit each other is checked before the first batch. A model whose batch is fixed gets
- * batches of that size, the last one filled up with its last sample, whose results are dropped. Between
+ * batches of that size, the last one filled up with its samples over again, whose results are dropped. Between
  * batches the process can be interrupted.
  */
 import { Dim } from "@bitbudget/graph"
 import { Effect, Schema } from "effect"
 import type { Batch, DataFailure, Split } from "./Data.ts"
+import { batchAxis, moveAxis, repeated } from "./batchAxis.ts"
 import * as Cache from "./Cache.ts"
 import * as Progress from "./Progress.ts"
 import type { Port, RuntimeFailure, Session } from "./Session.ts"
@@ -62,8 +63,8 @@ interface Field {
 const isInteger = (dtype: string): boolean => /^u?int/.test(dtype) || dtype === "bool"
 
 /** Why a field of the samples cannot be fed to the input, if it cannot. Named integers may be widened. */
-const misfit = (input: Port, { name, dtype, shape }: Field): string | undefined => {
-  const sample = input.shape.slice(1)
+const misfit = (input: Port, axis: number, { name, dtype, shape }: Field): string | undefined => {
+  const sample = input.shape.toSpliced(axis, 1)
   const fits =
     (input.dtype === dtype || (name !== undefined && isInteger(input.dtype) && isInteger(dtype))) &&
     input.shape.length === shape.length + 1 &&
@@ -89,11 +90,16 @@ const mendOf = (input: Port, { shape }: Field): string => {
   return "Fix layout, dtype, resize or reshape in the data set's descriptor"
 }
 
-/** A model's input and how its values are taken from a batch. */
+/** A model's input and how its values are taken from a batch, with samples over again until there are `rows`. */
 interface Feeding {
   readonly port: Port
-  readonly of: (batch: Batch) => Value.Value
+  /** Where the samples lie in it. */
+  readonly axis: number
+  readonly of: (batch: Batch, rows: number) => Value.Value
 }
+
+/** What is known of a model before it is run. */
+type Ports = Pick<Session, "name" | "inputs" | "outputs">
 
 /** Integers as the input's type; the caller has checked that both are integers. */
 const widened = (value: Value.Value, dtype: Value.DType): Value.Value => {
@@ -105,14 +111,14 @@ const widened = (value: Value.Value, dtype: Value.DType): Value.Value => {
 }
 
 /** Caches that nothing was kept in: those the data have no array for. */
-const emptyCaches = (session: Session, { named }: Split, wanted: string | undefined) => {
+const emptyCaches = (session: Ports, { named }: Split, wanted: string | undefined) => {
   const given = new Set([...named.map(({ name }) => name), wanted])
   return Cache.cachesOf(session).filter(({ past }) => !given.has(past.name))
 }
 
 /** Every input the samples go to, checked against them. */
 const feedingsOf = (
-  session: Session,
+  session: Ports,
   split: Split,
   { input: wanted, feeds }: Options
 ): Effect.Effect<ReadonlyArray<Feeding>, Mismatch> =>
@@ -122,16 +128,25 @@ const feedingsOf = (
     const cached = new Set(emptyCaches(session, split, wanted).map(({ past }) => past.name))
     const inputs = session.inputs.filter(({ name }) => !cached.has(name))
     const names = inputs.map((input) => input.name).join(", ")
-    const feedingOf = (port: Port, field: Field, of: Feeding["of"]): Effect.Effect<Feeding, Mismatch> => {
+    const feedingOf = (
+      port: Port,
+      field: Field,
+      of: (batch: Batch) => Value.Value
+    ): Effect.Effect<Feeding, Mismatch> => {
       if (!Value.isDType(port.dtype))
         return mismatch(
           `the model's input '${port.name}' holds ${port.dtype}, which ONNX Runtime's Node binding cannot be fed`,
           "Export the model with float32 inputs"
         )
       const { dtype } = port
-      const problem = misfit(port, field)
+      const axis = batchAxis(port, inputs)
+      const problem = misfit(port, axis, field)
       return problem === undefined
-        ? Effect.succeed({ port, of: (batch) => widened(of(batch), dtype) })
+        ? Effect.succeed({
+            port,
+            axis,
+            of: (batch, rows) => moveAxis(repeated(widened(of(batch), dtype), rows), 0, axis)
+          })
         : mismatch(problem, mendOf(port, field))
     }
     const whole: Field = { name: undefined, dtype: split.dtype, shape: split.inputShape }
@@ -177,16 +192,6 @@ const batchSizeFor = (session: Session, split: Split, outputs: ReadonlyArray<str
   return Math.max(1, Math.min(usualBatchSize, Math.floor(batchBytes / Math.max(1, bytes))))
 }
 
-/** The value with its last row repeated until there are `rows`. */
-const padded = (value: Value.Value, rows: number): Value.Value => {
-  const have = value.shape[0]!
-  const length = value.data.length / have
-  const data = Value.zeros(value.dtype, rows * length)
-  for (let i = 0; i < data.length; i++)
-    data[i] = value.data[Math.min(Math.floor(i / length), have - 1) * length + (i % length)]!
-  return Value.make(value.dtype, [rows, ...value.shape.slice(1)], data)
-}
-
 /** Results of the first `samples` of a filled-up batch of `rows`. */
 const trimmed = (value: Value.Value, rows: number, samples: number): Value.Value | undefined => {
   const [first, ...rest] = value.shape
@@ -197,18 +202,21 @@ const trimmed = (value: Value.Value, rows: number, samples: number): Value.Value
 
 export type Failure = RuntimeFailure | DataFailure | Mismatch
 
-/** What a batch of the split feeds to each of the model's inputs, after it was found out that the two fit. */
+/**
+ * What a batch of the split feeds to each of the model's inputs, samples over again until there are `rows`, after it was found
+ * out that the two fit.
+ */
 export const feederOf = (
-  session: Session,
+  session: Ports,
   split: Split,
   options: Options = {}
-): Effect.Effect<(batch: Batch) => Readonly<Record<string, Value.Value>>, Failure> =>
-  Effect.map(feedingsOf(session, split, options), (feedings) => (batch) => ({
-    ...Cache.empty(emptyCaches(session, split, options.input), batch.to - batch.from),
-    ...Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch)]))
+): Effect.Effect<(batch: Batch, rows: number) => Readonly<Record<string, Value.Value>>, Mismatch> =>
+  Effect.map(feedingsOf(session, split, options), (feedings) => (batch, rows) => ({
+    ...Cache.empty(emptyCaches(session, split, options.input), rows),
+    ...Object.fromEntries(feedings.map(({ port, of }) => [port.name, of(batch, rows)]))
   }))
 
-/** Runs the model on every batch and hands on the named outputs. */
+/** Runs the model on every batch and hands on the named outputs, each with the samples as its first axis. */
 export const eachBatch = <E>(
   session: Session,
   split: Split,
@@ -220,10 +228,12 @@ export const eachBatch = <E>(
     const feedings = yield* feedingsOf(session, split, options)
     const total = Math.min(split.size, options.limit ?? split.size)
     const caches = emptyCaches(session, split, options.input)
-    const fixed = feedings.map(({ port }) => port.shape[0]).find((rows) => typeof rows === "number")
+    const fixed = feedings.map(({ port, axis }) => port.shape[axis]).find((rows) => typeof rows === "number")
     const batchSize = fixed ?? options.batchSize ?? batchSizeFor(session, split, outputs)
     if (!(batchSize >= 1)) throw new Error(`eachBatch: a batch of ${batchSize} samples`)
     const stage = options.stage ?? `${session.name} on ${split.name}`
+    const fedPorts = feedings.map(({ port }) => port)
+    const axisOf = new Map(session.outputs.map((port) => [port.name, batchAxis(port, fedPorts)]))
     const report = (done: number) =>
       options.silent === true ? Effect.void : Progress.step({ stage, done, total })
     for (let from = 0; from < total; from += batchSize) {
@@ -231,15 +241,16 @@ export const eachBatch = <E>(
       const batch = yield* split.batch(from, Math.min(from + batchSize, total))
       const samples = batch.to - batch.from
       const short = fixed !== undefined && samples < fixed
-      const fed = feedings.map(
-        ({ port, of }) => [port.name, short ? padded(of(batch), fixed) : of(batch)] as const
-      )
+      const fed = feedings.map(({ port, of }) => [port.name, of(batch, fixed ?? samples)] as const)
       const feeds = {
         ...Cache.empty(caches, fixed ?? samples),
         ...options.feeds?.(batch),
         ...Object.fromEntries(fed)
       }
-      const results = yield* session.run(feeds, outputs)
+      const found = yield* session.run(feeds, outputs)
+      const results = Object.fromEntries(
+        Object.entries(found).map(([name, value]) => [name, moveAxis(value, axisOf.get(name) ?? 0, 0)])
+      )
       if (!short || options.filling === "keep") {
         yield* use(results, batch)
         continue

@@ -64,7 +64,10 @@ describe("a model folder", () => {
 
   it("has layers of the names that its weights have", async () => {
     const { graph } = await read(path.join(folders, "llama"), { window: 4 })
-    const ids = Layer.layersOf(graph).map(({ id }) => id)
+    const ids = Layer.productsOf(graph).map(({ id }) => id)
+    expect(Layer.layersOf(graph).flatMap(({ id, op }) => (op === "Gather" ? [id] : []))).toEqual([
+      "model.embed_tokens"
+    ])
     expect(ids).toHaveLength(2 * 7 + 1)
     expect(ids.slice(0, 4)).toEqual(["q", "k", "v", "o"].map((p) => `model.layers.0.self_attn.${p}_proj`))
     expect(ids.at(-1)).toBe("lm_head")

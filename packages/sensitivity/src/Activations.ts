@@ -70,7 +70,7 @@ export const inputIncreases = (
             const losses = new Float64Array(samples.count)
             yield* Samples.each(samples, (batch) =>
               Effect.map(
-                session.run({ [samples.input]: batch.inputs, [lossy.target]: batch.target }, [lossy.losses]),
+                session.run({ ...batch.inputs, [lossy.target]: batch.target }, [lossy.losses]),
                 (results) => {
                   const { data } = results[lossy.losses]!
                   if (Value.isNumeric(data)) losses.set(data.subarray(0, batch.to - batch.from), batch.from)

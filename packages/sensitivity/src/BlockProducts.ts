@@ -120,7 +120,7 @@ export const open = (
               batch.from + i < batch.to ? 1 / samples.count : 0
             )
             const feeds = {
-              [samples.input]: batch.inputs,
+              ...batch.inputs,
               [lossy.target]: batch.target,
               [made.share]: Value.float32([rows], share),
               ...Object.fromEntries(fed)

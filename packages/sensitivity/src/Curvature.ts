@@ -64,9 +64,9 @@ const breachBehind = (nodes: ReadonlyArray<Graph.AnyNode>, value: string): Breac
 }
 
 export interface Statement {
-  /** Whether Gauss–Newton is the Hessian block of every layer. */
+  /** Whether Gauss–Newton is the Hessian block of every product. */
   readonly holds: boolean
-  /** The first operator of the network, in execution order, that breaks it for a layer before it. */
+  /** The first operator of the network, in execution order, that breaks it for a product before it. */
   readonly brokenBy: Breach | null
   /** What breaks it for a layer's weights, by layer id. */
   readonly layers: ReadonlyMap<string, Breach | null>
@@ -86,7 +86,11 @@ export const gaussNewtonEqualsHessian = (graph: Graph.Graph, loss: Loss): Statem
   const breachesOf = (value: (layer: Layer.Layer) => string) =>
     new Map(layers.map((layer) => [layer.id, breachBehind(nodes, value(layer)) ?? null]))
   const breaches = breachesOf(({ node, weightInput }) => node.inputs[weightInput]!)
-  const broken = new Set([...breaches.values()].flatMap((breach) => (breach === null ? [] : [breach.node])))
+  // Of products alone, which traces are taken of.
+  const products = new Set(layers.filter(Layer.isProduct).map(({ id }) => id))
+  const broken = new Set(
+    [...breaches].flatMap(([id, breach]) => (breach === null || !products.has(id) ? [] : [breach.node]))
+  )
   const first = nodes.find(({ name }) => broken.has(name))
   return {
     holds: first === undefined,

@@ -17,7 +17,7 @@ export const responseTo = (
   direction: string,
   input = layer.input
 ): string => {
-  const inputs = layer.weightInput === 1 ? [input, direction] : [direction, input]
+  const inputs = layer.weightInput === 0 ? [direction, input] : [input, direction]
   const { node } = layer
   switch (node.op) {
     case "Conv":
@@ -28,6 +28,9 @@ export const responseTo = (
       return e.apply("Gemm", inputs, node.attributes)
     case "MatMul":
       return e.apply("MatMul", inputs, node.attributes)
+    // Rows that are chosen are linear in the table.
+    case "Gather":
+      return e.apply("Gather", inputs, node.attributes)
     default:
       throw new Error(`responseTo: ${node.op} is no layer`)
   }

@@ -59,7 +59,7 @@ export const fisher = (
       yield* Samples.each(samples, (batch) =>
         Effect.gen(function* () {
           yield* Progress.step({ stage, done: batch.from, total: samples.count })
-          const feeds = { [samples.input]: batch.inputs, [lossy.target]: batch.target }
+          const feeds = { ...batch.inputs, [lossy.target]: batch.target }
           const results = yield* session.run(feeds)
           made.norms.forEach((name, l) => {
             const { data } = results[name]!

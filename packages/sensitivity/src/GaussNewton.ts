@@ -27,7 +27,7 @@ export interface Options {
   readonly samples: number
   /** Whose curvature; the labels' values do not matter. What the data's labels allow when absent. */
   readonly loss?: LossName
-  /** All layers when absent. */
+  /** All products when absent. */
   readonly layers?: ReadonlyArray<Layer.Layer>
   /**
    * Output directions a sample: from as many as the loss has (classes − 1, times tokens) on, the traces are exact.
@@ -95,7 +95,7 @@ export const traces = (
     Effect.gen(function* () {
       const { graph, split, seed = 0 } = options
       const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const layers = options.layers ?? Layer.layersOf(graph)
+      const layers = options.layers ?? Layer.productsOf(graph)
       const loss = options.loss ?? defaultFor(options.graph, split)
       const target = targetOf(graph, named(loss), split)
       const all = target.free.length
@@ -133,7 +133,7 @@ export const traces = (
             const data = exact
               ? units(block, size, target.free)
               : signs(block, size, target.free, total, seed)
-            const feeds = { [samples.input]: batch.inputs, [made.direction]: Value.float32(shape, data) }
+            const feeds = { ...batch.inputs, [made.direction]: Value.float32(shape, data) }
             const results = yield* session.run(feeds)
             made.norms.forEach((name, l) => add(sums[l]!, results[name]!, batch, run.directions))
           }

@@ -59,7 +59,7 @@ export const hessianForms = (
             const forms = errors.map(() => new Float64Array(samples.count))
             yield* Samples.each(samples, (batch) =>
               Effect.gen(function* () {
-                const feeds = { [samples.input]: batch.inputs, [lossy.target]: batch.target }
+                const feeds = { ...batch.inputs, [lossy.target]: batch.target }
                 for (const [f, error] of errors.entries()) {
                   const results = yield* session.run({ ...feeds, [made.directions[0]!]: error })
                   const { data } = results[made.forms[0]!]!

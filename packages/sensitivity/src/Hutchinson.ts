@@ -87,7 +87,7 @@ export const traces = (
                 const scaled = signs.map((sign) => sign * scales[l]!)
                 return [made.directions[l]!, Value.float32(weightShape, scaled)] as const
               })
-              const feeds = { [samples.input]: batch.inputs, [lossy.target]: batch.target }
+              const feeds = { ...batch.inputs, [lossy.target]: batch.target }
               const results = yield* session.run({ ...feeds, ...Object.fromEntries(directions) })
               made.forms.forEach((name, l) => {
                 const { data } = results[name]!

@@ -25,7 +25,7 @@ export const inputRanges = ({
       const session = yield* Session.make(Model.encode(observed.graph), { name: graph.name, ...threads })
       const ranges = new Map<string, Ranges.Range>()
       yield* Samples.each(samples, (batch) =>
-        Effect.map(session.run({ [samples.input]: batch.inputs }), (results) => {
+        Effect.map(session.run(batch.inputs), (results) => {
           for (const [value, { low, high }] of observed.outputs) {
             const range = { low: Number(results[low]!.data[0]), high: Number(results[high]!.data[0]) }
             ranges.set(value, Ranges.union(ranges.get(value), range))

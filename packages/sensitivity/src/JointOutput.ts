@@ -59,11 +59,15 @@ export const joint = (graph: Graph.Graph, options: Options): Effect.Effect<Joint
   Effect.gen(function* () {
     if (graph.outputs.length === 1) return { graph, notes: [] }
     const batch = graph.inputs[0]?.shape[0]
-    const judged = graph.outputs.filter((name) => {
-      const { dtype, shape } = Graph.valueOf(graph, name)
-      const isRow = shape[0] !== undefined && batch !== undefined && Dim.sameDim(shape[0], batch)
-      return dtype === "float32" && isRow && (options.weights?.[name] ?? 1) > 0
-    })
+    /** Where the samples lie: first, but for states of recurrent cells. */
+    const axisOf = (name: string): number =>
+      batch === undefined ? -1 : Graph.shapeOf(graph, name).findIndex((dim) => Dim.sameDim(dim, batch))
+    const judged = graph.outputs.filter(
+      (name) =>
+        Graph.valueOf(graph, name).dtype === "float32" &&
+        axisOf(name) >= 0 &&
+        (options.weights?.[name] ?? 1) > 0
+    )
     const left = graph.outputs.filter((name) => !judged.includes(name))
     const notes = [
       `all outputs are judged together (${judged.join(", ")}): squared error against the float network's, each relative to its own square`,
@@ -78,10 +82,20 @@ export const joint = (graph: Graph.Graph, options: Options): Effect.Effect<Joint
       })
     const signals = yield* signalsOf(graph, judged, options)
     const builder = GraphBuilder.from(graph)
-    const widths = judged.map((name) => Dim.elementsAt(Graph.shapeOf(graph, name).slice(1), 1))
+    const widths = judged.map((name) =>
+      Dim.elementsAt(Graph.shapeOf(graph, name).toSpliced(axisOf(name), 1), 1)
+    )
     const total = widths.reduce((a, b) => a + b, 0)
     const parts = judged.map((name) => {
-      const flat = builder.add("Flatten", [name], { axis: 1 }, { name: `${name}/flat` })
+      const axis = axisOf(name)
+      const others = Graph.shapeOf(graph, name)
+        .map((_, i) => i)
+        .toSpliced(axis, 1)
+      const rows =
+        axis === 0
+          ? name
+          : builder.add("Transpose", [name], { perm: [axis, ...others] }, { name: `${name}/rows` })
+      const flat = builder.add("Flatten", [rows], { axis: 1 }, { name: `${name}/flat` })
       // The mean over all elements is what the loss takes; an output that is always 0 adds nothing.
       const signal = signals.get(name)!
       const factor = signal > 0 ? Math.sqrt(((options.weights?.[name] ?? 1) * total) / signal) : 0

@@ -138,7 +138,7 @@ const measure = (options: Options) =>
     let done = 0
 
     const feedsOf = (batch: Samples.Batch) => ({
-      [samples.input]: batch.inputs,
+      ...batch.inputs,
       [lossy.target]: batch.target
     })
     const run = (session: Session.Session, feeds: Readonly<Record<string, Value.Value>>, names: string[]) =>

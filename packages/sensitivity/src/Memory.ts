@@ -7,7 +7,8 @@ const RUN_BYTES = 2 ** 30
 const bytesPerSample = (graph: Graph.Graph): number => {
   let elements = 0
   for (const { outputs } of graph.nodes)
-    for (const output of outputs) elements += Dim.elements(Dim.shapeAt(Graph.shapeOf(graph, output), 1))
+    for (const output of outputs.filter((name) => name !== ""))
+      elements += Dim.elements(Dim.shapeAt(Graph.shapeOf(graph, output), 1))
   return 4 * elements
 }
 

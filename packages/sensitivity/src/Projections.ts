@@ -8,8 +8,8 @@
  * pair), and the traces with respect to layers' inputs, ‖∂⟨s_j, z_n⟩/∂x_l‖².
  */
 import { Means } from "@bitbudget/numerics"
-import type { Graph, Layer } from "@bitbudget/graph"
-import { Dim, Gradient, GraphBuilder, Model, Tensor } from "@bitbudget/graph"
+import type { Graph } from "@bitbudget/graph"
+import { Dim, Gradient, GraphBuilder, Layer, Model, Tensor } from "@bitbudget/graph"
 import { ActivationFormat, Choice, type Ranges } from "@bitbudget/quant"
 import type { Evaluate } from "@bitbudget/runtime"
 import { Progress, Session, Value } from "@bitbudget/runtime"
@@ -66,7 +66,7 @@ interface Made {
   readonly direction: string
   /** Of each layer, [batch, 1 + directions, choices]: first along the loss's own gradient; "" without choices. */
   readonly responses: ReadonlyArray<string>
-  /** Of each layer, [batch, directions]: squared norms of the gradient of its input. */
+  /** Of each layer, [batch, directions]: squared norms of the gradient of its input; "" for tables, which read indices. */
   readonly inputs: ReadonlyArray<string>
 }
 
@@ -124,7 +124,8 @@ const projectionGraph = (
   const curvature = Gradient.curvatureOf(e, target)
   const fed = builder.fresh("projection/direction")
   const direction = builder.input(fed, "float32", [batch, directions, ...target.shape])
-  const values = [...layers.map(({ output }) => output), ...layers.map(({ input }) => input)]
+  const products = layers.filter(Layer.isProduct)
+  const values = [...layers.map(({ output }) => output), ...products.map(({ input }) => input)]
   const slopes = Gradient.reverse(e, new Map([[e.total(lossy.losses), e.number(1)]]), values)
   const passes = Array.from({ length: directions }, (_, d) => {
     const one = e.reshape(e.slice(direction, [1], [d], [d + 1]), [batch, ...target.shape])
@@ -147,12 +148,14 @@ const projectionGraph = (
     const product = e.matmul(stacked([slopes, ...passes], l), e.transposeLast(e.concat(moved, 1)))
     return result(builder, product, `response/${l}`)
   })
-  const inputs = layers.map((_, l) => {
-    const rows = stacked(passes, layers.length + l)
+  const inputs = layers.map((layer, l) => {
+    const index = products.findIndex(({ id }) => id === layer.id)
+    if (index < 0) return ""
+    const rows = stacked(passes, layers.length + index)
     const norms = e.apply("ReduceSumSquare", [rows], { axes: [2], keepDims: false })
     return result(builder, norms, `input/${l}`)
   })
-  const finished = builder.finish([...responses.filter((name) => name !== ""), ...inputs])
+  const finished = builder.finish([...responses, ...inputs].filter((name) => name !== ""))
   return { graph: Gradient.lower(finished), direction, responses, inputs }
 }
 
@@ -174,7 +177,7 @@ const accumulator = (formats: ReadonlyArray<number>, samples: number, interactio
     /** Adds one batch of `directions`, each weighing `weight`. */
     add: (made: Made, results: Results, batch: Samples.Batch, directions: number, weight: number) => {
       const responses = made.responses.map((name) => (name === "" ? [] : numbersOf(results[name]!)))
-      const norms = made.inputs.map((name) => numbersOf(results[name]!))
+      const norms = made.inputs.map((name) => (name === "" ? undefined : numbersOf(results[name]!)))
       for (let i = 0; i < batch.to - batch.from; i++) {
         const n = batch.from + i
         for (let d = 0; d <= directions; d++) {
@@ -186,7 +189,7 @@ const accumulator = (formats: ReadonlyArray<number>, samples: number, interactio
             else quadratic[a]![n]! += 0.5 * weight * u[a]! ** 2
           }
           if (d === 0) continue
-          for (let l = 0; l < layers; l++) input[l]![n]! += weight * norms[l]![i * directions + d - 1]!
+          for (let l = 0; l < layers; l++) input[l]![n]! += weight * (norms[l]?.[i * directions + d - 1] ?? 0)
           pairs?.forEach((row, a) => {
             for (let b = 0; b < cells; b++) row[b]! += (0.5 * weight * u[a]! * u[b]!) / samples
           })
@@ -236,7 +239,7 @@ export const projections = (
               ? units(block, size, target.free)
               : signs(block, size, target.free, total, seed)
             const feeds = {
-              [samples.input]: batch.inputs,
+              ...batch.inputs,
               [lossy.target]: batch.target,
               [made.direction]: Value.float32(shape, data)
             }

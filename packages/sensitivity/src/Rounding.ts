@@ -3,21 +3,19 @@
  * activation it reads.
  */
 import { type Graph, type GraphBuilder, Layer, Tensor } from "@bitbudget/graph"
-import {
-  ActivationFormat,
-  type Choice,
-  FakeQuant,
-  Ranges,
-  type WeightFormat,
-  Weights
-} from "@bitbudget/quant"
+import { ActivationFormat, Choice, FakeQuant, Ranges, type WeightFormat, Weights } from "@bitbudget/quant"
 
 /** The choices whose cost is asked, by layer id. */
 export type LayerChoices = ReadonlyMap<string, ReadonlyArray<Choice.Choice>>
 
-/** The same choices for every layer. */
+/** The same choices for every layer, as far as they are a layer's: each once. */
 export const everywhere = (graph: Graph.Graph, choices: ReadonlyArray<Choice.Choice>): LayerChoices =>
-  new Map(Layer.layersOf(graph).map(({ id }) => [id, choices]))
+  new Map(
+    Layer.layersOf(graph).map((layer) => {
+      const own = choices.map((choice) => Choice.forLayer(layer, choice))
+      return [layer.id, [...new Map(own.map((choice) => [Choice.show(choice), choice])).values()]]
+    })
+  )
 
 /** Choices of a layer, one after the other; none where nothing is asked of it. */
 export const choicesOf = (choices: LayerChoices, layer: Layer.Layer): ReadonlyArray<Choice.Choice> =>

@@ -30,7 +30,8 @@ export interface Batch {
   /** Counted from the first sample used; `to` is past the last real sample. */
   readonly from: number
   readonly to: number
-  readonly inputs: Value.Value
+  /** By the model's input. */
+  readonly inputs: Readonly<Record<string, Value.Value>>
   readonly target: Value.Value
 }
 
@@ -40,8 +41,6 @@ export interface Samples {
   readonly loss: Loss
   /** Shape of one sample's class numbers. */
   readonly labelShape: ReadonlyArray<number>
-  /** The model's input the samples go to. */
-  readonly input: string
   readonly batch: (from: number) => Effect.Effect<Batch, Evaluate.Failure>
 }
 
@@ -75,14 +74,10 @@ const filledTo = (value: Value.Value, rows: number): Value.Value => {
 /** What is wrong, and the mend. */
 type Problem = readonly [problem: string, mend: string]
 
-/** Why the samples do not fit the model's one input, if they do not. */
+/** Why the samples do not fit the model's one input, if they do not; what feeds several inputs sees to them. */
 const misfit = (graph: Graph.Graph, split: Data.Split): Problem | undefined => {
   const [input, ...others] = graph.inputs
-  if (input === undefined || others.length > 0)
-    return [
-      `the model has ${graph.inputs.length} inputs (${graph.inputs.map(({ name }) => name).join(", ")}), and a data set feeds one`,
-      "Make the others constants of the model"
-    ]
+  if (input === undefined || others.length > 0) return undefined
   const fits =
     input.dtype === split.dtype &&
     input.shape.length === split.inputShape.length + 1 &&
@@ -159,7 +154,20 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
         problem: problem[0],
         mend: problem[1]
       })
-    const input = graph.inputs[0]!.name
+    const ports = (values: ReadonlyArray<Graph.Value>) =>
+      values.map(({ name, dtype, shape }) => ({
+        name,
+        dtype,
+        shape: shape.map((dim) => (Dim.isStatic(dim) ? dim : "batch"))
+      }))
+    const feeds = yield* Evaluate.feederOf(
+      {
+        name: graph.name,
+        inputs: ports(graph.inputs),
+        outputs: ports(graph.outputs.map((name) => Graph.valueOf(graph, name)))
+      },
+      split
+    )
     const start = options.from ?? 0
     const count = Math.min(options.samples, split.size - start)
     if (!(count >= 1)) throw new Error(`Samples.open: no samples from ${start} in ${split.size}`)
@@ -182,13 +190,12 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
     const classAxis = loss.kind === "crossEntropy" ? classAxisOf(graph, split, loss) : undefined
     const classes = classAxis === undefined ? undefined : Dim.shapeAt(shape, 1)[classAxis]
 
-    const targetOf = (inputs: Value.Value, labels: Data.Labels | undefined) =>
+    const targetOf = (inputs: Batch["inputs"], fed: number, labels: Data.Labels | undefined) =>
       Effect.gen(function* () {
         if (reference !== undefined) {
-          const rows = inputs.shape[0]!
-          const scores = (yield* reference.run({ [input]: inputs }))[output]!
+          const scores = (yield* reference.run(inputs))[output]!
           if (loss.target === "outputs") return scores
-          return Value.int64([rows, ...labelShape], argmax(scores, shape.length - 1))
+          return Value.int64([fed, ...labelShape], argmax(scores, shape.length - 1))
         }
         const data = labels?.data ?? []
         if (labels?.kind === "values") {
@@ -204,7 +211,6 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
       batchSize: size,
       loss,
       labelShape,
-      input,
       batch: (from) =>
         Effect.gen(function* () {
           const to = Math.min(from + size, count)
@@ -213,8 +219,8 @@ export const open = (options: Options): Effect.Effect<Samples, Evaluate.Failure,
             classes === undefined ? undefined : Evaluate.labelBeyond(graph.name, split, read, output, classes)
           if (beyond !== undefined) return yield* beyond
           const rows = filled ? size : to - from
-          const inputs = filledTo(read.inputs, rows)
-          const target = yield* targetOf(inputs, read.labels)
+          const inputs = feeds(read, rows)
+          const target = yield* targetOf(inputs, rows, read.labels)
           return { from, to, inputs, target: filledTo(target, rows) }
         })
     }

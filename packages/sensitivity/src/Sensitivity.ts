@@ -7,7 +7,7 @@
  * The seed decides every random choice; the number of threads decides nothing but the time.
  */
 import type { Gradient, Graph } from "@bitbudget/graph"
-import { Layer } from "@bitbudget/graph"
+import { Dim, Graph as Graphs, Layer } from "@bitbudget/graph"
 import { ActivationFormat, Choice, type Ranges } from "@bitbudget/quant"
 import type { Data, Evaluate } from "@bitbudget/runtime"
 import { Effect, Schema } from "effect"
@@ -139,11 +139,11 @@ const overlaps = (split: Data.Split, samples: number, other: { split: Data.Split
  * `why` is for the user.
  */
 export const unmeasured = (
-  { graph, choices, samples, seed = 0, rounder = Rounding.nearest(graph) }: Options,
+  { graph, choices, samples, split, seed = 0, rounder = Rounding.nearest(graph) }: Options,
   why: string
 ): SensitivityReport => ({
   loss: "errorToFloat",
-  samples,
+  samples: Math.min(samples, split.size),
   seed,
   choices: [...new Set([...choices.values()].flat().map(Choice.show))],
   floatLoss: null,
@@ -161,6 +161,15 @@ export const unmeasured = (
   }),
   notes: [why]
 })
+
+/** Whether a layer is a table whose rows are chosen for each sample, not for all of them as positions are. */
+const isTableBySample = (graph: Graph.Graph, { op, output }: Layer.Layer): boolean => {
+  const [batch] = graph.inputs[0]!.shape
+  const shape = Graphs.shapeOf(graph, output)
+  return (
+    op === "Gather" && (Dim.isStatic(batch!) ? shape[0] === batch : shape.some((dim) => !Dim.isStatic(dim)))
+  )
+}
 
 export const analyze: <F = never>(
   options: Options<F>
@@ -192,7 +201,9 @@ export const analyze: <F = never>(
   // What was asked for by name is taken, however long.
   const chosen = options.metrics === undefined || options.whenUnavailable === "note"
   const wanted = new Set(chosen ? [...always, ...usual.metrics] : options.metrics)
-  const layers = Layer.layersOf(graph)
+  // Gates and tables have no product that figures of a sample's gradients are taken of. Rows of a table are still linear in it.
+  const [every, layers] = [Layer.layersOf(graph), Layer.productsOf(graph)]
+  const linear = every.filter((layer) => Layer.isProduct(layer) || isTableBySample(graph, layer))
   const samples = Math.min(options.samples, split.size)
   const statement = Curvature.gaussNewtonEqualsHessian(graph, named(loss))
   const whenUnavailable = options.whenUnavailable ?? (options.metrics === undefined ? "note" : "fail")
@@ -257,7 +268,10 @@ export const analyze: <F = never>(
   const [interactions, activations] = [wanted.has("interactions"), wanted.has("activations")]
   const projections =
     interactions || activations || wanted.has("quadratic")
-      ? yield* metric("quadratic", Projections.projections({ ...common, choices, ranges, interactions }))
+      ? yield* metric(
+          "quadratic",
+          Projections.projections({ ...common, layers: linear, choices, ranges, interactions })
+        )
       : undefined
   const hessianForms = wanted.has("hessianQuadratic")
     ? yield* metric("hessianQuadratic", HessianForms.hessianForms({ ...common, choices }))
@@ -265,7 +279,10 @@ export const analyze: <F = never>(
   const outputs = wanted.has("klDivergence")
   const measured =
     outputs || wanted.has("deltaLoss")
-      ? yield* metric("deltaLoss", Measured.lossIncrease({ ...common, choices, ranges, outputs }))
+      ? yield* metric(
+          "deltaLoss",
+          Measured.lossIncrease({ ...common, layers: every, choices, ranges, outputs })
+        )
       : undefined
   const inputs = activations
     ? yield* metric(
@@ -303,6 +320,7 @@ export const analyze: <F = never>(
           "referee",
           Measured.lossIncrease({
             ...common,
+            layers: every,
             ...apart,
             choices,
             ranges,
@@ -324,7 +342,7 @@ export const analyze: <F = never>(
           ...Referee.judge(reports, truth),
           refereeSamples: { split: apart.split.name, from: apart.from, samples: apart.samples }
         }),
-    ...(pairs === undefined ? {} : { interactions: interactionsOf(layers, choices, pairs) }),
+    ...(pairs === undefined ? {} : { interactions: interactionsOf(linear, choices, pairs) }),
     notes
   }
   return report

@@ -18,7 +18,10 @@ import type {
 import type { LayerEigenvalue } from "./TopEigenvalue.ts"
 import type { LayerTrace } from "./Traces.ts"
 
-/** What the stages found, layers in execution order; undefined where a stage was not asked for or does not apply. */
+/**
+ * What the stages found of the layers that they apply to, in execution order; undefined where a stage was not asked for or
+ * applies to none.
+ */
 export interface Found {
   readonly rounder: Rounding.Rounder
   readonly statement: Statement
@@ -35,36 +38,44 @@ export interface Found {
 const fields = <A, B extends object>(found: A | undefined, of: (found: A) => B): B | Record<never, never> =>
   found === undefined ? {} : of(found)
 
+/** What a stage found of a layer. */
+const of = <A extends { readonly id: string }>(
+  found: ReadonlyArray<A> | undefined,
+  { id }: Layer.Layer
+): A | undefined => found?.find((each) => each.id === id)
+
 const formatReport = (
   graph: Graph.Graph,
   found: Found,
   layer: Layer.Layer,
-  l: number,
   choice: Choice.Choice
 ): FormatReport => {
   const key = Choice.show(choice)
   const rounded = found.rounder(layer, choice)
   const deltaWeightSq = Rounding.squaredNorm(Rounding.weightError(graph, layer, rounded))
   const perWeight = deltaWeightSq / layer.weightElements
-  const increase = found.measured?.layers[l]?.byChoice[key]
+  const increase = of(found.measured?.layers, layer)?.byChoice[key]
   const report: FormatReport = {
     deltaWeightSq,
-    ...fields(found.traces?.[l], ({ trace, stdErr }) => ({
+    ...fields(of(found.traces, layer), ({ trace, stdErr }) => ({
       omega: trace * perWeight,
       omegaStdErr: stdErr * perWeight
     })),
-    ...fields(found.eigenvalues?.[l], ({ value }) => ({ lambdaOmega: value * deltaWeightSq })),
-    ...fields(found.fisher?.[l], ({ value }) => ({ fisherOmega: value * perWeight })),
-    ...fields(found.projections?.layers[l]?.byChoice[key], ({ quadratic, linear }) => ({
+    ...fields(of(found.eigenvalues, layer), ({ value }) => ({ lambdaOmega: value * deltaWeightSq })),
+    ...fields(of(found.fisher, layer), ({ value }) => ({ fisherOmega: value * perWeight })),
+    ...fields(of(found.projections?.layers, layer)?.byChoice[key], ({ quadratic, linear }) => ({
       quadratic: quadratic.value,
       quadraticStdErr: quadratic.stdErr,
       linear: linear.value,
       linearStdErr: linear.stdErr
     })),
-    ...fields(found.hessianForms?.[l]?.byWeights[WeightKinds.show(choice.weights)], ({ value, stdErr }) => ({
-      hessianQuadratic: value,
-      hessianQuadraticStdErr: stdErr
-    })),
+    ...fields(
+      of(found.hessianForms, layer)?.byWeights[WeightKinds.show(choice.weights)],
+      ({ value, stdErr }) => ({
+        hessianQuadratic: value,
+        hessianQuadraticStdErr: stdErr
+      })
+    ),
     ...fields(increase?.outputs, ({ klDivergence, sqnrDb }) => ({
       klDivergence: klDivergence?.value ?? null,
       klDivergenceStdErr: klDivergence?.stdErr ?? null,
@@ -113,11 +124,10 @@ const layerReport = (
   graph: Graph.Graph,
   choices: Rounding.LayerChoices,
   found: Found,
-  layer: Layer.Layer,
-  l: number
+  layer: Layer.Layer
 ): LayerReport => {
   const breach = found.statement.layers.get(layer.id) ?? null
-  const [input, trace] = [found.inputs?.[l], found.projections?.layers[l]?.input]
+  const [input, trace] = [of(found.inputs, layer), of(found.projections?.layers, layer)?.input]
   const activation =
     input === undefined || trace === undefined
       ? {}
@@ -125,19 +135,19 @@ const layerReport = (
   return {
     id: layer.id,
     params: layer.weightElements,
-    ...fields(found.traces?.[l], traceFields),
-    ...fields(found.eigenvalues?.[l], ({ value, residual }) => ({
+    ...fields(of(found.traces, layer), traceFields),
+    ...fields(of(found.eigenvalues, layer), ({ value, residual }) => ({
       topEigenvalue: value,
       topEigenvalueResidual: residual
     })),
-    ...fields(found.fisher?.[l], ({ value, stdErr }) => ({ fisher: value, fisherStdErr: stdErr })),
+    ...fields(of(found.fisher, layer), ({ value, stdErr }) => ({ fisher: value, fisherStdErr: stdErr })),
     gaussNewtonEqualsHessian: breach === null,
     brokenBy: breach,
     ...activation,
     byChoice: Object.fromEntries(
       Rounding.choicesOf(choices, layer).map((choice) => [
         Choice.show(choice),
-        formatReport(graph, found, layer, l, choice)
+        formatReport(graph, found, layer, choice)
       ])
     )
   }
@@ -148,7 +158,7 @@ export const layerReports = (
   choices: Rounding.LayerChoices,
   found: Found
 ): ReadonlyArray<LayerReport> =>
-  Layer.layersOf(graph).map((layer, l) => layerReport(graph, choices, found, layer, l))
+  Layer.layersOf(graph).map((layer) => layerReport(graph, choices, found, layer))
 
 /** What to know before the figures are trusted. */
 export const remarks = (layers: ReadonlyArray<LayerReport>, tolerance: number): ReadonlyArray<string> => {

@@ -18,32 +18,28 @@ export const separated = (
   const readers = new Map<string, number>()
   for (const { inputs } of graph.nodes)
     for (const input of inputs) readers.set(input, (readers.get(input) ?? 0) + 1)
-  const shared = new Map(
-    Layer.layersOf(graph)
-      .filter(({ weight }) => readers.get(weight)! > 1)
-      .map((layer) => [layer.node.name, layer])
+  const shared = Map.groupBy(
+    Layer.layersOf(graph).filter(({ weight }) => readers.get(weight)! > 1),
+    ({ node }) => node.name
   )
   const scores = graph.nodes.find(({ outputs }) => outputs.includes(Gradient.scoredOutput(graph, loss.kind)))
   const notes = [
     ...(loss.kind !== "meanSquaredError" && scores?.op === "Sigmoid"
       ? [`the outputs of ${scores.name} (Sigmoid) are taken as the logits of a softmax over the classes`]
       : []),
-    ...[...shared.values()].map(
-      ({ id, weight }) => `${id} shares its weights ${weight}: its figures are for this use of them alone`
-    )
+    ...[...shared.values()]
+      .flat()
+      .map(
+        ({ id, weight }) => `${id} shares its weights ${weight}: its figures are for this use of them alone`
+      )
   ]
   if (shared.size === 0) return { graph, notes }
   const builder = GraphBuilder.over(graph)
   for (const node of graph.nodes) {
-    const layer = shared.get(node.name)
-    if (layer === undefined) builder.push(node)
-    else {
-      const own = builder.constant(
-        graph.constants.get(layer.weight)!,
-        builder.fresh(`${layer.weight}/${node.name}`)
-      )
-      builder.push({ ...node, inputs: node.inputs.with(layer.weightInput, own) })
-    }
+    const inputs = [...node.inputs]
+    for (const { id, weight, weightInput } of shared.get(node.name) ?? [])
+      inputs[weightInput] = builder.constant(graph.constants.get(weight)!, builder.fresh(`${weight}/${id}`))
+    builder.push({ ...node, inputs })
   }
   return { graph: builder.finish(graph.outputs), notes }
 }

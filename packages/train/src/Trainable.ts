@@ -36,7 +36,7 @@ type Numbers = (name: string) => Float32Array | undefined
 /** Constants that belong to layers, beside their weights: id of the layer by name. */
 const addedBy = (graph: Graph.Graph): ReadonlyMap<string, string> => {
   const owners = new Map<string, string>()
-  for (const { id, node, op, output, weight, weightShape, channelAxis } of Layer.layersOf(graph)) {
+  for (const { id, node, op, output, weight, weightShape, channelAxis } of Layer.productsOf(graph)) {
     const isBias = (name: string) => {
       const constant = graph.constants.get(name)
       return (
@@ -85,7 +85,7 @@ export const make = (
 ): Trainable => {
   const { choices, ranges, encoded } = network
   const graph = Gradient.bindBatch(network.graph, batch)
-  const layers = Layer.layersOf(graph)
+  const products = Layer.productsOf(graph)
   const parameters = new Map<string, Role>()
   const overrides = new Map<string, Gradient.Override>()
   const algebras = new Map<GraphBuilder, Gradient.Algebra>()
@@ -102,7 +102,7 @@ export const make = (
     readonly of: (of: Numbers) => Activations.Learned
   }> = []
   /** Whether everything that reads a value through codes is frozen. */
-  const readersOf = (value: string) => layers.filter(({ input }) => input === value)
+  const readersOf = (value: string) => products.filter(({ input }) => input === value)
   const isFrozenInput = (value: string) => {
     const readers = readersOf(value)
     return readers.length > 0 && readers.every(({ id }) => frozen.has(id))
@@ -142,7 +142,7 @@ export const make = (
     }
   )
   for (const [name, override] of castsBack(rewritten)) overrides.set(name, override)
-  for (const { id, weight } of layers)
+  for (const { id, weight } of Layer.layersOf(graph))
     if (!encoded.has(id) && !frozen.has(id)) parameters.set(weight, "weight")
   for (const [name, owner] of addedBy(graph)) if (!frozen.has(owner)) parameters.set(name, "bias")
   for (const name of normalizing(graph)) parameters.set(name, "normalization")

@@ -11,14 +11,15 @@
 import { Precision, Work } from "@bitbudget/graph"
 import { canHold } from "../profile/Holding.ts"
 import type { Profile } from "../profile/Profile.ts"
-import { ridersOf } from "../work/Riders.ts"
-import { nothing, sum, type LayerCost } from "./LayerCost.ts"
+import { activationsOf, ridersOf } from "../work/Riders.ts"
+import { least, nothing, sum, type LayerCost } from "./LayerCost.ts"
 import { lowerBounds, type LowerBounds } from "./LowerBounds.ts"
 import { make as makeMemo, partOf } from "./Memo.ts"
 import { momentsOf, type Moment } from "./MemoryMoments.ts"
 import { stepBytes } from "./ModelSize.ts"
 import { dramBytesOf, flowFigures, prepare, type Options, type PreparedNetwork } from "./Prepare.ts"
 
+export { least, nothing }
 export type { LayerCost, LowerBounds, Moment }
 
 /** Costs of one layer in the order of `choices`; null where the device cannot hold the formats. */
@@ -112,12 +113,12 @@ export const costTable = (
     return { network, costs: column(network, own, riders) }
   })
   const held = columns.filter((each) => each !== null)
-  const least = held.reduce<LayerCost | undefined>((a, { network }) => {
+  const lowest = held.reduce<LayerCost | undefined>((a, { network }) => {
     const b = overhead(network)
     return a === undefined || b.latencyMs < a.latencyMs ? b : a
   }, undefined)
   const leastEnergy = Math.min(...held.map(({ network }) => network.perInferencePj / 1e9))
-  const standing: LayerCost = least === undefined ? nothing : { ...least, energyMj: leastEnergy }
+  const standing: LayerCost = lowest === undefined ? nothing : { ...lowest, energyMj: leastEnergy }
   const first = held[0] === undefined ? undefined : leading(held[0].network)
   const layers = workload.steps.filter(Work.isLayer).map(({ id }) => ({
     id,
@@ -136,6 +137,11 @@ export const costTable = (
     fixed,
     lower: () => (lower ??= lowerBounds(profile, workload, choices, layers, fixed, riders, shared)),
     moments: () =>
-      (moments ??= momentsOf(profile, partOf(shared.memo, workload, workload.batch), riders, shared.memo))
+      (moments ??= momentsOf(
+        profile,
+        partOf(shared.memo, workload, workload.batch),
+        activationsOf(workload),
+        shared.memo
+      ))
   }
 }

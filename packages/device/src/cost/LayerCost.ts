@@ -21,6 +21,20 @@ export const nothing: LayerCost = {
 
 const plus = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a + b)
 
+/** What is never more than any of some costs. */
+export const least = (costs: ReadonlyArray<LayerCost>): LayerCost =>
+  costs.reduce((a, b) => ({
+    latencyMs: Math.min(a.latencyMs, b.latencyMs),
+    energyMj: lesser(a.energyMj, b.energyMj),
+    sizeBytes: Math.min(a.sizeBytes, b.sizeBytes),
+    dramBytes: lesser(a.dramBytes, b.dramBytes),
+    bops: Math.min(a.bops, b.bops),
+    peakActivationBytes: Math.min(a.peakActivationBytes, b.peakActivationBytes)
+  }))
+
+const lesser = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? null : Math.min(a, b)
+
 export const sum = (a: LayerCost, b: LayerCost): LayerCost => ({
   latencyMs: a.latencyMs + b.latencyMs,
   energyMj: plus(a.energyMj, b.energyMj),

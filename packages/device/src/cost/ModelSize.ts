@@ -34,14 +34,13 @@ export const weightStorageBytes = (step: Work.Step, { weights }: Precision.Preci
 
 /** Weights, scales and biases of one step. */
 export const stepBytes = (step: Work.Step, precision: Precision.Precision): number => {
-  const quantized = Work.isLayer(step) && precision.weights.kind === "int"
+  const isChosen = Work.isLayer(step) || step.weightsOnly
+  const quantized = isChosen && precision.weights.kind === "int"
   const scaleBytes = quantized
     ? Math.ceil((scales(step, precision.weights) * scaleBits(precision.weights)) / 8)
     : 0
-  // Constants of steps that are no layers (embeddings, normalisation) stay 32-bit floats.
-  const weights = Work.isLayer(step)
-    ? packedBytes(step.weightElements, precision.weights)
-    : 4 * step.weightElements
+  // Constants of steps that are no layers (normalisation) stay 32-bit floats.
+  const weights = isChosen ? packedBytes(step.weightElements, precision.weights) : 4 * step.weightElements
   return weights + scaleBytes + 4 * step.biasElements
 }
 

@@ -36,7 +36,7 @@ export const stepCost = (prepared: Prepared): StepCost => {
   return {
     id: step.id,
     op: step.op,
-    weightBits: Work.isLayer(step) ? precision.weights.bits : null,
+    weightBits: Work.isLayer(step) || step.weightsOnly ? precision.weights.bits : null,
     activationBits: precision.activations.bits,
     macs: physical.macs * parts,
     computeCycles: physical.cycles * parts,

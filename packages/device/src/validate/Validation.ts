@@ -98,7 +98,8 @@ const largest: Work.Workload = {
       weightElements: 4096 * 4096,
       biasElements: 0,
       weightChannels: 4096,
-      weightName: "weights"
+      weightName: "weights",
+      weightsOnly: false
     }
   ],
   tensorElements: new Map([

@@ -94,6 +94,15 @@ export interface RecurrentAttributes {
 
 export type Reduction = "none" | "add" | "mul" | "max" | "min"
 
+/** A layer inside a carried node's bodies, whose weights stand outside. */
+export interface InnerLayer {
+  readonly id: string
+  readonly op: "Conv" | "ConvTranspose" | "Gemm" | "MatMul" | "LSTM" | "GRU" | "RNN"
+  /** Name of the weights in `proto`: one of `reads`. */
+  readonly weight: string
+  readonly channelAxis: number
+}
+
 /** A node that no table knows, or that is written in a form they do not cover: it stays as the file has it. */
 export interface OpaqueAttributes {
   readonly domain: string
@@ -112,6 +121,8 @@ export interface OpaqueAttributes {
   readonly work: OpaqueWork | undefined
   /** Whether a table knows what it computes, so that no work is missing. */
   readonly hasRow: boolean
+  /** Layers in its bodies; absent where it has none. */
+  readonly layers?: ReadonlyArray<InnerLayer>
   /** Why it is carried, as a sentence's end: "no such operator is known". */
   readonly why: string
 }

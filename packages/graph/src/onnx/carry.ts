@@ -4,7 +4,7 @@
  * what a run showed.
  */
 import { toBinary } from "@bufbuild/protobuf"
-import type { NodeProto, ValueInfoProto } from "onnx-buf"
+import type { ValueInfoProto } from "onnx-buf"
 import { NodeProtoSchema } from "onnx-buf"
 import { isOpen } from "../ir/Dim.ts"
 import type { OpaqueAttributes } from "../ir/Op.ts"
@@ -13,6 +13,7 @@ import type { Result } from "../ir/shapeRule.ts"
 import type { Symbols } from "./declared.ts"
 import { completed, guessed } from "./declared.ts"
 import { foreign } from "./foreign.ts"
+import type { Hoisted } from "./innerLayers.ts"
 import type { RawNode } from "./rawNode.ts"
 import { captured, subgraphsOf } from "./scope.ts"
 
@@ -51,7 +52,7 @@ const isSettled = (result: Result, keepOpen: boolean): boolean =>
 
 /** The attributes of the carried node. Throws `Unshaped` where the shape of a result is not to be had. */
 export const carry = (
-  proto: NodeProto,
+  { node: proto, layers }: Pick<Hoisted, "node" | "layers">,
   raw: RawNode,
   version: number,
   why: string,
@@ -91,6 +92,7 @@ export const carry = (
     version,
     work: row?.work,
     hasRow: row !== undefined,
+    ...(layers.length === 0 ? {} : { layers }),
     why
   }
 }

@@ -1,5 +1,5 @@
 /** Types and shapes as the file declares them: of inputs, outputs and, where an exporter wrote them, of values between. */
-import type { ValueInfoProto } from "onnx-buf"
+import type { TensorShapeProto_Dimension, ValueInfoProto } from "onnx-buf"
 import { LARGEST_RANK } from "../ir/Budget.ts"
 import type { Dim, Shape } from "../ir/Dim.ts"
 import { batchDim, isOpen, isStatic, openDim } from "../ir/Dim.ts"
@@ -17,6 +17,9 @@ export interface DimOptions {
   /** Whether other unbound dimensions stay open; else they are an error. */
   readonly keepOpen: boolean
 }
+
+const isNumber = ({ value }: TensorShapeProto_Dimension): boolean =>
+  value.case === "dimValue" && value.value > 0n
 
 /** What dimension names of the file stand for, collected from the inputs. */
 export class Symbols {
@@ -90,7 +93,14 @@ export class Symbols {
         this.bound.add(symbol === "" ? position : symbol)
         return bound
       }
-      if (i === 0 || this.#batchNames.has(symbol)) {
+      // States of recurrent cells are [layers, batch, width], which exporters often leave without names.
+      const isState =
+        symbol === "" &&
+        i === 1 &&
+        shape.dim.length === 3 &&
+        isNumber(shape.dim[0]!) &&
+        isNumber(shape.dim[2]!)
+      if (i === 0 || isState || this.#batchNames.has(symbol)) {
         if (symbol !== "") this.#batchNames.add(symbol)
         return batchDim()
       }

@@ -24,6 +24,7 @@ import { evaluated } from "./evaluated.ts"
 import { FileNames } from "./FileNames.ts"
 import { inlineFunctions } from "./functions.ts"
 import { Grids } from "./grids.ts"
+import { hoisted } from "./innerLayers.ts"
 import { floatProducts } from "./integerProducts.ts"
 import { inOrder } from "./order.ts"
 import { parsers } from "./parse.ts"
@@ -337,10 +338,11 @@ class Reader {
         new AttributeReader(constant, this.#options.loadExternal).constant()
       )
     const aliased = [...carried.input, ...captured(carried)].filter((name) => this.#aliases.has(name))
-    const renamed = new Map(aliased.map((name) => [name, this.#resolve(name)]))
-    const own = renamed.size === 0 ? carried : renameValues(carried, renamed)
-    const attributes = carry(own, raw, versionOf(this.#model, proto.domain), why, this.#around)
-    for (const name of attributes.reads) if (name !== "") this.#valueOf(name)
+    const own = renameValues(carried, new Map(aliased.map((name) => [name, this.#resolve(name)])))
+    const hollow = hoisted(own, raw, this.#names)
+    for (const [name, weight] of hollow.constants)
+      this.#initializer(name, () => readTensor(weight, this.#options.loadExternal))
+    const attributes = carry(hollow, raw, versionOf(this.#model, proto.domain), why, this.#around)
     // A carried node wants what the file's own Cast made of its input.
     const inputTypes = attributes.inputTypes.map((own, i) => this.#widths.get(carried.input[i] ?? "") ?? own)
     this.#emit("Opaque", raw.name, attributes.reads, own.output, { ...attributes, inputTypes })

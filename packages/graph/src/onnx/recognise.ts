@@ -53,6 +53,8 @@ const integerOps: Readonly<
 
 const products: ReadonlySet<string> = new Set(["Conv", "ConvTranspose", "Gemm", "MatMul", "Gather"])
 
+const recurrent: ReadonlySet<string> = new Set(["LSTM", "GRU", "RNN"])
+
 /** Nodes that only move or widen a constant on its way from storage to use. */
 const passing: ReadonlySet<string> = new Set([
   "Identity",
@@ -137,6 +139,12 @@ class Recogniser {
     if (node.opType === "MatMulNBits" || node.opType === "GatherBlockQuantized") {
       const bits = Number(node.attribute.find((a) => a.name === "bits")?.i ?? 4n)
       return ["weight-only", { node: name, op: node.opType, weightBits: bits, activationBits: undefined }]
+    }
+    if (recurrent.has(node.opType)) {
+      const source = this.dequantizer(node.input[1] ?? "")?.input[0] ?? ""
+      const weightBits = this.isConstant(source) ? this.bits(source) : undefined
+      if (weightBits === undefined) return undefined
+      return ["weight-only", { node: name, op: node.opType, weightBits, activationBits: undefined }]
     }
     if (!products.has(node.opType)) return undefined
     for (const [index, other] of [

@@ -51,7 +51,8 @@ export const captured = (node: NodeProto): ReadonlyArray<string> => {
 /** Values that the node reads, itself and in its subgraphs. */
 export const readIn = (node: NodeProto): ReadonlyArray<string> => [...node.input, ...captured(node)]
 
-const renameIn = (graph: GraphProto, renamed: ReadonlyMap<string, string>): void => {
+/** Other names for outer values in a graph and the graphs inside it. */
+export const renameIn = (graph: GraphProto, renamed: ReadonlyMap<string, string>): void => {
   const made = madeIn(graph)
   const outer = new Map([...renamed].filter(([name]) => !made.has(name)))
   const named = (name: string) => outer.get(name) ?? name

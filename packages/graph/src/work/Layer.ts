@@ -1,14 +1,18 @@
 /**
- * The layers of a network: the products with trained weights, for which bit widths are chosen.
+ * The layers of a network: what has trained weights for which bit widths are chosen. Products multiply an activation that has
+ * a format of its own; gates of recurrent cells and embedding tables have weights only.
  *
- * The id is the node's name in the file, so that plans, tables and the file speak of the same thing.
+ * The id is the node's name in the file, so that plans, tables and the file speak of the same thing. A recurrent cell is two
+ * layers, `NAME/W` (of its input) and `NAME/R` (of its state).
  */
 import { elements } from "../ir/Dim.ts"
 import type { AnyNode, Graph } from "../ir/Graph.ts"
 import { producers } from "../ir/Graph.ts"
-import type { Tensor } from "../ir/Tensor.ts"
+import { isFill, isFloat, type Tensor } from "../ir/Tensor.ts"
 
-export type LayerOp = "Conv" | "ConvTranspose" | "Gemm" | "MatMul"
+export type ProductOp = "Conv" | "ConvTranspose" | "Gemm" | "MatMul"
+export type RecurrentOp = "LSTM" | "GRU" | "RNN"
+export type LayerOp = ProductOp | RecurrentOp | "Gather"
 
 export interface Layer {
   readonly id: string
@@ -19,11 +23,11 @@ export interface Layer {
   /** Name of the constant that holds the weights (behind a DequantizeLinear in a packed file). */
   readonly weight: string
   /** Which of the node's inputs the weights are. */
-  readonly weightInput: 0 | 1
+  readonly weightInput: number
   readonly weightShape: ReadonlyArray<number>
   /** Axis of the output channels in the weights: per-channel scales run along it. */
   readonly channelAxis: number
-  /** Name of the activation it multiplies. */
+  /** Name of the activation it multiplies; of a table the indices; "" where it stands in a carried node's body. */
   readonly input: string
   readonly output: string
   readonly groups: number
@@ -31,8 +35,16 @@ export interface Layer {
   readonly biasElements: number
 }
 
+/** A layer that multiplies an activation, for which a format is chosen too. */
+export interface Product extends Layer {
+  readonly op: ProductOp
+  readonly weightInput: 0 | 1
+}
+
 const shortName = (id: string): string =>
-  id.replace(/^\//, "").replace(/\/(?:Conv|ConvTranspose|Gemm|MatMul)$/, "") || id
+  id
+    .replace(/^\//, "")
+    .replace(/\/(?:Conv|ConvTranspose|Gemm|MatMul|LSTM|GRU|RNN|Gather)(?=$|\/[WR]$)/, "") || id
 
 /** The constant a value is, or is dequantized from (DequantizeLinear, possibly scaled by another constant). */
 const constantBehind = (
@@ -64,11 +76,22 @@ const channelAxis = (node: AnyNode, weightInput: 0 | 1, rank: number): number | 
   }
 }
 
-const isLayerNode = (node: AnyNode): node is AnyNode & { readonly op: LayerOp } =>
+type NodeOf<K extends LayerOp> = AnyNode & { readonly op: K }
+
+const isProductNode = (node: AnyNode): node is NodeOf<ProductOp> =>
   node.op === "Conv" || node.op === "ConvTranspose" || node.op === "Gemm" || node.op === "MatMul"
 
-const layerOf = (graph: Graph, makers: ReadonlyMap<string, AnyNode>, node: AnyNode): Layer | undefined => {
-  if (!isLayerNode(node)) return undefined
+const isRecurrentNode = (node: AnyNode): node is NodeOf<RecurrentOp> =>
+  node.op === "LSTM" || node.op === "GRU" || node.op === "RNN"
+
+const sizeOf = (graph: Graph, name: string | undefined): number =>
+  graph.constants.has(name ?? "") ? elements(graph.constants.get(name!)!.shape) : 0
+
+const productOf = (
+  graph: Graph,
+  makers: ReadonlyMap<string, AnyNode>,
+  node: NodeOf<ProductOp>
+): Product | undefined => {
   const behind = ([1, 0] as const).map((i) => ({
     i,
     constant: constantBehind(graph, makers, node.inputs[i]!)
@@ -79,7 +102,6 @@ const layerOf = (graph: Graph, makers: ReadonlyMap<string, AnyNode>, node: AnyNo
   const weights: Tensor = graph.constants.get(found.constant)!
   const axis = channelAxis(node, found.i, weights.shape.length)
   if (axis === undefined) return undefined
-  const bias = node.inputs[2] ?? ""
   return {
     id: node.name,
     name: shortName(node.name),
@@ -93,15 +115,127 @@ const layerOf = (graph: Graph, makers: ReadonlyMap<string, AnyNode>, node: AnyNo
     output: node.outputs[0]!,
     groups: "groups" in node.attributes ? node.attributes.groups : 1,
     weightElements: elements(weights.shape),
-    biasElements: graph.constants.has(bias) ? elements(graph.constants.get(bias)!.shape) : 0
+    biasElements: sizeOf(graph, node.inputs[2])
   }
+}
+
+/** What gates and tables have in common: weights and nothing else. */
+const weightsOnly = (
+  graph: Graph,
+  node: NodeOf<RecurrentOp | "Gather">,
+  weight: string,
+  own: Pick<Layer, "id" | "weightInput" | "channelAxis" | "input" | "biasElements">
+): Layer => {
+  const { shape } = graph.constants.get(weight)!
+  return {
+    ...own,
+    name: shortName(own.id),
+    op: node.op,
+    node,
+    weight,
+    weightShape: shape,
+    output: node.outputs.find((name) => name !== "")!,
+    groups: 1,
+    weightElements: elements(shape)
+  }
+}
+
+/** Layers in the bodies of a carried node, of whose values only the weights are known. */
+const innerLayers = (
+  graph: Graph,
+  makers: ReadonlyMap<string, AnyNode>,
+  node: AnyNode & { readonly op: "Opaque" }
+): ReadonlyArray<Layer> =>
+  (node.attributes.layers ?? []).flatMap(({ id, op, weight: read, channelAxis }) => {
+    const weightInput = node.attributes.reads.indexOf(read)
+    const weight = constantBehind(graph, makers, node.inputs[weightInput] ?? "")
+    if (weight === undefined) return []
+    const { shape } = graph.constants.get(weight)!
+    return [
+      {
+        id,
+        name: shortName(id),
+        op,
+        node,
+        weight,
+        weightInput,
+        weightShape: shape,
+        channelAxis,
+        input: "",
+        output: node.outputs.find((name) => name !== "")!,
+        groups: 1,
+        weightElements: elements(shape),
+        biasElements: 0
+      }
+    ]
+  })
+
+/** The weights of a cell's gates, W [directions, gates · hidden, C] and R [directions, gates · hidden, hidden]. */
+const gatesOf = (
+  graph: Graph,
+  makers: ReadonlyMap<string, AnyNode>,
+  node: NodeOf<RecurrentOp>
+): ReadonlyArray<Layer> => {
+  const [w, r] = [1, 2].map((i) => constantBehind(graph, makers, node.inputs[i] ?? ""))
+  if (w === undefined || r === undefined) return []
+  const common = { input: node.inputs[0]!, channelAxis: 1 }
+  return [
+    weightsOnly(graph, node, w, {
+      ...common,
+      id: `${node.name}/W`,
+      weightInput: 1,
+      biasElements: sizeOf(graph, node.inputs[3])
+    }),
+    weightsOnly(graph, node, r, { ...common, id: `${node.name}/R`, weightInput: 2, biasElements: 0 })
+  ]
+}
+
+/** A table [rows, …] of which indices choose rows: a row is a channel, so that every token has a scale of its own. */
+const tableOf = (
+  graph: Graph,
+  makers: ReadonlyMap<string, AnyNode>,
+  node: NodeOf<"Gather">
+): Layer | undefined => {
+  const [data = "", indices = ""] = node.inputs
+  const weight = constantBehind(graph, makers, data)
+  if (weight === undefined || graph.constants.has(indices) || node.attributes.axis !== 0) return undefined
+  const { dtype, shape, data: numbers } = graph.constants.get(weight)!
+  const isTable = shape.length === 2 && !isFill(numbers) && (isFloat(dtype) || weight !== data)
+  return isTable
+    ? weightsOnly(graph, node, weight, {
+        id: node.name,
+        weightInput: 0,
+        channelAxis: 0,
+        input: indices,
+        biasElements: 0
+      })
+    : undefined
 }
 
 /** In execution order. */
 export const layersOf = (graph: Graph): ReadonlyArray<Layer> => {
   const makers = producers(graph)
-  return graph.nodes.flatMap((node) => layerOf(graph, makers, node) ?? [])
+  return graph.nodes.flatMap((node): ReadonlyArray<Layer> => {
+    if (isRecurrentNode(node)) return gatesOf(graph, makers, node)
+    if (node.op === "Opaque") return innerLayers(graph, makers, node)
+    const layer =
+      node.op === "Gather"
+        ? tableOf(graph, makers, node)
+        : isProductNode(node)
+          ? productOf(graph, makers, node)
+          : undefined
+    return layer === undefined ? [] : [layer]
+  })
 }
+
+export const isProduct = (layer: Layer): layer is Product => isProductNode(layer.node)
+
+/** Those that multiply an activation, in execution order. */
+export const productsOf = (graph: Graph): ReadonlyArray<Product> => layersOf(graph).filter(isProduct)
+
+/** By the name of the node that reads the weights: a recurrent cell has two layers, a carried node any number. */
+export const layersByNode = (graph: Graph): ReadonlyMap<string, ReadonlyArray<Layer>> =>
+  Map.groupBy(layersOf(graph), ({ node }) => node.name)
 
 /** Products that look trained but have no constant weights: a sentence for each, or none in attention networks. */
 export const unweighted = (graph: Graph): ReadonlyArray<string> => {
@@ -117,10 +251,10 @@ export const unweighted = (graph: Graph): ReadonlyArray<string> => {
     return maker === undefined || maker.inputs.every((input) => input === "" || isComputed(input, seen))
   }
   return graph.nodes.flatMap((node) => {
-    if (!isLayerNode(node) || layers.has(node.name)) return []
+    if (!isProductNode(node) || layers.has(node.name)) return []
     const weight = node.inputs[1]!
-    const isProduct = node.op === "MatMul"
-    const isOdd = isProduct
+    const isMatMul = node.op === "MatMul"
+    const isOdd = isMatMul
       ? graph.constants.get(weight) === undefined && isComputed(weight, new Set())
       : !graph.constants.has(weight)
     return isOdd

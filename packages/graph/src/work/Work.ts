@@ -86,6 +86,11 @@ export interface Step {
    * storage; a layer list has one name a layer.
    */
   readonly weightName: string
+  /**
+   * Whether plans choose a format of the weights alone: gates of recurrent cells, whose state no file can round, and tables,
+   * which read indices. What they read is as wide as the products around them make it.
+   */
+  readonly weightsOnly: boolean
 }
 
 /** A network as work: all a device model sees. Sizes are for `batch` samples. */
@@ -100,6 +105,6 @@ export interface Workload {
   readonly outputs: ReadonlyArray<string>
 }
 
-/** Whether a step has weights to choose a format for: the layers of plans, `layer` indices and tables. */
+/** Whether a step multiplies by weights. */
 export const isLayer = (step: Step): boolean =>
   step.weightElements > 0 && (step.work.kind === "conv" || step.work.kind === "matmul")

@@ -157,7 +157,8 @@ export const parseLayerList = (
         weightElements: weights,
         biasElements: 0,
         weightChannels: work.kind === "conv" ? work.outChannels : work.kind === "matmul" ? work.n : 1,
-        weightName: `${id}:weights`
+        weightName: `${id}:weights`,
+        weightsOnly: false
       })
     }
     seen.set(id, line.number)

@@ -63,9 +63,10 @@ const distinct = (plans: ReadonlyArray<Candidate>): ReadonlyArray<Candidate> =>
 
 /** The choice everywhere, locked layers as they are locked; undefined where a layer may not have it. */
 const uniform = ({ layers, choices }: Opened, choice: Choice.Choice): Choice.Choices | undefined => {
-  const plan = layers.map(({ id }): [string, Choice.Choice | undefined] => {
-    const own = choices.get(id)!
-    return [id, own.length === 1 ? own[0]! : own.find((each) => Choice.equals(each, choice))]
+  const plan = layers.map((layer): [string, Choice.Choice | undefined] => {
+    const own = choices.get(layer.id)!
+    const wanted = Choice.forLayer(layer, choice)
+    return [layer.id, own.length === 1 ? own[0]! : own.find((each) => Choice.equals(each, wanted))]
   })
   return plan.every((entry): entry is [string, Choice.Choice] => entry[1] !== undefined)
     ? new Map(plan)

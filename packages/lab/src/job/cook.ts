@@ -66,7 +66,7 @@ const joined = (a: Ranges.Range | undefined, b: Ranges.Range): Ranges.Range =>
 /** The layer that adds a constant to its output: its own bias, or that of the Add behind it. */
 const ownersOf = (graph: Graph.Graph): ReadonlyMap<string, string> => {
   const owners = new Map<string, string>()
-  for (const { id, node, output, weight } of Layer.layersOf(graph)) {
+  for (const { id, node, output, weight } of Layer.productsOf(graph)) {
     for (const reader of [node, ...graph.nodes.filter(({ inputs }) => inputs.includes(output))])
       for (const name of reader.inputs)
         if (name !== weight && graph.constants.has(name) && !owners.has(name)) owners.set(name, id)

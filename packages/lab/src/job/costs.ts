@@ -7,12 +7,12 @@
  */
 import { CostTable, type Profile, Simulate } from "@bitbudget/device"
 import { Riders } from "@bitbudget/device"
-import { type Layer, Precision } from "@bitbudget/graph"
+import { Layer, Precision } from "@bitbudget/graph"
 import { ActivationFormat, Choice, FileBytes } from "@bitbudget/quant"
 import { Effect } from "effect"
 import type { Quantity } from "../Budget.ts"
 import { UnusableRequest } from "../errors.ts"
-import type { Opened } from "./open.ts"
+import { inOrder, type Opened } from "./open.ts"
 
 /** ms, mJ, bytes, operations, mm², bits; null where the device has no figure. */
 export type Quantities = { readonly [Q in Quantity]: number | null }
@@ -58,7 +58,7 @@ const leastActivations = ({
   choices
 }: Opened): ReadonlyMap<string, ActivationFormat.ActivationFormat> | undefined => {
   const least = new Map<string, ActivationFormat.ActivationFormat>()
-  for (const { id } of layers) {
+  for (const { id } of layers.filter(Layer.isProduct)) {
     const offered = choices.get(id)!.map(({ activations }) => activations)
     const isOne = new Set(offered.map(ActivationFormat.show)).size === 1
     const widest = offered.toSorted((a, b) => b.bits - a.bits)[0]!
@@ -67,19 +67,24 @@ const leastActivations = ({
     least.set(id, widest)
   }
   // Two widths of one value are two quantizations, which some plans have and others have not.
-  const isFree = layers.some(({ id, input }) => {
+  const products = layers.filter(Layer.isProduct)
+  const isFree = products.some(({ id, input }) => {
     const width = (reader: string) => ActivationFormat.show(least.get(reader)!)
     const hasChoice = new Set(choices.get(id)!.map(({ activations }) => activations.bits)).size > 1
-    return hasChoice && layers.some((other) => other.input === input && width(other.id) !== width(id))
+    return hasChoice && products.some((other) => other.input === input && width(other.id) !== width(id))
   })
   return isFree ? undefined : least
 }
 
 export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
-  const { layers, choices, offered, workload, memo } = opened
-  const ids = offered.map(Choice.show)
-  const table = CostTable.costTable(profile, workload, offered.map(Choice.precision), { memo })
+  const { layers, choices, offered, metAs, workload, memo } = opened
+  const columns = inOrder(
+    layers.flatMap((layer) => choices.get(layer.id)!.flatMap((choice) => metAs(layer, choice)))
+  )
+  const ids = columns.map(Choice.show)
+  const table = CostTable.costTable(profile, workload, columns.map(Choice.precision), { memo })
   const lower = table.lower()
+  const rowOf = new Map(table.layers.map(({ id }, row) => [id, row]))
   const structure = FileBytes.structureOf(opened.form.graph, leastActivations(opened))
   const weights = layers.reduce((sum, { weightElements }) => sum + weightElements, 0)
   const fileBytes = (plan: Choice.Choices): number => FileBytes.predict(structure, layers, plan)
@@ -88,21 +93,31 @@ export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
   /** What a uniform plan's file has beyond the layers' least sizes, a layer. */
   const shared = new Map(
     offered.map((choice) => {
-      const least = layers.reduce((sum, layer) => sum + leastSize(layer, choice), structure.otherBytes)
-      const whole = fileBytes(new Map(layers.map(({ id }) => [id, choice])))
+      const least = layers.reduce(
+        (sum, layer) => sum + leastSize(layer, Choice.forLayer(layer, choice)),
+        structure.otherBytes
+      )
+      const whole = fileBytes(new Map(layers.map((layer) => [layer.id, Choice.forLayer(layer, choice)])))
       return [Choice.show(choice), (whole - least) / layers.length]
     })
   )
 
   const rows = (
     found: ReadonlyArray<ReadonlyArray<CostTable.LayerCost | null>>,
+    among: (costs: ReadonlyArray<CostTable.LayerCost>) => CostTable.LayerCost,
     sizeOf: (layer: number, choice: Choice.Choice) => number
   ): ReadonlyArray<CostRow> =>
     layers.map((layer, l) => {
+      const own = rowOf.get(layer.id)
       const row = choices.get(layer.id)!.flatMap((choice): ReadonlyArray<[string, Quantities]> => {
         const id = Choice.show(choice)
-        const cost = found[l]![ids.indexOf(id)]
-        if (cost === null || cost === undefined) return []
+        // A table multiplies nothing: what reads it costs time, its rows cost room.
+        const costs =
+          own === undefined
+            ? [CostTable.nothing]
+            : metAs(layer, choice).flatMap((each) => found[own]![ids.indexOf(Choice.show(each))] ?? [])
+        if (costs.length === 0) return []
+        const cost = among(costs)
         return [
           [
             id,
@@ -143,10 +158,11 @@ export const costsOn = (profile: Profile.Profile, opened: Opened): Costs => {
       catch: (cause) => new UnusableRequest({ why: cause instanceof Error ? cause.message : String(cause) })
     })
   return {
-    lower: rows(lower.layers, (l, choice) => leastSize(layers[l]!, choice)),
+    lower: rows(lower.layers, CostTable.least, (l, choice) => leastSize(layers[l]!, choice)),
     fixedLower: fixedOf(lower.fixed),
     estimate: rows(
       table.layers.map(({ costs }) => costs),
+      ([widest]) => widest!,
       (l, choice) => leastSize(layers[l]!, choice) + shared.get(Choice.show(choice))!
     ),
     fixed: fixedOf(table.fixed),

@@ -22,6 +22,11 @@ export interface Opened {
   readonly choices: Rounding.LayerChoices
   /** All choices of any layer. */
   readonly offered: ReadonlyArray<Choice.Choice>
+  /**
+   * A choice as the device may meet it: layers of weights alone go with any of the products' activations, the widest of which
+   * comes first.
+   */
+  readonly metAs: (layer: Layer.Layer, choice: Choice.Choice) => ReadonlyArray<Choice.Choice>
   readonly workload: Work.Workload
   readonly memo: Memo.Memo
   /** What patterns matched, what the device does not hold. */
@@ -45,12 +50,16 @@ const pairs = (
 ): ReadonlyArray<Choice.Choice> => weights.flatMap((own) => activations.map((read) => Choice.make(own, read)))
 
 /** Each once, finer before coarser of a kind: more activation bits, then more weight bits. */
-const inOrder = (choices: ReadonlyArray<Choice.Choice>): ReadonlyArray<Choice.Choice> =>
+export const inOrder = (choices: ReadonlyArray<Choice.Choice>): ReadonlyArray<Choice.Choice> =>
   [...new Map(choices.map((choice) => [Choice.show(choice), choice])).values()].toSorted(
     (a, b) =>
       WeightKinds.storedBits(b.weights) - WeightKinds.storedBits(a.weights) ||
       b.activations.bits - a.activations.bits
   )
+
+/** What of some choices is a layer's, each once. */
+const ownOf = (layer: Layer.Layer, choices: ReadonlyArray<Choice.Choice>): ReadonlyArray<Choice.Choice> =>
+  inOrder(choices.map((choice) => Choice.forLayer(layer, choice)))
 
 const listed = (choices: ReadonlyArray<Choice.Choice>): string => choices.map(Choice.show).join(", ")
 
@@ -101,7 +110,7 @@ export const open = Effect.fn("open")(function* (request: Request): Effect.fn.Re
   const everyone = inOrder(usual(request))
   const wanted = pairs(request.weights ?? USUAL_WEIGHTS, request.activations ?? USUAL_ACTIVATIONS[0]!)
   const left = wanted.filter((choice) => !everyone.some((each) => Choice.equals(each, choice)))
-  const choices = new Map(layers.map(({ id }) => [id, everyone]))
+  const choices = new Map(layers.map((layer) => [layer.id, ownOf(layer, everyone)]))
   const lockedBy = new Map<string, string>()
 
   const meant = (flag: string, pattern: string): ReadonlyArray<Layer.Layer> => {
@@ -111,15 +120,16 @@ export const open = Effect.fn("open")(function* (request: Request): Effect.fn.Re
     return found
   }
   for (const { pattern, choices: own } of request.offers)
-    for (const { id } of meant("--choices", pattern)) choices.set(id, inOrder(own))
+    for (const layer of meant("--choices", pattern)) choices.set(layer.id, ownOf(layer, own))
   for (const { pattern, choice } of request.locks)
-    for (const { id } of meant("--lock", pattern)) {
+    for (const layer of meant("--lock", pattern)) {
+      const { id } = layer
       const before = lockedBy.get(id)
       const shown = Choice.show(choice)
       if (before !== undefined && before !== shown)
         faults.push(`--lock: ${id} is locked to ${before} and to ${shown}; keep one of them`)
       lockedBy.set(id, shown)
-      choices.set(id, [choice])
+      choices.set(id, ownOf(layer, [choice]))
     }
 
   for (const { id } of layers) {
@@ -131,10 +141,20 @@ export const open = Effect.fn("open")(function* (request: Request): Effect.fn.Re
   }
   // One refusal a choice, for the first layer it is meant for.
   const refused = new Map<string, string>()
-  for (const { id } of layers)
-    for (const choice of choices.get(id)!)
-      if (!holds(profile, choice) && !refused.has(Choice.show(choice)))
-        refused.set(Choice.show(choice), refusal(profile, id, choice))
+  const products = layers.filter(Layer.isProduct)
+  const read = products.flatMap(({ id }) => choices.get(id)!.map(({ activations }) => activations))
+  if (read.length === 0) read.push(ActivationFormat.float32)
+  const around = [
+    ...new Map(read.map((format) => [ActivationFormat.show(format), format])).values()
+  ].toSorted((a, b) => b.bits - a.bits)
+  const metAs = (layer: Layer.Layer, choice: Choice.Choice) =>
+    Layer.isProduct(layer) ? [choice] : around.map((format) => Choice.make(choice.weights, format))
+  for (const layer of layers)
+    for (const choice of choices.get(layer.id)!) {
+      const met = metAs(layer, choice)
+      if (met.some((each) => holds(profile, each)) || refused.has(Choice.show(choice))) continue
+      refused.set(Choice.show(choice), refusal(profile, layer.id, met[0]!))
+    }
   faults.push(...refused.values())
   if (faults.length > 0) return yield* new UnusableRequest({ why: [...new Set(faults)].join("\n") })
   const offered = inOrder([...choices.values()].flat())
@@ -145,6 +165,7 @@ export const open = Effect.fn("open")(function* (request: Request): Effect.fn.Re
     layers,
     choices,
     offered,
+    metAs,
     workload: Workload.workloadOf(graph, 1),
     memo: Memo.make(),
     notes: [

@@ -25,7 +25,7 @@ export const sharedActivations = (graph: Graph.Graph): ReadonlyArray<ReadonlyArr
     const maker = makers.get(value)
     return maker !== undefined && views.has(maker.op) ? source(maker.inputs[0]!) : value
   }
-  const readers = Map.groupBy(Layer.layersOf(graph), ({ input }) => source(input))
+  const readers = Map.groupBy(Layer.productsOf(graph), ({ input }) => source(input))
   const sets = graph.nodes.flatMap((node) => {
     if (!joins.has(node.op)) return []
     const operands = node.inputs.filter((input) => input !== "" && !graph.constants.has(input))

@@ -87,7 +87,7 @@ export const InspectResult = Schema.Struct({
       work: LayerWork
     })
   ),
-  /** Steps that multiply or hold weights and have no format of their own: recurrent cells, attention, embeddings. */
+  /** Steps that multiply or hold weights and have no format of their own: attention, cells and tables with computed weights. */
   others: Schema.Array(
     Schema.Struct({ id: Schema.String, op: Schema.String, params: Schema.Finite, macs: Known })
   ),

@@ -82,13 +82,14 @@ export const inspect = Effect.fn("inspect")(function* (
       id: layer.id,
       name: layer.name,
       op: layer.op,
-      inputShape: Dim.shapeAt(Graph.shapeOf(graph, layer.input), 1).map(known),
-      outputShape: Dim.shapeAt(Graph.shapeOf(graph, layer.output), 1).map(known),
+      // Of what stands in a carried node's bodies nothing but the weights is known.
+      inputShape: layer.input === "" ? null : Dim.shapeAt(Graph.shapeOf(graph, layer.input), 1).map(known),
+      outputShape: layer.input === "" ? null : Dim.shapeAt(Graph.shapeOf(graph, layer.output), 1).map(known),
       weightShape: layer.weightShape,
       groups: layer.groups,
       format: own === undefined ? null : Choice.show(own.choices.get(layer.id)!),
       params: layer.weightElements + layer.biasElements,
-      macs: known(Work.macs(works.get(layer.id)!)),
+      macs: layer.input === "" ? null : known(Work.macs(works.get(layer.id)!)),
       work: works.get(layer.id)!
     })),
     others: workload.steps.flatMap(({ id, op, work, weightElements, biasElements }) =>

@@ -47,7 +47,11 @@ export const translateTo = Effect.fn("translateTo")(function* (
         }
       : yield* withData({ ...request, data: request.data }, readFloatModel)
   const plan = yield* planFor(model, request.plan)
-  const layers = Layer.layersOf(model.graph)
+  // Documents of other tools are about products: what they do with gates and tables is theirs to decide.
+  const layers = Layer.productsOf(model.graph)
+  const unsaid = Layer.layersOf(model.graph).filter(
+    (layer) => !Layer.isProduct(layer) && !Choice.equals(plan.choices.get(layer.id)!, Choice.f32)
+  )
   const nameless = layers.flatMap((layer) => dialect.cannotName?.(layer) ?? [])
   if (nameless.length > 0) return yield* unusable(nameless.join("\n"))
   const settled = Dialects.settle(dialect, layers, plan.choices)
@@ -88,6 +92,11 @@ export const translateTo = Effect.fn("translateTo")(function* (
     })),
     notes: [
       ...plan.notes,
+      ...(unsaid.length === 0
+        ? []
+        : [
+            `the document says nothing of gates and tables, whose format the tool decides: ${unsaid.map(({ id }) => id).join(", ")}`
+          ]),
       ...(dialect.notes?.(subject) ?? []),
       ...(quantized === undefined
         ? ["without --data the document has formats only, and the tool finds the ranges"]
@@ -106,7 +115,7 @@ export const translateFrom = Effect.fn("translateFrom")(function* (
     ...request.reading,
     keepOpen: true
   })
-  const layers = Layer.layersOf(graph)
+  const layers = Layer.productsOf(graph)
   const { choices, faults } = dialect.read(yield* readText(file), layers)
   if (faults.length > 0)
     return yield* unusable([`${file} (${dialect.title}):`, ...faults.map((fault) => `  ${fault}`)].join("\n"))

@@ -165,7 +165,9 @@ export const layersOf = Effect.fn("white box")(function* (
   const clipped = yield* clippedShares(
     graph,
     network,
-    layers.map(({ id, input }) => ({ input, bits: network.choices.get(id)!.activations.bits })),
+    layers
+      .filter(Layer.isProduct)
+      .map(({ id, input }) => ({ input, bits: network.choices.get(id)!.activations.bits })),
     split,
     options
   )

@@ -149,6 +149,7 @@ const work = Effect.fnUntraced(function* (
   const found = yield* Effect.scoped(
     Effect.gen(function* () {
       const session = yield* Session.make(Model.encode(graph), { name: graph.name })
+      const feeds = yield* Evaluate.feederOf(session, samples.training)
       const running = yield* Training.open(
         {
           graphs,
@@ -156,7 +157,7 @@ const work = Effect.fnUntraced(function* (
           augmentation: request.augmentation,
           training: samples.training,
           heldOut: samples.heldOut,
-          feeds: yield* Evaluate.feederOf(session, samples.training),
+          feeds: (rows) => feeds(rows, rows.to - rows.from),
           batch,
           epochs,
           learningRate,

@@ -54,7 +54,7 @@ const raised = (encoded: IntegerCodes, needed: ReadonlyArray<number>): Encoded =
 export const withRoomForBiases = (network: QuantizedNetwork): QuantizedNetwork => {
   const { graph, encoded } = network
   const needed = new Map<Encoded, ReadonlyArray<number>>()
-  for (const layer of Layer.layersOf(graph)) {
+  for (const layer of Layer.productsOf(graph)) {
     const own = encoded.get(layer.id)
     const least = isByChannel(own) ? neededScales(network, layer) : undefined
     if (own === undefined || least === undefined) continue

@@ -95,7 +95,7 @@ const integerProduct = (
 export const compute = (asked: QuantizedNetwork, arithmetic: Arithmetic = usualArithmetic): Computed => {
   const network = withRoomForBiases(asked)
   const { graph, choices, ranges } = network
-  const layers = new Map(Layer.layersOf(graph).map((layer) => [layer.id, layer]))
+  const layers = new Map(Layer.productsOf(graph).map((layer) => [layer.id, layer]))
   const readers = Graphs.consumers(graph)
   const stream = streamed(graph, choices)
   const notes: Array<string> = []

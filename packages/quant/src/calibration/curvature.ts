@@ -65,7 +65,7 @@ const measured = <E>(
 ): Effect.Effect<ReadonlyMap<string, Factors>, E> =>
   Effect.gen(function* () {
     const { batchSize, classAxis } = calibration
-    const own = Layer.layersOf(graph).filter(isMatrix)
+    const own = Layer.productsOf(graph).filter(isMatrix)
     if (classAxis === undefined || own.length === 0) return new Map()
     const output = Gradient.scoredOutput(graph, "crossEntropy")
     const bound = Gradient.bindBatch(graph, batchSize)

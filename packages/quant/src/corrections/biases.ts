@@ -31,7 +31,7 @@ const biasOf = (
 export const correctable = (graph: Graph.Graph): ReadonlySet<string> => {
   const readers = Graphs.consumers(graph)
   return new Set(
-    Layer.layersOf(graph).flatMap((layer) => {
+    Layer.productsOf(graph).flatMap((layer) => {
       const bias = biasOf(graph, layer)
       return bias !== undefined && readers.get(bias.constant)!.length === 1 ? [layer.id] : []
     })
@@ -44,7 +44,7 @@ export const addToBiases = (
   added: ReadonlyMap<string, ArrayLike<number>>
 ): Graph.Graph => {
   const constants = new Map(graph.constants)
-  for (const layer of Layer.layersOf(graph)) {
+  for (const layer of Layer.productsOf(graph)) {
     const own = added.get(layer.id)
     if (own === undefined) continue
     const { constant, factor } = biasOf(graph, layer)!

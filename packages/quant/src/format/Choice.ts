@@ -7,7 +7,7 @@
  *   w4        weights only
  *   f16 f32   both floating point
  */
-import type { Precision } from "@bitbudget/graph"
+import { Layer, type Precision } from "@bitbudget/graph"
 import * as Kinds from "../weights/kinds.ts"
 import * as Activation from "./ActivationFormat.ts"
 import type { ActivationFormat } from "./ActivationFormat.ts"
@@ -55,6 +55,10 @@ export const parse = (text: string): Choice | undefined => {
   const [weights, activations] = [Kinds.parse(own), Activation.parse(read)]
   return weights === undefined || activations === undefined ? undefined : make(weights, activations)
 }
+
+/** What of a choice is a layer's: gates of recurrent cells and tables have weights only. */
+export const forLayer = (layer: Layer.Layer, choice: Choice): Choice =>
+  Layer.isProduct(layer) ? choice : make(choice.weights)
 
 export const equals = (a: Choice, b: Choice): boolean => show(a) === show(b)
 

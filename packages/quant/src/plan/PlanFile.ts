@@ -57,9 +57,9 @@ export const toDocument = (
   layers: Object.fromEntries([...choices].map(([id, choice]) => [id, Choice.show(choice)]))
 })
 
-/** The same choice for every layer. */
+/** The same choice for every layer, of which gates and tables take the weights' part. */
 export const uniform = (graph: Graph.Graph, choice: Choice.Choice): Choice.Choices =>
-  new Map(Layer.layersOf(graph).map(({ id }) => [id, choice]))
+  new Map(Layer.layersOf(graph).map((layer) => [layer.id, Choice.forLayer(layer, choice)]))
 
 /** Shorthand for all layers, or undefined where the text is none. */
 export const fromShorthand = (graph: Graph.Graph, text: string): Plan | undefined => {
@@ -121,7 +121,9 @@ export const decode = (
             } ${Choice.show(fallback)}`
           ])
     ]
-    const whole = new Map(layers.map(({ id }) => [id, choices.get(id) ?? fallback]))
+    const whole = new Map(
+      layers.map((layer) => [layer.id, Choice.forLayer(layer, choices.get(layer.id) ?? fallback)])
+    )
     return { choices: whole, unnamed, default: fallback, recipe: document.recipe, notes }
   }).pipe(
     Effect.catchTag("SchemaError", (error) =>

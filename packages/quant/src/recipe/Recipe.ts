@@ -8,7 +8,7 @@
  * Where activations are narrower than 8 bits, weights are rounded first, in the network whose activations have 8 bits: beside
  * the noise of narrow codes nobody could tell good weights from bad ones. Then the activations are narrowed.
  */
-import type { Graph } from "@bitbudget/graph"
+import { type Graph, Layer } from "@bitbudget/graph"
 import { Effect, Schema } from "effect"
 import { activationRanges, extremesOver } from "../calibration/activationRanges.ts"
 import { activationSteps } from "../calibration/activationSteps.ts"
@@ -97,13 +97,16 @@ const passes = {
   /** Scales of weights, of least squared error weighted by what the inputs carry. */
   scales: (_, network, calibration) => {
     const { graph, choices } = network
-    const layers = roundedLayers(graph, choices).map(({ layer }) => layer)
-    return Effect.map(inputImportance(graph, layers, calibration), (importance) => ({
+    const products = roundedLayers(graph, choices).flatMap(({ layer }) =>
+      Layer.isProduct(layer) ? [layer] : []
+    )
+    return Effect.map(inputImportance(graph, products, calibration), (importance) => ({
       ...network,
       encoded: encodeLayers(graph, choices, (layer, { weights }) =>
         quantize(weightsOf(graph, layer), layer.channelAxis, weights, {
           objective: "leastSquares",
-          importance: importance.get(layer.id)!
+          // Of gates and tables all weights count alike.
+          importance: importance.get(layer.id)
         })
       )
     }))

@@ -9,7 +9,7 @@
 export interface Fitting {
   readonly objective: "extremes" | "leastSquares"
   /** h, one a weight in row-major order, not negative; all 1 where absent. */
-  readonly importance?: ArrayLike<number>
+  readonly importance?: ArrayLike<number> | undefined
 }
 
 export const extremes: Fitting = { objective: "extremes" }

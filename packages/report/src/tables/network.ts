@@ -33,7 +33,7 @@ const remarks = ({ others, carried, quantization, notes, unsupported }: Inspecte
   ...(quantization === null
     ? []
     : [
-        `quantized already (${quantization.kinds.join(", ")}): ${quantization.layers.length} ${quantization.layers.length === 1 ? "product" : "products"}, weights of ${[...new Set(quantization.layers.map(({ weightBits }) => weightBits))].join(", ")} bits; its own formats are the plan "own"`
+        `quantized already (${quantization.kinds.join(", ")}): ${quantization.layers.length} ${quantization.layers.length === 1 ? "layer" : "layers"}, weights of ${[...new Set(quantization.layers.map(({ weightBits }) => weightBits))].join(", ")} bits; its own formats are the plan "own"`
       ]),
   ...notes.map((note) => `note: ${note}`),
   ...unsupported.map(({ node, op, why }) => `cannot be read: node ${node} (${op}): ${why}`)

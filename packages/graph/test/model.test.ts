@@ -64,10 +64,8 @@ describe("reading trained networks", () => {
   it("chargpt: shapes computed from a symbolic batch are known", () => {
     const { graph } = read("chargpt")
     expect(Layer.productsOf(graph)).toHaveLength(17)
-    // The token table; positions are the same for every sample, so that theirs is folded.
-    expect(Layer.layersOf(graph).filter((layer) => !Layer.isProduct(layer))).toMatchObject([
-      { id: "/wte/Gather", op: "Gather", weightShape: [256, 128], channelAxis: 0 }
-    ])
+    // The token table of a network that foretells tokens is no layer.
+    expect(Layer.layersOf(graph)).toHaveLength(17)
     expect(graph.nodes.filter(({ op }) => op === "Shape")).toEqual([])
     expect(Dim.shapeAt(Graph.shapeOf(graph, graph.outputs[0]!), 3)).toEqual([3, 128, 256])
   })

@@ -212,10 +212,28 @@ const tableOf = (
     : undefined
 }
 
+/**
+ * The layers without the tables of a network that foretells tokens, one of whose outputs is scores [samples, positions, rows of a
+ * table]. Whoever says "4 bits" of a language model means its matrices, and published figures are of these. A table whose
+ * weights a product reads as well goes with that product.
+ */
+const withoutTokenTables = (graph: Graph, layers: ReadonlyArray<Layer>): ReadonlyArray<Layer> => {
+  const vocabularies = new Set(
+    graph.outputs.flatMap((output) => {
+      const { shape } = graph.values.get(output)!
+      return shape.length === 3 ? [shape[2]] : []
+    })
+  )
+  const isTable = ({ op }: Layer) => op === "Gather"
+  if (!layers.some((layer) => isTable(layer) && vocabularies.has(layer.weightShape[0]))) return layers
+  const multiplied = new Set(layers.flatMap((layer) => (isTable(layer) ? [] : [layer.weight])))
+  return layers.filter((layer) => !isTable(layer) || multiplied.has(layer.weight))
+}
+
 /** In execution order. */
 export const layersOf = (graph: Graph): ReadonlyArray<Layer> => {
   const makers = producers(graph)
-  return graph.nodes.flatMap((node): ReadonlyArray<Layer> => {
+  const found = graph.nodes.flatMap((node): ReadonlyArray<Layer> => {
     if (isRecurrentNode(node)) return gatesOf(graph, makers, node)
     if (node.op === "Opaque") return innerLayers(graph, makers, node)
     const layer =
@@ -226,6 +244,7 @@ export const layersOf = (graph: Graph): ReadonlyArray<Layer> => {
           : undefined
     return layer === undefined ? [] : [layer]
   })
+  return withoutTokenTables(graph, found)
 }
 
 export const isProduct = (layer: Layer): layer is Product => isProductNode(layer.node)

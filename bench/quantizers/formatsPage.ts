@@ -26,7 +26,8 @@ one for N values along a channel. After \`a\` comes the activation's: \`a8\` (in
 the tensor), \`af16\`, \`af32\`.
 
 Gates of recurrent cells (\`NAME/W\` reads the input, \`NAME/R\` the state), tables that indices look up and layers in the bodies
-of If, Loop and Scan have weights only: of \`w4a8\` they take \`w4\`. A unit of a gate and a row of a table have a scale each.
+of If, Loop and Scan have weights only: of \`w4a8\` they take \`w4\`. A unit of a gate and a row of a table have a scale each. The
+table of the tokens that a language model foretells is no layer and stays float.
 
 | id | weights | file, bits a weight | memory, bits | computed as | ONNX Runtime, 8-bit activations |
 |---|---|---|---|---|---|

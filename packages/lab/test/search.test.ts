@@ -9,7 +9,7 @@ import { costsOn, quantitiesOf } from "../src/job/costs.ts"
 import { open } from "../src/job/open.ts"
 import * as Program from "../src/job/program.ts"
 import { GraphBuilder, Tensor } from "@bitbudget/graph"
-import { sharedActivations, tiesOf } from "../src/job/ties.ts"
+import { apart, sharedActivations, tiesOf } from "../src/job/ties.ts"
 import { budgets, choices, failure, requestOf, search } from "./searching.ts"
 import * as Tiny from "./tiny.ts"
 
@@ -370,4 +370,11 @@ it("ties: products of one value take one choice where the target fuses them", ()
   expect(tiesOf(graph, "fused")).toEqual([["q", "k", "v"]])
   expect(tiesOf(graph, "shared")).toEqual([])
   expect(tiesOf(graph, "none")).toEqual([])
+  const offered = (...texts: ReadonlyArray<string>) =>
+    new Map(["q", "k", "v", "out"].map((id, i) => [id, choices(texts[i] ?? "w4a8")]))
+  expect(apart(graph, "fused", offered("w4a8", "w4a8"))).toEqual([])
+  expect(apart(graph, "shared", offered("w4a8", "w8a8"))).toEqual([])
+  expect(apart(graph, "fused", offered("w4a8", "w8a8"))).toEqual([
+    "q (w4a8) and k (w8a8) and v (w4a8) are tied by --ties fused, and no format is offered to all; offer one, or let go with --ties none"
+  ])
 })

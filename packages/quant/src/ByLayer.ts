@@ -109,7 +109,7 @@ const readersOf = (
       }
       makers.get(name)?.inputs.forEach(visit)
     }
-    nodes.get(layer.id)?.inputs.forEach(visit)
+    nodes.get(layer.node.name)?.inputs.forEach(visit)
   }
   return found
 }

@@ -36,8 +36,9 @@ const pull = (e: Algebra, node: AnyNode, gs: ReadonlyArray<string | undefined>) 
   if (rule === "missing") throw NotDifferentiable.at(node, "there is no pullback for this operator")
   if (rule === "zero") return []
   const [a = "", b = "", c = "", d = "", f = ""] = node.inputs
+  // A cell may be read by its last state alone: its first output has no name then, and no gradient.
   const y = node.outputs[0]!
-  const g = gs[0] ?? e.zeros(e.shape(y))
+  const g = gs[0] ?? (y === "" ? "" : e.zeros(e.shape(y)))
   const through = (cotangents: ReadonlyMap<string, string>) => throughInputs(e, node, cotangents)
   return rule({ e, g, gs, x: [a, b, c, d, f], y, attributes: node.attributes, node, through } as At<Op>)
 }

@@ -9,6 +9,7 @@ import { elements } from "../ir/Dim.ts"
 import type { AnyNode, Graph } from "../ir/Graph.ts"
 import { producers } from "../ir/Graph.ts"
 import { isFill, isFloat, type Tensor } from "../ir/Tensor.ts"
+import { tokenTables } from "./tokenTables.ts"
 
 export type ProductOp = "Conv" | "ConvTranspose" | "Gemm" | "MatMul"
 export type RecurrentOp = "LSTM" | "GRU" | "RNN"
@@ -212,26 +213,8 @@ const tableOf = (
     : undefined
 }
 
-/**
- * The layers without the tables of a network that foretells tokens, one of whose outputs is scores [samples, positions, rows of a
- * table]. Whoever says "4 bits" of a language model means its matrices, and published figures are of these. A table whose
- * weights a product reads as well goes with that product.
- */
-const withoutTokenTables = (graph: Graph, layers: ReadonlyArray<Layer>): ReadonlyArray<Layer> => {
-  const vocabularies = new Set(
-    graph.outputs.flatMap((output) => {
-      const { shape } = graph.values.get(output)!
-      return shape.length === 3 ? [shape[2]] : []
-    })
-  )
-  const isTable = ({ op }: Layer) => op === "Gather"
-  if (!layers.some((layer) => isTable(layer) && vocabularies.has(layer.weightShape[0]))) return layers
-  const multiplied = new Set(layers.flatMap((layer) => (isTable(layer) ? [] : [layer.weight])))
-  return layers.filter((layer) => !isTable(layer) || multiplied.has(layer.weight))
-}
-
-/** In execution order. */
-export const layersOf = (graph: Graph): ReadonlyArray<Layer> => {
+/** The layers, and the tables of tokens that are none. */
+const trainedOf = (graph: Graph) => {
   const makers = producers(graph)
   const found = graph.nodes.flatMap((node): ReadonlyArray<Layer> => {
     if (isRecurrentNode(node)) return gatesOf(graph, makers, node)
@@ -244,8 +227,18 @@ export const layersOf = (graph: Graph): ReadonlyArray<Layer> => {
           : undefined
     return layer === undefined ? [] : [layer]
   })
-  return withoutTokenTables(graph, found)
+  const tables = tokenTables(graph, makers, found)
+  return {
+    layers: tables.size === 0 ? found : found.filter(({ id }) => !tables.has(id)),
+    tables: found.filter(({ id }) => tables.has(id))
+  }
 }
+
+/** In execution order. */
+export const layersOf = (graph: Graph): ReadonlyArray<Layer> => trainedOf(graph).layers
+
+/** Tables of tokens, which stay float: see `tokenTables.ts`. */
+export const tokenTablesOf = (graph: Graph): ReadonlyArray<Layer> => trainedOf(graph).tables
 
 export const isProduct = (layer: Layer): layer is Product => isProductNode(layer.node)
 

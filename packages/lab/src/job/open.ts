@@ -12,6 +12,7 @@ import { type RequestFailure, UnusableRequest } from "../errors.ts"
 import { layerless } from "../tasks/model.ts"
 import { type Form, openForm } from "../openForm.ts"
 import type { Request } from "./Request.ts"
+import { apart } from "./ties.ts"
 
 export interface Opened {
   readonly graph: Graph.Graph
@@ -155,7 +156,7 @@ export const open = Effect.fn("open")(function* (request: Request): Effect.fn.Re
       if (met.some((each) => holds(profile, each)) || refused.has(Choice.show(choice))) continue
       refused.set(Choice.show(choice), refusal(profile, layer.id, met[0]!))
     }
-  faults.push(...refused.values())
+  faults.push(...refused.values(), ...apart(graph, request.ties, choices))
   if (faults.length > 0) return yield* new UnusableRequest({ why: [...new Set(faults)].join("\n") })
   const offered = inOrder([...choices.values()].flat())
   const form = yield* openForm(model)

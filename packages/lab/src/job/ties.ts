@@ -5,7 +5,9 @@
  * unit. Such targets take one choice for all of them.
  */
 import { Graph, Layer } from "@bitbudget/graph"
+import { ActivationFormat, Choice } from "@bitbudget/quant"
 import type { Problem } from "@bitbudget/search"
+import type { Rounding } from "@bitbudget/sensitivity"
 
 /** Operators that show their input under another name or in another order, its values as they are. */
 const views: ReadonlySet<string> = new Set([
@@ -55,3 +57,25 @@ export const tiesOf = (graph: Graph.Graph, ties: Ties): NonNullable<Problem.Prob
   const shared = sharedActivations(graph).map((groups) => ({ groups, same: "activations" }))
   return ties === "shared" ? shared : [...shared, ...fusedProducts(graph)]
 }
+
+/** What a tie holds together though no format is offered to all of it: a sentence each. */
+export const apart = (
+  graph: Graph.Graph,
+  ties: Ties,
+  choices: Rounding.LayerChoices
+): ReadonlyArray<string> =>
+  tiesOf(graph, ties).flatMap((tie) => {
+    const [ids, part] = "groups" in tie ? [tie.groups, "activation format"] : [tie, "format"]
+    const offered = ids.map((id) =>
+      choices
+        .get(id)!
+        .map((choice) => ("groups" in tie ? ActivationFormat.show(choice.activations) : Choice.show(choice)))
+    )
+    const isCommon = offered[0]!.some((format) => offered.every((own) => own.includes(format)))
+    const own = ids.map((id, i) => `${id} (${[...new Set(offered[i])].join(", ")})`).join(" and ")
+    return isCommon
+      ? []
+      : [
+          `${own} are tied by --ties ${ties}, and no ${part} is offered to all; offer one, or let go with --ties none`
+        ]
+  })

@@ -29,10 +29,20 @@ const like = (inputs: Value.Value, tokens: ReadonlyArray<number>): Value.Value =
   return { ...inputs, data: filled } as Value.Value
 }
 
-const scoresAt = ({ data, shape }: Value.Value, row: number, position: number): ReadonlyArray<number> => {
+const scoresAt = ({ data, shape }: Value.Value, row: number, position: number): Float32Array => {
   const [, window, classes] = shape as [number, number, number]
   const from = (row * window + position) * classes
-  return Array.from(data.subarray(from, from + classes) as Float32Array, Number)
+  return data.subarray(from, from + classes) as Float32Array
+}
+
+/** The first of the highest scores; undefined where one is no number. */
+const highest = (scores: Float32Array): number | undefined => {
+  let best = 0
+  for (let i = 0; i < scores.length; i++) {
+    if (Number.isNaN(scores[i]!)) return undefined
+    if (scores[i]! > scores[best]!) best = i
+  }
+  return best
 }
 
 /** The tokens with everything from `prompt` on chosen by the network. */
@@ -61,8 +71,12 @@ const continued = Effect.fn(function* (
         why: "--continuations: the network's scores of a token depend on those after it, so it continues no text; leave it out"
       })
     for (let row = 0; row < rows; row++) {
-      const scores = scoresAt(logits, row, at - 1)
-      tokens[row * window + at] = scores.indexOf(Math.max(...scores))
+      const token = highest(scoresAt(logits, row, at - 1))
+      if (token === undefined)
+        return yield* new UnusableRequest({
+          why: "--continuations: the network gives scores that are no numbers, and nothing can be chosen by them"
+        })
+      tokens[row * window + at] = token
     }
   }
   return tokens

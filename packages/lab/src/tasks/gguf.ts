@@ -50,6 +50,7 @@ const vocabularyOf = Effect.fn(function* (folder: string, size: number) {
     tokens: Array.from({ length: size }, (_, id) => named.get(id)),
     merges: model.merges.map((pair) => (typeof pair === "string" ? pair : pair.join(" "))),
     control: new Set(added.flatMap(({ id, special }) => (special ? [id] : []))),
+    whole: new Set(added.flatMap(({ id, special }) => (special ? [] : [id]))),
     cut: "gpt-2",
     begin: Option.match(ends, { onNone: () => undefined, onSome: (found) => first(found.bos_token_id) }),
     end: Option.match(ends, { onNone: () => undefined, onSome: (found) => first(found.eos_token_id) })

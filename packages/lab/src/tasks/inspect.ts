@@ -100,7 +100,14 @@ export const inspect = Effect.fn("inspect")(function* (
     carried,
     quantization: model.quantization ?? null,
     openDims: model.openDims,
-    notes: [...model.notes, ...leftOut(model)],
+    notes: [
+      ...model.notes,
+      ...Layer.tokenTablesOf(graph).map(
+        ({ name }) =>
+          `${name} is the table of the tokens that the network foretells: no layer, it stays float`
+      ),
+      ...leftOut(model)
+    ],
     unsupported
   }
 })

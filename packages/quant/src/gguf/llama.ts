@@ -20,6 +20,8 @@ export interface Vocabulary {
   readonly merges: ReadonlyArray<string>
   /** Ids of tokens that are no text. */
   readonly control: ReadonlySet<number>
+  /** Ids of texts that are found before anything is cut or merged. */
+  readonly whole: ReadonlySet<number>
   /** llama.cpp's name for how a text is cut before merging. */
   readonly cut: string
   readonly begin: number | undefined
@@ -27,7 +29,7 @@ export interface Vocabulary {
 }
 
 /** Token types of llama.cpp. */
-const [NORMAL, CONTROL, UNUSED] = [1, 3, 5]
+const [NORMAL, CONTROL, USER_DEFINED, UNUSED] = [1, 3, 4, 5]
 
 const float32Of = (values: ArrayLike<number>): Uint8Array => new Uint8Array(Float32Array.from(values).buffer)
 
@@ -119,21 +121,29 @@ const matrix = (
   }
 }
 
-const vocabularyFacts = ({ tokens, merges, control, cut, begin, end }: Vocabulary) =>
-  [
+const tokenType = ({ control, whole }: Vocabulary, token: string | undefined, id: number): number => {
+  if (token === undefined) return UNUSED
+  if (control.has(id)) return CONTROL
+  return whole.has(id) ? USER_DEFINED : NORMAL
+}
+
+const vocabularyFacts = (vocabulary: Vocabulary) => {
+  const { tokens, merges, cut, begin, end } = vocabulary
+  return [
     ["tokenizer.ggml.model", { string: "gpt2" }],
     ["tokenizer.ggml.pre", { string: cut }],
     ["tokenizer.ggml.tokens", { strings: tokens.map((token, id) => token ?? `[PAD${id}]`) }],
     [
       "tokenizer.ggml.token_type",
       {
-        int32s: tokens.map((token, id) => (token === undefined ? UNUSED : control.has(id) ? CONTROL : NORMAL))
+        int32s: tokens.map((token, id) => tokenType(vocabulary, token, id))
       }
     ],
     ["tokenizer.ggml.merges", { strings: merges }],
     ...(begin === undefined ? [] : [["tokenizer.ggml.bos_token_id", { uint32: begin }] as const]),
     ...(end === undefined ? [] : [["tokenizer.ggml.eos_token_id", { uint32: end }] as const])
   ] as const
+}
 
 /** The file. `unsaid` and `obstacles` must be asked first; `encodedOf` gives nothing for layers that stay float32. */
 export const ggufOf = (

@@ -208,7 +208,9 @@ export const cook = <E>(
       ...narrowed.steps
     ]
     const isWorse = narrowed.outputError > (yield* errors.errorOf(simple))
-    return { network: isWorse ? simple : narrowed.network, steps }
+    if (isWorse)
+      return { network: simple, steps: steps.map((step) => Object.assign({}, step, { kept: false })) }
+    return { network: narrowed.network, steps }
   })
 
 /** A step for people: `rounding: output error 4.1 % → 1.3 %`. */

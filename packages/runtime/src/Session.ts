@@ -87,7 +87,8 @@ export const make = (
     new RuntimeFailure({ model: name, stage, reason: reasonOf(error) })
   const sessionOptions: ort.InferenceSession.SessionOptions = {
     graphOptimizationLevel: options.optimization ?? "all",
-    logSeverityLevel: 3,
+    // What fails is thrown, and said once: nothing below fatal is printed as well.
+    logSeverityLevel: 4,
     ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads })
   }
   const load = Effect.tryPromise({

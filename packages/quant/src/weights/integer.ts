@@ -58,7 +58,8 @@ const parametersOf = (
   { objective, importance }: Fitting
 ): Parameters => {
   const held = keeper(scale, bits)
-  if (objective === "extremes" && (bits > 1 || zeroPoint)) return extremeParameters(data, of, { bits, scale, zeroPoint })
+  if (objective === "extremes" && (bits > 1 || zeroPoint))
+    return extremeParameters(data, of, { bits, scale, zeroPoint })
   const samples = blockMembers(of, scale).map((members) => sampleOf(data, members, importance))
   if (zeroPoint) {
     const found = samples.map((sample) => leastSquaresAffine(sample, bits, held))
